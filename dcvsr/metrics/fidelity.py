@@ -1,0 +1,58 @@
+"""How far the pixels are from the reference's: PSNR on RGB and SSIM on luma, over the whole frame."""
+
+import torch
+from einops import einsum
+from torch import Tensor
+from torch.nn import functional as F
+
+from dcvsr.metrics.framewise import Framewise
+
+
+class PSNR(Framewise):
+    """Peak signal-to-noise ratio of RGB in dB: of each frame, then the mean over frames; nothing is cropped.
+
+    A frame that equals its reference scores infinity, and so does a clip that has one.
+    """
+
+    higher_is_better = True
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        return -10 * (restored - reference).square().mean().log10()
+
+
+class SSIM(Framewise):
+    """Structural similarity of luma (Wang et al. 2004), in the convention of the official values pyiqa cites.
+
+    Y = .299 R + .587 G + .114 B on [0, 255], rounded; a Gaussian window of 11x11, sigma 1.5, only where it
+    fits into the frame; nothing is cropped, downsampled or clamped. In float64: torchmetrics, in float32,
+    gives a white frame 0.9992 against itself.
+    """
+
+    higher_is_better = True
+    smallest = 11
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        return ssim(_luma(restored), _luma(reference))
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Wang et al. 2004, Eq. (13), averaged over the frame: ``1 1 h w`` in [0, 255], twice -> a scalar."""
+    C_1, C_2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mu_x, mu_y = _window(x), _window(y)
+    var_x, var_y = _window(x * x) - mu_x**2, _window(y * y) - mu_y**2
+    cov = _window(x * y) - mu_x * mu_y
+    luminance = (2 * mu_x * mu_y + C_1) / (mu_x**2 + mu_y**2 + C_1)
+    structure = (2 * cov + C_2) / (var_x + var_y + C_2)
+    return (luminance * structure).mean()
+
+
+def _luma(frame: Tensor) -> Tensor:
+    rgb = (frame * 255).round().double()
+    return (einsum(rgb, rgb.new_tensor([[299, 587, 114]]), "f c h w, y c -> f y h w") / 1000).round()
+
+
+def _window(image: Tensor) -> Tensor:
+    """The mean under the Gaussian window, at each place where it fits."""
+    offset = torch.arange(-5, 6, dtype=image.dtype, device=image.device)
+    w = torch.softmax(-(offset**2) / (2 * 1.5**2), dim=0)
+    return F.conv2d(F.conv2d(image, w.view(1, 1, 11, 1)), w.view(1, 1, 1, 11))

@@ -1,0 +1,55 @@
+"""What the full-reference metrics share: frames are scored one by one, a clip by the mean of its frames."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from dcvsr.errors import UserError
+
+
+class Framewise(Metric):
+    """Mean of `score` over all frames since ``reset``, each rounded to eight bits as a file would hold it.
+
+    Memory is that of one frame's score, whatever the length of the clip.
+    """
+
+    full_state_update = False
+    smallest = 1  # pixels a side below which a frame has no score
+    scores: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", [], dist_reduce_fx="cat")
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """One frame's score: ``1 c h w`` in [0, 1], twice -> a scalar."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def update(self, restored: Tensor, reference: Tensor) -> None:
+        """Score the frames of a clip: ``f c h w`` in [0, 1], twice.
+
+        Raises:
+            UserError: if the clips differ in frames or size (nothing is cropped), or are too small to score.
+        """
+        if restored.shape != reference.shape:
+            raise UserError(f"cannot score {_size(restored)} against {_size(reference)}; nothing is cropped")
+        if min(restored.shape[-2:]) < self.smallest:
+            name = type(self).__name__
+            raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {_size(restored)}")
+        for pair in zip(restored.split(1), reference.split(1), strict=True):
+            self.scores.append(self.score(*(_eight_bit(frame) for frame in pair)).reshape(1))
+
+    def compute(self) -> Tensor:
+        """The mean over frames, a scalar."""
+        return dim_zero_cat(self.scores).mean()
+
+
+def _size(clip: Tensor) -> str:
+    frames, channels, height, width = clip.shape
+    return f"{frames} frames of {width}x{height} in {channels} channels"
+
+
+def _eight_bit(frame: Tensor) -> Tensor:
+    return (frame.float().clamp(0, 1) * 255).round() / 255

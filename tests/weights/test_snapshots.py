@@ -1,0 +1,131 @@
+"""Stable Video Diffusion's weights: a folder, the hub's cache, or a hub that answers, errs or is silent."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+
+from dcvsr.errors import UserError
+from dcvsr.weights import require_snapshot, snapshot, snapshots
+
+REPOSITORY = "owner/video"
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the hub's cache, otherwise empty, keeps the model."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / "models--owner--video"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs/main").write_text("0" * 40)
+    return folder / "snapshots" / ("0" * 40)
+
+
+def fill(folder: Path) -> Path:
+    for file in snapshots.FILES:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file.replace("*", "model")).touch()
+    return folder
+
+
+def let_hub(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", answer)
+
+
+def fail(*_: object, **__: object) -> None:
+    raise ConnectionError("no route\nto the hub")
+
+
+def test_a_whole_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    require_snapshot(str(fill(tmp_path)))
+    assert snapshot(str(tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize("file", snapshots.FILES)
+def test_the_file_that_a_folder_lacks_is_named(tmp_path: Path, file: str) -> None:
+    (fill(tmp_path) / file.replace("*", "model")).unlink()
+    with pytest.raises(UserError) as refusal:
+        require_snapshot(str(tmp_path))
+    assert f"{tmp_path} lacks {file};" in str(refusal.value)
+
+
+def test_half_precision_copies_do_not_make_a_folder_whole(tmp_path: Path) -> None:
+    (fill(tmp_path) / "unet/model.safetensors").rename(tmp_path / "unet/model.fp16.safetensors")
+    with pytest.raises(UserError, match=r"lacks unet/\*.safetensors;"):
+        require_snapshot(str(tmp_path))
+
+
+def test_a_folder_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UserError, match="there is no folder /no/such/folder"):
+        require_snapshot("/no/such/folder")
+
+
+def test_a_whole_copy_in_the_cache_needs_no_hub(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_hub(fail, monkeypatch)
+    fill(cached)
+    assert snapshot(REPOSITORY) == cached
+
+
+def test_what_the_cache_lacks_is_downloaded_if_the_hub_answers(
+    cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (fill(cached) / "vae/config.json").unlink()
+    local = huggingface_hub.snapshot_download
+
+    def download(source: str, local_files_only: bool = False, **files: list[str]) -> str:
+        if local_files_only:
+            return local(source, local_files_only=True)
+        assert "vae/config.json" in files["allow_patterns"]
+        return str(fill(cached))
+
+    let_hub(lambda *_, **__: None, monkeypatch)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert snapshot(REPOSITORY) == cached
+    assert (cached / "vae/config.json").exists()
+
+
+def test_a_hub_that_errs_is_reported_in_one_line_with_the_way_out(
+    cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_hub(fail, monkeypatch)
+    with pytest.raises(UserError) as refusal:
+        require_snapshot(REPOSITORY)
+    message = str(refusal.value)
+    assert "\n" not in message
+    for part in (
+        REPOSITORY,
+        "ConnectionError: no route",
+        f"hf download {REPOSITORY}",
+        "model.weights=FOLDER",
+    ):
+        assert part in message
+
+
+def test_a_hub_that_stays_silent_is_not_waited_for(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "PATIENCE", 0.1)
+    let_hub(lambda *_, **__: time.sleep(2), monkeypatch)
+    start = time.monotonic()
+    with pytest.raises(UserError, match="does not answer"):
+        require_snapshot(REPOSITORY)
+    assert time.monotonic() - start < 1
+
+
+def test_offline_the_answer_comes_in_five_seconds_and_without_torch(tmp_path: Path) -> None:
+    code = f"""
+import sys, time
+from dcvsr.errors import UserError
+from dcvsr.weights import require_snapshot
+start = time.monotonic()
+try:
+    require_snapshot({REPOSITORY!r})
+except UserError as error:
+    assert "offline mode" in str(error), error
+    print(time.monotonic() - start < 5, "torch" in sys.modules)
+"""
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
+    assert subprocess.check_output([sys.executable, "-c", code], env=offline, text=True) == "True False\n"
