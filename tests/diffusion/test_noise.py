@@ -1,0 +1,45 @@
+"""Noise is a function of (seed, frame, y, x)."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcvsr.diffusion.noise import gaussian_noise, philox
+
+
+def test_philox_gives_the_published_known_answers():
+    """Random123's known-answer vectors for philox4x32-10."""
+    zeros, ones = torch.tensor(0), torch.tensor(0xFFFFFFFF)
+    answer = philox((zeros,) * 4, (0, 0))
+    assert [hex(word) for word in answer] == ["0x6627e8d5", "0xe169c58d", "0xbc57ac4c", "0x9b00dbd8"]
+    answer = philox((ones,) * 4, (0xFFFFFFFF, 0xFFFFFFFF))
+    assert [hex(word) for word in answer] == ["0x408f276d", "0x41c83b0e", "0xa20bc7c6", "0x6d5451fd"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    frame=st.integers(0, 3),
+    y=st.integers(0, 5),
+    x=st.integers(0, 6),
+    channels=st.integers(1, 9),
+)
+def test_a_crop_of_the_video_has_the_crop_of_its_noise(seed, frame, y, x, channels):
+    whole = gaussian_noise(seed, range(5), channels, range(8), range(9))
+    part = gaussian_noise(seed, range(frame, 5), channels, range(y, 8), range(x, 9))
+    assert torch.equal(part, whole[frame:, :, y:, x:])
+
+
+def test_it_is_unit_normal_and_uncorrelated():
+    noise = gaussian_noise(3, range(8), 8, range(64), range(64)).double()
+    n = noise.numel()
+    assert abs(noise.mean()) < 4 / n**0.5
+    assert abs(noise.var() - 1) < 4 * (2 / n) ** 0.5
+    assert abs((noise**4).mean() - 3) < 4 * (96 / n) ** 0.5
+    for axis in range(4):
+        assert abs((noise * noise.roll(1, axis)).mean()) < 4 / n**0.5
+
+
+def test_another_seed_is_other_noise():
+    first, second = (gaussian_noise(seed, range(2), 4, range(16), range(16)) for seed in (0, 2**32))
+    assert abs(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1]) < 0.1
