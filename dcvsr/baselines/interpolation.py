@@ -1,0 +1,26 @@
+"""Enlargement without a model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dcvsr.interpolation import upsample
+
+
+@dataclass(frozen=True)
+class Bicubic:
+    """The paper's first column of Table 1; the same protocol as ``models.upscaler.Upscaler``."""
+
+    factor: int
+
+    def work(self, frames: int, height: int, width: int) -> int:
+        """One piece of work a frame."""
+        return frames
+
+    def __call__(self, lr: Tensor, on_tile: Callable[[], object] = lambda: None) -> Tensor:
+        """LR ``f c h w`` -> ``f c (factor h) (factor w)``, clamped."""
+        hr = upsample(lr, self.factor)
+        for _ in lr:
+            on_tile()
+        return hr

@@ -1,0 +1,68 @@
+"""The denoiser D of Eq. (12) around SVD's U-Net: the same class at every scale.
+
+Axes: latent ``b f k h w``; image embedding ``b 1 d``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
+from einops import rearrange
+from torch import Tensor, nn
+
+from dcvsr.diffusion.preconditioning import scalings
+
+
+@dataclass(frozen=True)
+class Condition:
+    """c: the LR latent l of every frame, and one CLIP token of the clip's first frame (spec A12)."""
+
+    latent: Tensor
+    image: Tensor
+
+    @property
+    def null(self) -> "Condition":
+        """The empty condition: zeros for both (spec A10)."""
+        return Condition(torch.zeros_like(self.latent), torch.zeros_like(self.image))
+
+    def dropped(self, drop: Tensor) -> "Condition":
+        """Null where ``drop`` (``b``, bool) is set: conditioning dropout, both parts together (spec A22)."""
+        keep = (~drop).to(self.latent)
+        return Condition(self.latent * keep[:, None, None, None, None], self.image * keep[:, None, None])
+
+
+class Denoiser(nn.Module):
+    """D_x = c_skip x + c_out F(c_in x, c, c_noise), with l concatenated per frame behind c_in x (section 3).
+
+    Args:
+        unet: F, SVD's U-Net with twice the latent channels in.
+        ids: frame rate, motion and noise augmentation; 8, 127, 0 in the paper's appendix A (spec A13, A14).
+    """
+
+    def __init__(self, unet: UNetSpatioTemporalConditionModel, ids: Sequence[float]) -> None:
+        super().__init__()
+        self.unet = unet
+        self.register_buffer("ids", torch.tensor([list(ids)], dtype=torch.float32), persistent=False)
+        self.ids: Tensor
+        self.origin: object | None = None
+        """The checkpoint of the weights, set by ``checkpoint.restored``; None for initial ones."""
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of the image embedding that the U-Net attends to."""
+        return self.unet.config["cross_attention_dim"]
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+        """Eq. (12): the clean latent, estimated from ``x`` = y + n at noise levels ``sigma`` (``b``)."""
+        c_skip, c_out, c_in, c_noise = scalings(sigma.float())
+        per_clip = "b -> b 1 1 1 1"
+        sample = torch.cat([rearrange(c_in, per_clip) * x, condition.latent], dim=2)
+        dtype = next(self.unet.parameters()).dtype
+        F_x = self.unet(
+            sample.to(dtype),
+            c_noise,
+            encoder_hidden_states=condition.image.to(dtype),
+            added_time_ids=self.ids.expand(len(x), -1),
+        ).sample
+        return rearrange(c_skip, per_clip) * x + rearrange(c_out, per_clip) * F_x.float()  # Eq. (12)

@@ -1,0 +1,127 @@
+"""Stable Video Diffusion through diffusers, whose quirks end here: its U-Net, VAE and CLIP image encoder.
+
+``source`` is always a local folder in diffusers' layout or a repository on the Hugging Face hub.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPVisionModelWithProjection
+
+from dcvsr.weights import snapshot
+
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def new_unet(
+    latent_channels: int,
+    channels: Sequence[int],
+    heads: Sequence[int],
+    layers: int,
+    embedding: int,
+    frames: int,
+) -> UNetSpatioTemporalConditionModel:
+    """SVD's U-Net at a smaller size, freshly initialised; its last resolution has no attention, as in SVD.
+
+    Args:
+        latent_channels: channels of x; l has as many, so the U-Net takes twice that.
+        channels, heads: width and attention heads of each resolution.
+        layers: residual blocks (each with an attention stage) per resolution.
+        embedding: length of the image embedding.
+        frames: clip length it is made for.
+    """
+    attentive = len(channels) - 1
+    return UNetSpatioTemporalConditionModel(
+        in_channels=2 * latent_channels,
+        out_channels=latent_channels,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal",) * attentive + ("DownBlockSpatioTemporal",),
+        up_block_types=("UpBlockSpatioTemporal",) + ("CrossAttnUpBlockSpatioTemporal",) * attentive,
+        block_out_channels=tuple(channels),
+        num_attention_heads=tuple(heads),
+        layers_per_block=layers,
+        cross_attention_dim=embedding,
+        addition_time_embed_dim=embedding,
+        projection_class_embeddings_input_dim=3 * embedding,
+        num_frames=frames,
+    )
+
+
+def pretrained_unet(source: str, checkpointing: bool) -> UNetSpatioTemporalConditionModel:
+    """SVD's U-Net; ``checkpointing`` recomputes activations in backward, to fit 14x512x512 into 80 GB."""
+    unet = UNetSpatioTemporalConditionModel.from_pretrained(snapshot(source), subfolder="unet")
+    if checkpointing:
+        unet.enable_gradient_checkpointing()
+    return unet
+
+
+class SVDAutoencoder(nn.Module):
+    """SVD's VAE, frozen and in float32: the encoder per frame (its mode), the decoder over chunks of frames.
+
+    Args:
+        vae: the network.
+        chunk: frames decoded together (spec A20).
+    """
+
+    def __init__(self, vae: AutoencoderKLTemporalDecoder, chunk: int) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False).eval()
+        self.chunk = chunk
+        self.factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
+        self.channels: int = vae.config["latent_channels"]
+
+    @torch.no_grad()
+    def encode(self, video: Tensor) -> Tensor:
+        """Video ``b f c h w`` in [0, 1] -> latent ``b f k h/8 w/8``, unscaled."""
+        frames = rearrange(2 * video.float() - 1, "b f c h w -> (b f) 1 c h w")
+        latent = torch.cat([self.vae.encode(frame).latent_dist.mode() for frame in frames])  # type: ignore
+        return rearrange(latent, "(b f) k h w -> b f k h w", b=len(video))
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Unscaled latent ``b f k h w`` -> video ``b f c 8h 8w``, not clamped."""
+        chunks = [self._decode_chunk(chunk) for chunk in latent.float().split(self.chunk, dim=1)]
+        return (torch.cat(chunks, dim=1) + 1) / 2
+
+    def _decode_chunk(self, latent: Tensor) -> Tensor:
+        clips, frames = latent.shape[:2]
+        flat = rearrange(latent, "b f k h w -> (b f) k h w")
+        decoded = self.vae.decode(flat, num_frames=frames).sample  # type: ignore[union-attr]
+        return rearrange(decoded, "(b f) c h w -> b f c h w", b=clips)
+
+
+def pretrained_autoencoder(source: str, chunk: int) -> SVDAutoencoder:
+    """SVD's VAE from ``source``."""
+    return SVDAutoencoder(
+        AutoencoderKLTemporalDecoder.from_pretrained(snapshot(source), subfolder="vae"), chunk
+    )
+
+
+class CLIPImageEncoder(nn.Module):
+    """CLIP's image embedding of a frame, frozen: one token (spec 2.3)."""
+
+    def __init__(self, clip: CLIPVisionModelWithProjection) -> None:
+        super().__init__()
+        self.clip = clip.requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames ``b c h w`` in [0, 1] -> ``b 1 d``."""
+        side: int = self.clip.config.image_size  # type: ignore[assignment]
+        small = F.interpolate(
+            frames.float(), (side, side), mode="bicubic", antialias=True, align_corners=False
+        )
+        mean, std = (small.new_tensor(v)[:, None, None] for v in (_CLIP_MEAN, _CLIP_STD))
+        return self.clip(((small - mean) / std).to(self.clip.dtype)).image_embeds[:, None]
+
+
+def pretrained_image_encoder(source: str) -> CLIPImageEncoder:
+    """SVD's CLIP image encoder from ``source``."""
+    return CLIPImageEncoder(
+        CLIPVisionModelWithProjection.from_pretrained(snapshot(source), subfolder="image_encoder")
+    )

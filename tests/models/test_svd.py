@@ -1,0 +1,133 @@
+"""SVD through diffusers: its true architecture, its file layout, and its own pipeline as the reference."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
+from diffusers.pipelines.stable_video_diffusion import StableVideoDiffusionPipeline
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from PIL import Image
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+from dcvsr.diffusion.guidance import CFG
+from dcvsr.diffusion.sampler import Euler
+from dcvsr.models.denoiser import Condition, Denoiser
+from dcvsr.models.svd import new_unet, pretrained_autoencoder, pretrained_image_encoder, pretrained_unet
+from dcvsr.models.tiled import TiledDenoiser
+from dcvsr.tiling.grid import TileGrid
+
+FRAMES, SIDE = 4, 64
+SCHEDULER = {
+    "prediction_type": "v_prediction",
+    "timestep_type": "continuous",
+    "use_karras_sigmas": True,
+    "sigma_min": 0.002,
+    "sigma_max": 700.0,
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StableVideoDiffusionPipeline:
+    """SVD's five parts, small, with random weights."""
+    torch.manual_seed(0)
+    clip = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=37,
+        projection_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        patch_size=56,
+    )
+    return StableVideoDiffusionPipeline(
+        vae=AutoencoderKLTemporalDecoder(
+            block_out_channels=(32, 32, 64, 64),
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            latent_channels=4,
+        ),
+        image_encoder=CLIPVisionModelWithProjection(clip),
+        unet=new_unet(
+            latent_channels=4, channels=[32, 64], heads=[1, 2], layers=2, embedding=32, frames=FRAMES
+        ),
+        scheduler=EulerDiscreteScheduler(**SCHEDULER),  # type: ignore[arg-type]
+        feature_extractor=CLIPImageProcessor(),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(pipeline, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("svd")
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def test_our_sampler_and_diffusers_pipeline_agree_on_one_tile(pipeline):
+    """One tile, CFG, the same weights and conditions: our loop and theirs end in the same latent."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+    noise = torch.randn(1, FRAMES, 4, SIDE // 8, SIDE // 8)
+    theirs = pipeline(
+        picture,
+        height=SIDE,
+        width=SIDE,
+        num_frames=FRAMES,
+        num_inference_steps=5,
+        min_guidance_scale=2.0,
+        max_guidance_scale=2.0,
+        fps=9,
+        motion_bucket_id=127,
+        noise_aug_strength=0.0,
+        latents=noise,
+        output_type="latent",
+    ).frames
+
+    pixels = pipeline.video_processor.preprocess(picture, height=SIDE, width=SIDE)
+    with torch.inference_mode():
+        latent = pipeline._encode_vae_image(pixels, "cpu", 1, False)
+        image = pipeline._encode_image(picture, "cpu", 1, False)
+        ours = Euler(5, 0.002, 700, 7)(
+            TiledDenoiser(
+                Denoiser(pipeline.unet, [8, 127, 0]),
+                CFG(1.0),
+                TileGrid(SIDE // 8, FRAMES, 0.5).windows(FRAMES, SIDE // 8, SIDE // 8),
+                [Condition(latent[:, None].repeat(1, FRAMES, 1, 1, 1), image)],
+                blend=0.1,
+            ),
+            noise[0],
+        )
+    assert (ours - theirs[0]).abs().max() < 1e-4 * theirs.abs().max()
+
+
+def test_the_unet_has_svd_s_1524_623_082_parameters():
+    """Spec 2.1; new_unet at SVD's size is SVD's own configuration."""
+    with torch.device("meta"):
+        unet = new_unet(4, [320, 640, 1280, 1280], [5, 10, 20, 20], layers=2, embedding=1024, frames=14)
+        theirs = UNetSpatioTemporalConditionModel(
+            num_attention_heads=(5, 10, 20, 20), num_frames=14, projection_class_embeddings_input_dim=768
+        )
+    assert unet.config["addition_time_embed_dim"] == 1024
+    ours, reference = (dict(u.named_parameters()) for u in (unet, theirs))
+    assert sum(p.numel() for p in reference.values()) == 1_524_623_082
+    assert ours.keys() == reference.keys()
+
+
+def test_a_local_folder_gives_back_the_same_weights(pipeline, folder):
+    unet = pretrained_unet(str(folder), checkpointing=False)
+    for name, tensor in pipeline.unet.state_dict().items():
+        assert torch.equal(unet.state_dict()[name], tensor)
+    frames = torch.rand(2, 3, 48, 40)
+    assert pretrained_image_encoder(str(folder))(frames).shape == (2, 1, 32)
+
+
+def test_the_vae_encodes_frames_alone_and_decodes_by_chunks(folder):
+    vae = pretrained_autoencoder(str(folder), chunk=2)
+    assert (vae.factor, vae.channels) == (8, 4)
+    video = torch.rand(1, 5, 3, 32, 24)
+    latent = vae.encode(video)
+    assert latent.shape == (1, 5, 4, 4, 3)
+    torch.testing.assert_close(vae.encode(video[:, 3:4]), latent[:, 3:4])
+    decoded = vae.decode(latent)
+    assert decoded.shape == video.shape
+    torch.testing.assert_close(vae.decode(latent[:, 2:4]), decoded[:, 2:4])
+    assert not any(p.requires_grad for p in vae.parameters())
