@@ -1,0 +1,115 @@
+"""What Lightning trains: the denoiser of an upscaler.
+
+Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from einops import rearrange
+from torch import Tensor
+from torchmetrics import Metric
+
+from dcvsr.diffusion.loss import EDMLoss
+from dcvsr.errors import UserError
+from dcvsr.interpolation import upsample
+from dcvsr.models.denoiser import Condition
+from dcvsr.models.upscaler import Upscaler
+
+Batch = dict[str, Any]
+"""``hr`` and ``lr`` video; in validation also ``name``, and one clip."""
+
+
+class VSRModule(pl.LightningModule):
+    """The EDM loss on clips, AdamW, and a validation that upscales whole clips and scores them.
+
+    Only the denoiser is registered, hence trained and saved; VAE and CLIP stay in ``upscaler``, frozen.
+
+    Args:
+        upscaler: whose denoiser is trained, as it will be used.
+        loss: Eq. (11).
+        optimizer: parameters -> optimizer.
+        dropout: probability of dropping a clip's condition (spec A22).
+        metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
+        about: plain values stored in each checkpoint under ``dcvsr``.
+    """
+
+    def __init__(
+        self,
+        upscaler: Upscaler,
+        loss: EDMLoss,
+        optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
+        dropout: float,
+        metrics: Mapping[str, Metric],
+        about: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout is a probability, got {dropout}")
+        self.upscaler = upscaler
+        self.denoiser = upscaler.denoiser
+        self.loss = loss
+        self.optimizer = optimizer
+        self.dropout = dropout
+        self.metrics = dict(metrics)
+        self.about = dict(about)
+
+    def on_fit_start(self) -> None:
+        self.upscaler.to(self.device)
+        for metric in self.metrics.values():
+            metric.to(self.device)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(p for p in self.denoiser.parameters() if p.requires_grad)
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        up = _upsample(batch["lr"])
+        latents, clips = self.upscaler.latents, len(up)
+        c = Condition(latents.condition(up), self.upscaler.image_encoder(up[:, 0]))
+        c = c.dropped(torch.rand(clips, device=up.device) < self.dropout)
+        y = latents.target(batch["hr"], up)
+        sigma = self.loss.sigma(clips).to(up.device)
+        loss = self.loss(lambda x, sigma: self.denoiser(x, sigma, c), y, torch.randn_like(y), sigma)
+        self._require_finite("loss", loss)
+        self.log("train/loss", loss, prog_bar=True, batch_size=clips)
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=clips)
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        norm = torch.nn.utils.get_total_norm(
+            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        )
+        self._require_finite("gradient", norm)
+        self.log("train/grad_norm", norm)
+
+    def _require_finite(self, name: str, value: Tensor) -> None:
+        """Stop before a weight is touched: what checkpoints/last.ckpt holds stays good."""
+        if not torch.isfinite(value):
+            raise UserError(
+                f"the {name} is {value.item()} at step {self.global_step}; the last good checkpoint is kept: "
+                "continue from it with resume=... and a lower optimizer.lr, or with trainer.precision=32-true"
+            )
+
+    def validation_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
+        """Upscale one clip and score it; returns the frames ``f c h w`` that were compared."""
+        lr, hr = batch["lr"][0], batch["hr"][0]
+        restored = self.upscaler(lr)
+        for metric in self.metrics.values():
+            metric.update(restored, hr)
+        return {"lr": lr, "restored": restored, "hr": hr}
+
+    def on_validation_epoch_end(self) -> None:
+        for name, metric in self.metrics.items():
+            self.log(f"val/{name}", metric.compute(), prog_bar=True)
+            metric.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["dcvsr"] = self.about
+
+
+def _upsample(lr: Tensor) -> Tensor:
+    return rearrange(
+        upsample(rearrange(lr, "b f c h w -> (b f) c h w")), "(b f) c h w -> b f c h w", b=len(lr)
+    )

@@ -1,0 +1,66 @@
+"""What the tests of the commands share."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+TINY = (
+    "data=synthetic",
+    "data.crop=64",
+    "data.frames=4",
+    "model.denoiser.unet.channels=[32,32]",
+    "model.denoiser.unet.heads=[1,1]",
+    "model.denoiser.unet.layers=1",
+    "tile.size=16",
+    "tile.frames=4",
+    "sampler.steps=2",
+)
+"""nano, small enough to train a few steps within a test."""
+
+TINY_MODEL = TINY[3:]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Finished]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command as ``python -m dcvsr.<command> ...`` would, from ``tmp_path``."""
+
+    def invoke(command: str, *arguments: str) -> Finished:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [command, *arguments])
+        capfd.readouterr()
+        code = 0
+        try:
+            importlib.import_module(f"dcvsr.{command}").main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Finished(code, *capfd.readouterr())
+
+    return invoke
+
+
+@pytest.fixture
+def train(run: Run) -> Run:
+    """Train a few steps at tiny size, without wandb."""
+
+    def invoke(experiment: str, *arguments: str) -> Finished:
+        return run(
+            "train", f"+experiment={experiment}", *TINY, "metrics=fidelity", "~loggers.wandb", *arguments
+        )
+
+    return invoke

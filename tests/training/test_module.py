@@ -1,0 +1,139 @@
+"""A training step moves what it should, and nothing else."""
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from dcvsr.cli import CONF
+from dcvsr.diffusion.loss import EDMLoss
+from dcvsr.errors import UserError
+from dcvsr.models.denoiser import Condition
+from dcvsr.training.freeze import FreezeTemporalLayers
+from dcvsr.training.module import VSRModule
+from tests.conftest import TINY
+
+WITHOUT_GRADIENT = (
+    # Cross-attention to one token: its softmax is constant, so queries and keys do not matter.
+    "transformer_blocks.0.norm2",
+    "attn2.to_q",
+    "attn2.to_k",
+    # The token of nano is zero, and so is what it is projected to; only the bias behind it learns.
+    "attn2.to_v",
+    "attn2.to_out.0.weight",
+)
+
+
+def _module(experiment: str, **changes) -> tuple[VSRModule, list[pl.Callback]]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [f"+experiment={experiment}", "ckpt=null", "metrics=fidelity", *TINY])
+    cfg.module.update(changes)
+    torch.manual_seed(0)
+    freeze = [instantiate(cfg.callbacks.freeze)] if "freeze" in cfg.callbacks else []
+    return instantiate(cfg.module, _convert_="all"), freeze
+
+
+def _clips() -> torch.utils.data.DataLoader:
+    hr = torch.rand(1, 4, 3, 64, 64)
+    return torch.utils.data.DataLoader([{"hr": clip, "lr": clip[..., ::4, ::4]} for clip in hr], batch_size=1)  # type: ignore[arg-type]
+
+
+def _fit(module, callbacks, steps: int = 1) -> None:
+    trainer = pl.Trainer(
+        max_steps=steps,
+        callbacks=callbacks,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, _clips())
+
+
+class Gradients(pl.Callback):
+    """Which parameters had a nonzero gradient."""
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.nonzero = {
+            name for name, p in pl_module.named_parameters() if p.grad is not None and p.grad.abs().max() > 0
+        }
+
+
+def test_a_stage_2_step_moves_all_but_the_temporal_layers():
+    module, [freeze] = _module("stage2")
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    gradients = Gradients()
+    _fit(module, [freeze, gradients])
+    frozen = {name for name in before if any(group in name.split(".") for group in freeze.groups)}
+    assert frozen == {name for name, p in module.named_parameters() if not p.requires_grad}
+    assert 0 < len(frozen) < len(before)
+    moved = {name for name, p in module.named_parameters() if not torch.equal(p, before[name])}
+    assert not frozen & moved
+    assert gradients.nonzero <= moved
+    still = before.keys() - frozen - gradients.nonzero
+    unexpected = {name for name in still if not any(part in name for part in WITHOUT_GRADIENT)}
+    assert not unexpected
+
+
+def test_a_stage_1_step_moves_the_temporal_layers_too():
+    module, callbacks = _module("stage1")
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    _fit(module, callbacks)
+    moved = {name for name, p in module.named_parameters() if not torch.equal(p, before[name])}
+    for group in ("temporal_transformer_blocks", "temporal_res_block", "time_mixer"):
+        assert any(group in name for name in moved)
+
+
+def test_freezing_what_does_not_exist_is_refused():
+    module, _ = _module("stage1")
+    with pytest.raises(ValueError, match="temporal_resblock"):
+        _fit(module, [FreezeTemporalLayers(["temporal_resblock"])])
+
+
+def test_the_loss_goes_down_on_one_clip():
+    module, _ = _module("stage1")
+    [batch] = list(_clips())
+    up = module.upscaler.latents
+
+    def loss() -> float:
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            from dcvsr.training.module import _upsample
+
+            enlarged = _upsample(batch["lr"])
+            y, l = up.target(batch["hr"], enlarged), up.condition(enlarged)
+            c = Condition(l, torch.zeros(1, 1, 32))
+            noise = torch.randn(y.shape, generator=generator)
+            return module.loss(lambda x, s: module.denoiser(x, s, c), y, noise, torch.tensor([0.5])).item()
+
+    before = loss()
+    _fit(module, [], steps=1)
+    for _ in range(5):
+        _fit(module, [], steps=1)
+    assert loss() < before
+
+
+def test_dropping_a_condition_zeroes_both_of_its_parts_for_that_clip_alone():
+    c = Condition(torch.ones(2, 3, 4, 5, 5), torch.ones(2, 1, 8)).dropped(torch.tensor([True, False]))
+    assert c.latent[0].abs().max() == c.image[0].abs().max() == 0
+    assert c.latent[1].min() == c.image[1].min() == 1
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_nan_stops_before_a_weight_is_touched(where):
+    module, _ = _module("stage1")
+    if where == "loss":
+        module.loss = EDMLoss(P_mean=float("nan"), P_std=1.0)
+    else:
+        next(iter(module.denoiser.parameters())).register_hook(lambda gradient: gradient * float("nan"))
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    with pytest.raises(UserError, match=f"the {where} is nan at step 0.*last good checkpoint"):
+        _fit(module, [])
+    assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
+
+
+def test_only_the_denoiser_is_saved():
+    module, _ = _module("stage1")
+    assert {name.split(".")[0] for name in module.state_dict()} == {"denoiser"}
