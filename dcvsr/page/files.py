@@ -1,0 +1,44 @@
+"""Files in and out of a report."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dcvsr.errors import UserError
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror}; name what a finished run left behind"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no UTF-8 text") from error
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} holds no JSON: {error}") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``path`` or leave it as it was.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8", errors="replace")  # names of files may be no UTF-8
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise UserError(f"cannot write {path}: {error.strerror}; name another with output=") from error

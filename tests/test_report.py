@@ -1,0 +1,256 @@
+"""The page: everything the runs left is in it, nothing outside it is needed, and what is in it stays text."""
+
+import json
+import shutil
+import subprocess
+import sys
+from fractions import Fraction
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from dcvsr.data.video import Video, to_bytes, write_video
+from dcvsr.errors import UserError
+from dcvsr.page.curve import curves
+from dcvsr.page.files import write_whole
+from dcvsr.page.pair import pair
+from dcvsr.page.table import Column, tables
+from dcvsr.report import render, settings
+
+LOOK = Path(__file__).parents[1] / "experiments" / "demo" / "look.py"
+HOSTILE = """<script>alert("1")</script>' onload="alert(2)"""
+LABELS = {"left_label": "bicubic", "right_label": "dcvsr"}
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: tags, attributes, and the text of table cells by row."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self.cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.cell = True
+            self.rows[-1].append("")
+        if tag == "strong" and self.cell:
+            self.rows[-1][-1] += "*"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.cell = self.cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.cell:
+            self.rows[-1][-1] += data
+
+
+def make_video(path: Path, frames: int = 8, gain: float = 1.0) -> Path:
+    clip = gain * torch.rand(frames, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    write_video(path, clip, Video(to_bytes(clip), Fraction(25)), crf=20)
+    return path
+
+
+def make_evaluation(folder: Path, **means: float) -> Path:
+    metrics = {
+        name: {"mean": mean, "higher_is_better": name in ("psnr", "ssim")} for name, mean in means.items()
+    }
+    folder.mkdir()
+    summary = {
+        "dataset": "packaged",
+        "upscaler": folder.name,
+        "metrics": metrics,
+        "clips": {"carphone": means},
+    }
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+def make_training(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.yaml").write_text("seed: 1234\n")
+    lines = [f"0,{step},{1 / (step + 1)}," for step in range(50)] + ["0,49,,0.31"]
+    (folder / "metrics.csv").write_text("\n".join(["epoch,step,train/loss,val/lpips", *lines]))
+    return folder
+
+
+def command(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, "-m", "dcvsr.report", f"output={folder}/report.html", f"runs={folder}/runs"]
+    return subprocess.run([*arguments, *overrides], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "out.json").write_text('{"tiles": 5678}')
+    done = command(
+        folder,
+        f"+pairs.clip.left={make_video(folder / 'left.mp4')}",
+        f"+pairs.clip.right={make_video(folder / 'right.mp4', gain=0.5)}",
+        "+pairs.clip.left_label=bicubic",
+        "+pairs.clip.right_label=dcvsr",
+        f"+evaluations.bicubic={make_evaluation(folder / 'a', psnr=29.314, ssim=0.85, lpips=0.31271)}",
+        f"+evaluations.dcvsr={make_evaluation(folder / 'b', psnr=28.02, ssim=0.84, lpips=0.2231)}",
+        f"+trainings.stage1={make_training(folder / 'stage1')}",
+        f"settings=[{folder / 'out.json'}]",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"report: {folder / 'report.html'}"
+    return folder / "report.html"
+
+
+def test_the_table_has_every_metric_and_marks_the_best(page: Path) -> None:
+    assert Page(page.read_text()).rows == [
+        ["", "PSNR ↑", "SSIM ↑", "LPIPS ↓"],
+        ["bicubic", "*29.31", "*0.8500", "0.3127"],
+        ["dcvsr", "28.02", "0.8400", "*0.2231"],
+    ]
+
+
+def test_curves_and_settings_are_on_the_page(page: Path) -> None:
+    shown = Page(page.read_text())
+    assert shown.tags.count("svg") == 2
+    for text in ("stage1: train/loss", "stage1: val/lpips", "seed: 1234", '"tiles": 5678'):
+        assert text in shown.text
+
+
+def test_the_page_needs_nothing_outside_itself(page: Path) -> None:
+    text = page.read_text()
+    sources = [
+        value or "" for name, value in Page(text).attributes if name in ("src", "href", "srcset", "data")
+    ]
+    assert len(sources) == 2
+    assert all(source.startswith("data:video/mp4;base64,") for source in sources)
+    assert not [outside for outside in ("http:", "https:", "url(", "@import", "fetch(") if outside in text]
+
+
+def test_text_from_files_stays_text(tmp_path: Path) -> None:
+    run = make_training(tmp_path / "run")
+    (run / "config.yaml").write_text(HOSTILE)
+    evaluation = make_evaluation(tmp_path / "evaluation", **{HOSTILE: 0.5})
+    videos = {side: str(make_video(tmp_path / f"{side}.mp4")) for side in ("left", "right")}
+    shown = Page(
+        render(
+            [pair(HOSTILE, videos | {"left_label": HOSTILE, "right_label": HOSTILE})],
+            tables({HOSTILE: evaluation}),
+            curves(HOSTILE, run),
+            settings({HOSTILE: run}, []),
+        )
+    )
+    assert shown.tags.count("script") == 1
+    assert not [name for name, _ in shown.attributes if name.startswith("on")]
+    assert shown.text.count(HOSTILE) >= 6
+
+
+def test_what_prints_alike_is_equally_good() -> None:
+    column = Column("lpips", False, {"a": 0.123401, "b": 0.123399, "c": 0.2})
+    assert [column.is_best(label) for label in "abc"] == [True, True, False]
+
+
+def test_a_metric_that_one_run_lacks_leaves_a_gap(tmp_path: Path) -> None:
+    runs = {
+        "a": make_evaluation(tmp_path / "a", psnr=30.0),
+        "b": make_evaluation(tmp_path / "b", psnr=31.0, ssim=0.9),
+    }
+    [table] = tables(runs)
+    assert table.columns["ssim"].text("a") == "-"
+    assert not table.columns["ssim"].is_best("b")
+
+
+def test_means_over_other_clips_stand_in_another_table(tmp_path: Path) -> None:
+    one, other = make_evaluation(tmp_path / "one", psnr=30.0), make_evaluation(tmp_path / "other", psnr=40.0)
+    summary = json.loads((other / "summary.json").read_text())
+    (other / "summary.json").write_text(json.dumps(summary | {"clips": {"bikes": {}}}))
+    assert [table.rows for table in tables({"one": one, "other": other})] == [["one"], ["other"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [("{", "no JSON"), ("[]", "dcvsr.evaluate"), ('{"dataset": "x"}', "dcvsr.evaluate")],
+)
+def test_a_broken_summary_is_named(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(UserError, match=complaint) as raised:
+        tables({"run": tmp_path})
+    assert str(tmp_path / "summary.json") in str(raised.value)
+
+
+def test_a_broken_log_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,train/loss\n1,much\n")
+    with pytest.raises(UserError, match=r"metrics\.csv.*much"):
+        curves("run", tmp_path)
+
+
+def test_missing_runs_are_named(tmp_path: Path) -> None:
+    for gather in (
+        lambda: tables({"a": tmp_path}),
+        lambda: curves("a", tmp_path),
+        lambda: settings({"a": tmp_path}, []),
+    ):
+        with pytest.raises(UserError, match=f"cannot read {tmp_path}"):
+            gather()
+
+
+def test_videos_that_no_browser_can_play_in_step_are_refused(tmp_path: Path) -> None:
+    left = make_video(tmp_path / "left.mp4")
+    for right, complaint in (
+        (tmp_path / "missing.mp4", "does not exist"),
+        (make_video(tmp_path / "short.mp4", frames=5), "5 at 25"),
+        (make_video(tmp_path / "other.mkv"), "no mp4"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            pair("clip", {"left": str(left), "right": str(right), **LABELS})
+    with pytest.raises(UserError, match="left_label"):
+        pair("clip", {"left": str(left), "right": str(left), "lefft_label": "typo"})
+
+
+@pytest.mark.parametrize("mistake", ["+evaluations.dcvsr=gone", "evaluations=gone", "settings=gone.json"])
+def test_a_mistake_ends_in_one_line_and_writes_nothing(tmp_path: Path, mistake: str) -> None:
+    done = command(tmp_path, mistake)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "gone" in done.stderr
+    assert not list(tmp_path.glob("report*"))
+
+
+def test_an_output_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(UserError, match="cannot write"):
+        write_whole(tmp_path / "report.html", "page")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_an_empty_report_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing to report"):
+        render([], [], [], {})
+
+
+@pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs Debian's chromium and chromium-driver")
+def test_a_browser_plays_steps_and_wipes_the_pair(page: Path, tmp_path: Path) -> None:
+    looked = subprocess.run(
+        [sys.executable, LOOK, page, tmp_path / "shot.png"], capture_output=True, text=True, check=False
+    )
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    assert (tmp_path / "shot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_browser_look_names_the_package(tmp_path: Path) -> None:
+    looked = subprocess.run(
+        [sys.executable, LOOK, tmp_path / "report.html", tmp_path / "shot.png"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (looked.returncode, len(looked.stderr.splitlines())) == (2, 1)
+    assert "chromium-driver" in looked.stderr
