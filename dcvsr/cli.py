@@ -1,0 +1,160 @@
+"""How a command meets its user: file names as they are, no unknown key, one line a mistake, exit codes."""
+
+import difflib
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dcvsr.errors import UserError
+
+_HERE = Path(__file__).resolve().parent
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+"""The YAML tree: inside the package in an installed wheel, beside it in a checkout."""
+
+FILE_KEYS = ("input", "output", "ckpt", "resume", "runs", "pairs", "evaluations", "trainings")
+"""Keys whose values, and those of the keys below them, are names that Hydra's grammar must not read."""
+
+Task = Callable[[DictConfig], None]
+
+
+def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
+    """Make ``task`` a command that composes ``conf/<config_name>.yaml``.
+
+    Exit codes: 0 done, 2 a user's mistake (one line on stderr), 130 interrupted, 1 anything else.
+    """
+
+    def decorate(task: Task) -> Callable[[], None]:
+        @functools.wraps(task)
+        def checked(cfg: DictConfig) -> None:
+            with _mistakes_end_in_one_line():
+                _refuse_unknown_and_missing(cfg, config_name)
+                task(cfg)
+
+        def run() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = (
+                "1"  # Hydra raises instead of printing; the line is ours to write
+            )
+            sys.argv[1:] = [quote(argument) for argument in sys.argv[1:]]
+            with _mistakes_end_in_one_line(config_name):
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
+
+        return run
+
+    return decorate
+
+
+def quote(argument: str) -> str:
+    """Quote the value of a file key, so that Hydra takes ``clip (1).mp4`` or ``a,b.mp4`` as it is.
+
+    ``~`` is expanded: no shell does it behind an equals sign.
+    """
+    key, equals, value = argument.partition("=")
+    if _root(key) not in FILE_KEYS or not equals or value in ("", "null"):
+        return argument
+    value = os.path.expanduser(value)
+    value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # OmegaConf would read ${...} as an interpolation
+    value = re.sub(r"(\\*)'", r"\1\1\\'", value)
+    value = re.sub(r"(\\+)$", r"\1\1", value)
+    return f"{key}='{value}'"
+
+
+@contextmanager
+def _mistakes_end_in_one_line(config_name: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except UserError as error:
+        fail(str(error))
+    except InstantiationException as error:
+        refused = _refused_value(error)
+        if refused is None:
+            raise
+        fail(refused)
+    except (HydraException, OmegaConfBaseException) as error:
+        fail(_composition_mistake(str(error), config_name))
+
+
+def _root(key: str) -> str:
+    return key.lstrip("+").partition(".")[0]
+
+
+def fail(message: str, code: int = 2) -> NoReturn:
+    """Print ``message`` as one line on stderr and exit with ``code``."""
+    print("dcvsr: " + "; ".join(filter(None, map(str.strip, message.splitlines()))), file=sys.stderr)
+    sys.exit(code)
+
+
+def _refused_value(error: BaseException) -> str | None:
+    """What a constructor said of a value in the configuration, or None where it is no user's mistake."""
+    key = re.search(r"full_key: (\S+)", str(error))
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError | ValueError | TypeError):
+        cause = cause.__cause__
+    if cause is None:
+        return None
+    return str(cause) if isinstance(cause, UserError) or key is None else f"{key[1]}: {cause}"
+
+
+def _composition_mistake(message: str, config_name: str | None) -> str:
+    unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", message)
+    if unknown is None or config_name is None:
+        return message
+    name = unknown[1] or unknown[2]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose(config_name, return_hydra_config=False)
+    return _unknown(name, cfg)
+
+
+def _unknown(name: str, cfg: DictConfig) -> str:
+    keys = [key for key, _ in _keys(OmegaConf.to_container(cfg))]
+    near = difflib.get_close_matches(name, keys, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"unknown key '{name}': {hint}--help lists the keys"
+
+
+def _keys(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}", value
+        yield from _keys(value, f"{prefix}{key}.")
+
+
+def _refuse_unknown_and_missing(cfg: DictConfig, config_name: str) -> None:
+    """Hydra lets ``+key=value`` invent keys that nothing reads, and says of ``???`` only when it is read."""
+    primary = OmegaConf.load(CONF / f"{config_name}.yaml")
+    assert isinstance(primary, DictConfig)
+    known = {*primary, *(folder.name for folder in CONF.iterdir() if folder.is_dir())}
+    for override in HydraConfig.get().overrides.task:
+        key = re.split(r"[=@]", override)[0]
+        if key.startswith("+") and _root(key) not in known:
+            raise UserError(_unknown(key.lstrip("+"), primary))
+    missing = [f"{key}=..." for key, value in _keys(OmegaConf.to_container(cfg)) if value == "???"]
+    if missing:
+        raise UserError(f"missing {', '.join(missing)}; --help shows an example")
+
+
+def preflight(cfg: DictConfig, *groups: str) -> None:
+    """Check what a run needs from outside (weights, data) before anything slow is imported.
+
+    Raises:
+        UserError: naming everything that is missing, in one line.
+    """
+    missing = []
+    for requirement in (cfg[group].get("requires") for group in groups):
+        try:
+            hydra.utils.instantiate(requirement)
+        except InstantiationException as error:
+            missing.append(_refused_value(error) or str(error))
+    if missing:
+        raise UserError("; ".join(missing))

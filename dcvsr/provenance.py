@@ -1,0 +1,36 @@
+"""What a result was made with, so that another can make it again."""
+
+import json
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dcvsr.weights import sha256
+
+PACKAGES = ("dcvsr", "torch", "diffusers", "lightning", "av", "numpy")
+
+
+def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
+    """Weights (the checkpoint they came from, its SHA-256), seed, versions and machine, as plain values."""
+    weights = origin and {
+        "file": str(origin.path),
+        "sha256": sha256(origin.path),
+        "stage": origin.stage,
+        "step": origin.step,
+    }
+    return {
+        "weights": weights,
+        "seed": seed,
+        "device": str(device),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+    os.replace(file.name, path)

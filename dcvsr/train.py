@@ -1,0 +1,68 @@
+"""``python -m dcvsr.train +experiment=stage1``: compose, instantiate, fit."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dcvsr.cli import command, preflight
+from dcvsr.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@command("train")
+def main(cfg: DictConfig) -> None:
+    """Train one stage; leaves config.yaml, metrics.csv, checkpoints/, videos/, wandb/ in the run folder."""
+    preflight(cfg, "model", "data")
+    _refuse_sweep_over_processes(cfg)
+    import lightning.pytorch as pl
+    import wandb
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    pl.seed_everything(cfg.seed, verbose=False)
+    callbacks = list(instantiate(cfg.callbacks).values())
+    trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=False)
+    if trainer.max_steps < 1:
+        raise UserError(f"trainer.max_steps must be at least 1, got {trainer.max_steps}")
+    datamodule = instantiate(cfg.datamodule, _convert_="all")(
+        steps=trainer.max_steps * trainer.accumulate_grad_batches
+    )
+    module = instantiate(cfg.module, _convert_="all")
+    log.info(f"stage {cfg.stage} starts from {module.upscaler.origin or 'the initial weights of the model'}")
+
+    OmegaConf.update(cfg, "start", str(module.upscaler.origin or "initial weights"), force_add=True)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    trainer.loggers = list(instantiate(cfg.loggers).values())
+    try:
+        for logger in trainer.loggers:
+            logger.log_hyperparams(settings)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
+    finally:
+        wandb.finish()
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    last = folder / "checkpoints" / "last.ckpt"
+    trainer.save_checkpoint(last)
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
+    log.info(f"stage {cfg.stage}: {trainer.global_step} steps, {scores}\ncheckpoint: {last}\nrun: {folder}")
+
+
+def _refuse_sweep_over_processes(cfg: DictConfig) -> None:
+    """Lightning starts further processes with the parent's argv, ``-m`` included: each would sweep."""
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    if sweeping and cfg.trainer.devices not in (1, "1") and "LOCAL_RANK" not in os.environ:
+        raise UserError(
+            "a sweep (-m) cannot start several processes a job: set trainer.devices=1, or use torchrun"
+        )
+
+
+if __name__ == "__main__":
+    main()

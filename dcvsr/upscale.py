@@ -1,0 +1,64 @@
+"""``python -m dcvsr.upscale input=clip.mp4 output=big.mp4``: any footage in, four times the size out."""
+
+import logging
+import time
+from fractions import Fraction
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dcvsr.cli import command, preflight
+
+log = logging.getLogger(__name__)
+
+
+@command("upscale")
+def main(cfg: DictConfig) -> None:
+    """Upscale one video and write, beside it, what was done as JSON."""
+    preflight(cfg, "model")
+    from tqdm import tqdm
+
+    from dcvsr.data.video import check_output, read_video, to_unit, write_video
+    from dcvsr.device import choose
+    from dcvsr.provenance import describe, write_json
+
+    source, output = Path(cfg.input), Path(cfg.output)
+    check_output(source, output)
+    started = time.monotonic()
+    video = read_video(source, cfg.fps and Fraction(str(cfg.fps)))
+    frames, _, height, width = video.frames.shape
+    upscaler = instantiate(cfg.upscaler)
+    work = upscaler.work(frames, height, width)
+    factor = upscaler.factor
+    size = f"{factor * width}x{factor * height}"
+    log.info(
+        f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}, {work} tiles to denoise"
+    )
+    log.info(f"weights: {upscaler.origin or 'none'}")
+    if cfg.dry_run:
+        return
+    device = choose(cfg.device)
+    upscaler.to(device)
+    read = time.monotonic()
+    with tqdm(total=work, desc="upscale", unit="tile") as bar:
+        hr = upscaler(to_unit(video.frames).to(device), bar.update)
+    sampled = time.monotonic()
+    write_video(output, [hr.cpu()], video, crf=cfg.crf)
+    report = {
+        "input": str(source),
+        "output": str(output),
+        "frames": frames,
+        "size": [factor * width, factor * height],
+        "rate": str(video.rate),
+        "tiles": work,
+        "seconds": {"read": read - started, "upscale": sampled - read, "write": time.monotonic() - sampled},
+        **describe(upscaler.origin, cfg.seed, device),
+        "settings": OmegaConf.to_container(cfg, resolve=True),
+    }
+    write_json(output.with_name(output.stem + ".json"), report)
+    log.info(f"{output}: {frames} frames of {size} in {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

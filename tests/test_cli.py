@@ -1,0 +1,104 @@
+"""How commands meet their users."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcvsr.cli import CONF, quote
+
+NAMES = [
+    "clip (1).mp4",
+    "été.mp4",
+    "a,b.mp4",
+    "a&b.mp4",
+    "it's.mp4",
+    "a=b.mp4",
+    "[x]{y}.mp4",
+    "${z}.mp4",
+    "back\\.mp4",
+]
+
+
+def _as_hydra_reads(name: str) -> str:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("upscale", [quote(f"input={name}"), "output=b"]).input
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_name_is_taken_as_it_is(name):
+    assert _as_hydra_reads(name) == name
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).map("x{}".format))
+def test_any_file_name_is_taken_as_it_is(name):
+    assert _as_hydra_reads(name) == name
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert _as_hydra_reads("~/a.mp4") == "/home/someone/a.mp4"
+
+
+def test_other_keys_are_left_to_hydra():
+    assert quote("sampler.steps=1,2") == "sampler.steps=1,2"
+    assert quote("ckpt=null") == "ckpt=null"
+
+
+@pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "report"])
+def test_help_answers_without_importing_torch(command):
+    arguments = [sys.executable, "-X", "importtime", "-m", f"dcvsr.{command}", "--help"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert f"python -m dcvsr.{command}" in done.stdout
+    assert " hydra\n" in done.stderr
+    assert " torch\n" not in done.stderr
+
+
+def test_a_mistyped_key_is_answered_with_the_right_one(run):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", "samplr.steps=3")
+    assert done.code == 2
+    assert (
+        done.err == "dcvsr: unknown key 'samplr.steps': did you mean 'sampler.steps'? --help lists the keys\n"
+    )
+
+
+def test_a_key_that_nothing_reads_is_refused(run):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", "+speed=3")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "unknown key 'speed'" in done.err
+
+
+def test_a_missing_key_is_named(run):
+    done = run("upscale", "input=a.mp4")
+    assert done.code == 2
+    assert done.err == "dcvsr: missing output=...; --help shows an example\n"
+
+
+@pytest.mark.parametrize("key", ["scale=huge", "guidance=magic", "upscaler=waifu"])
+def test_an_unknown_choice_lists_what_there_is(run, key):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", key)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert key.split("=")[1] in done.err
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sampler.steps=0",
+        "sampler.steps=-1",
+        "tile.size=0",
+        "tile.frames=-2",
+        "tile.overlap=1",
+        "sampler.sigma_min=0",
+    ],
+)
+def test_an_impossible_number_is_refused_before_anything_is_made(run, clip, tmp_path, value):
+    done = run("upscale", f"input={clip}", "output=b.mp4", "ckpt=null", value)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert value.split("=")[1] in done.err
+    assert not Path(tmp_path, "b.mp4").exists()
