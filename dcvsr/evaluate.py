@@ -73,8 +73,7 @@ def _score(
     """Degrade, upscale and score each clip; both LR and result are rounded to 8 bits, as files hold them."""
     from tqdm import tqdm
 
-    from dcvsr.data.preview import write_clip
-    from dcvsr.data.video import to_bytes, to_unit
+    from dcvsr.data.video import to_bytes, to_unit, write_clip
 
     degradation = instantiate(cfg.degradation)
     scores: Scores = {}

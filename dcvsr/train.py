@@ -23,6 +23,7 @@ def main(cfg: DictConfig) -> None:
     _refuse_sweep_over_processes(cfg)
     import lightning.pytorch as pl
     import wandb
+    from lightning.pytorch.loggers import WandbLogger
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -43,7 +44,8 @@ def main(cfg: DictConfig) -> None:
     trainer.loggers = list(instantiate(cfg.loggers).values())
     try:
         for logger in trainer.loggers:
-            logger.log_hyperparams(settings)
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(settings)
         trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
     finally:
         wandb.finish()

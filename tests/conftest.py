@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,15 @@ def train(run: Run) -> Run:
         )
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short video file, 24x20."""
+    from dcvsr.data.synthetic import Translation
+    from dcvsr.data.video import to_unit, write_clip
+
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    frames = Translation(seed=0, frames=3, height=20, width=24, dx=0.5, dy=0.2).read(0, 3)
+    write_clip(path, to_unit(frames), Fraction(25), crf=0)
+    return path

@@ -1,0 +1,28 @@
+"""How a frame is held: players turn and mirror it by quarters, as the display matrix in the file asks.
+
+Axes: h height, w width, c channels (RGB).
+"""
+
+import av
+import numpy as np
+from einops import rearrange
+
+
+def is_turned(frame: av.VideoFrame) -> bool:
+    """Whether width and height change places for display."""
+    matrix = _display_matrix(frame)
+    return bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
+
+
+def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """An ``h w c`` image of the frame, as displayed."""
+    matrix = _display_matrix(frame)
+    if is_turned(frame):
+        image, matrix = rearrange(image, "h w c -> w h c"), matrix[::-1]
+    return image[:: -1 if matrix[1, 1] < 0 else 1, :: -1 if matrix[0, 0] < 0 else 1]
+
+
+def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
+    """Takes a stored point (x, y) to (x, y) @ matrix; ``frame.rotation`` would be blind to mirrors."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return np.eye(2) if data is None else np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2]

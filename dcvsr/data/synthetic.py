@@ -1,0 +1,175 @@
+"""Test clips whose true flow is known: random textures under known motions.
+
+A frame is a function of (seed, time) alone, so that reading at random is reading in order.
+Axes: f frames, c colours, h w pixels. Points are (x, y, 1) in pixels, pixel centres at whole numbers.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from dcvsr.data.clips import ALL, require_frames
+from dcvsr.data.layers import Layer, panning, sliding, spiralling
+from dcvsr.data.textures import blobs, dead_leaves
+from dcvsr.data.video import to_bytes
+from dcvsr.errors import UserError
+
+
+@dataclass(frozen=True)
+class SyntheticClip(ABC):
+    """A `Clip` that also knows where everything moves.
+
+    Raises:
+        UserError: at sizes that no texture fits.
+    """
+
+    seed: int
+    frames: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or min(self.height, self.width) < 16:
+            size = f"{self.width}x{self.height}x{self.frames}"
+            raise UserError(f"{self.name}: {size} is too small; ask for 16x16x1 or more")
+
+    @abstractmethod
+    def scene(self, generator: Generator) -> tuple[Layer, ...]:
+        """What is seen, from back to front; the first layer is opaque."""
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__.lower()}-{self.seed}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def read(self, start: int, count: int, rows: slice = ALL, columns: slice = ALL) -> Tensor:
+        require_frames(self, start, count)
+        points = self._points[:, rows, columns]
+        return torch.stack([to_bytes(self._picture(time, points)) for time in range(start, start + count)])
+
+    def flow(self, index: int) -> Tensor:
+        """(dx, dy) in pixels from frame ``index`` to the next, at the pixels of ``index``: ``2 h w``."""
+        require_frames(self, index, 2)
+        flows = torch.stack([layer.flow(index, self._points) for layer in self._layers])
+        front = _front(self._opacity(index, self._points))
+        return torch.take_along_dim(flows, front[None, None], dim=0)[0].float()
+
+    def visible(self, index: int) -> Tensor:
+        """Whether what a pixel of frame ``index`` shows is seen, unmixed, in the next frame: bool ``h w``."""
+        there = self._points + F.pad(self.flow(index), [0, 0, 0, 0, 0, 1])
+        x, y, _ = there
+        inside = (x >= 0) & (x <= self.width - 1) & (y >= 0) & (y <= self.height - 1)
+        before, after = self._opacity(index, self._points), self._opacity(index + 1, there)
+        mixed = ((torch.stack([before, after]) - 0.5).abs() < 0.49).any(0).any(0)
+        return inside & (_front(before) == _front(after)) & ~mixed
+
+    @cached_property
+    def _layers(self) -> tuple[Layer, ...]:
+        return self.scene(Generator().manual_seed(self.seed))
+
+    @cached_property
+    def _points(self) -> Tensor:
+        y, x = torch.meshgrid(torch.arange(self.height), torch.arange(self.width), indexing="ij")
+        return torch.stack([x, y, torch.ones_like(x)]).double()
+
+    def _picture(self, time: int, points: Tensor) -> Tensor:
+        """Colours at ``points``: ``3 h w``."""
+        picture = torch.zeros(())
+        for layer in self._layers:
+            *colours, opacity = layer.at(time, points)
+            picture = torch.lerp(picture, torch.stack(colours), opacity)
+        return picture
+
+    def _opacity(self, time: int, points: Tensor) -> Tensor:
+        """Of every layer at ``points``: ``layer h w``."""
+        return torch.stack([layer.at(time, points)[3] for layer in self._layers])
+
+
+def _front(opacity: Tensor) -> Tensor:
+    """Number of the layer that is seen: ``layer h w`` -> ``h w``."""
+    return len(opacity) - 1 - (opacity > 0.5).flip(0).int().argmax(dim=0)
+
+
+@dataclass(frozen=True)
+class Translation(SyntheticClip):
+    """A picture that slides by (``dx``, ``dy``) pixels a frame."""
+
+    dx: float
+    dy: float
+
+    def scene(self, generator: Generator) -> tuple[Layer, ...]:
+        picture = dead_leaves(*self.size, generator)
+        return (Layer.opaque(picture, partial(sliding, self.dx, self.dy)),)
+
+
+@dataclass(frozen=True)
+class Wallpaper(SyntheticClip):
+    """A pattern over and over, every ``period`` pixels along both sides: far places that must look alike."""
+
+    dx: float
+    dy: float
+    period: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.period < 16:
+            raise UserError(f"{self.name}: period={self.period} is too small; ask for 16 or more")
+
+    def scene(self, generator: Generator) -> tuple[Layer, ...]:
+        pattern = dead_leaves(self.period, self.period, generator)
+        return (Layer.opaque(pattern, partial(sliding, self.dx, self.dy)),)
+
+
+@dataclass(frozen=True)
+class Spiral(SyntheticClip):
+    """A picture that turns by ``degrees`` a frame about the centre and swells ``zoom`` times and back."""
+
+    degrees: float
+    zoom: float
+
+    def scene(self, generator: Generator) -> tuple[Layer, ...]:
+        side = math.ceil(math.hypot(*self.size))
+        turn = math.radians(self.degrees)
+        view = partial(spiralling, self.size, turn, self.zoom, self.frames)
+        return (Layer.opaque(dead_leaves(side, side, generator), view),)
+
+
+@dataclass(frozen=True)
+class Occlusion(SyntheticClip):
+    """Shapes that slide by (``front_dx``, ``front_dy``) over a picture that slides by (``dx``, ``dy``)."""
+
+    dx: float
+    dy: float
+    front_dx: float
+    front_dy: float
+
+    def scene(self, generator: Generator) -> tuple[Layer, ...]:
+        back, front = (dead_leaves(*self.size, generator) for _ in range(2))
+        shapes = blobs(*self.size, generator)
+        return (
+            Layer.opaque(back, partial(sliding, self.dx, self.dy)),
+            Layer(torch.cat([front, shapes]), partial(sliding, self.front_dx, self.front_dy)),
+        )
+
+
+@dataclass(frozen=True)
+class Return(SyntheticClip):
+    """A camera that pans ``reach`` widths away and back: the first frame's view leaves and ends the clip."""
+
+    reach: float
+
+    def scene(self, generator: Generator) -> tuple[Layer, ...]:
+        long = math.ceil((1 + self.reach) * self.width)
+        view = partial(panning, self.reach * self.width, self.frames)
+        return (Layer.opaque(dead_leaves(self.height, long, generator), view),)

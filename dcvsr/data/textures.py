@@ -1,0 +1,104 @@
+"""Random pictures rich enough to teach super-resolution: seeded, band-limited, and repeating without a seam.
+
+Axes: c colours; h w in texels, ``TEXELS`` of them to a pixel along each side.
+"""
+
+import math
+
+import torch
+from einops import einsum
+from torch import Generator, Tensor
+
+TEXELS = 2  # bicubic sampling between them errs about as much as rounding to 8 bits
+CUTOFF = 0.36  # cycles per pixel: short of Nyquist, so that nothing flickers as it moves by parts of a pixel
+SMALLEST, LARGEST = 4.0, 64.0  # radii of leaves, pixels
+DEPTH = 3.0  # leaves over a pixel, on average
+OPPONENT = torch.tensor([[1.0, 0.3, -0.15], [1.0, 0.0, 0.25], [1.0, -0.3, -0.15]])  # luma, two chroma -> rgb
+
+
+def dead_leaves(height: int, width: int, generator: Generator) -> Tensor:
+    """Leaves over leaves over 1/f noise (Lee, Mumford & Huang 2001): edges and spectrum of natural images.
+
+    Args:
+        height: pixels after which it repeats downwards.
+        width: pixels after which it repeats to the right.
+        generator: decides the picture.
+
+    Returns:
+        ``3 h w`` in [0, 1].
+
+    Raises:
+        ValueError: if a side is too short for the smallest leaves.
+    """
+    if min(height, width) < 16:
+        raise ValueError(f"a texture needs 16 pixels a side, got {width}x{height}")
+    size = (TEXELS * height, TEXELS * width)
+    ground = 0.5 + 0.15 * _coloured(_noise(size, 1.0, generator))
+    canvas = torch.cat([ground, torch.zeros(1, *size)])  # colours, and how grainy the surface is
+    for radius in _radii(height, width, generator):
+        _drop_leaf(canvas, radius, generator)
+    grain = _coloured(_noise(size, 0.6, generator))
+    return _band_limited(canvas[:3] + canvas[3:] * grain).clamp(0, 1)
+
+
+def blobs(height: int, width: int, generator: Generator) -> Tensor:
+    """Opacity, ``1 h w`` in [0, 1], of shapes that hide a third of what lies behind; repeats as well."""
+    relief = _noise((TEXELS * height, TEXELS * width), 2.0, generator)[:1]
+    shore = relief.flatten().kthvalue(relief.numel() * 2 // 3).values
+    shapes = _band_limited((relief > shore).float())
+    return (1.1 * shapes - 0.05).clamp(0, 1)  # cuts off the ripples beside the edges
+
+
+def _radii(height: int, width: int, generator: Generator) -> list[float]:
+    """As many leaves as make the picture ``DEPTH`` deep; sizes fall with the third power, as in nature."""
+    largest = min(LARGEST, height / 3, width / 3)
+    mean_area = 2 * math.pi * SMALLEST**2 * math.log(largest / SMALLEST)
+    rank = torch.rand(round(DEPTH * height * width / mean_area), generator=generator)
+    return (SMALLEST / (1 - rank * (1 - (SMALLEST / largest) ** 2)).sqrt()).tolist()
+
+
+def _drop_leaf(canvas: Tensor, radius: float, generator: Generator) -> None:
+    """Paint an ellipse or a rectangle, shaded, perhaps striped and grainy, somewhere on ``canvas``."""
+    y, x, turn, slimness, shape = torch.rand(5, generator=generator).tolist()
+    pitch, phase, contrast, grain = torch.rand(4, generator=generator).tolist()
+    # outline
+    reach = torch.arange(-math.ceil(TEXELS * radius), math.ceil(TEXELS * radius) + 1)
+    cos, sin = math.cos(math.pi * turn), math.sin(math.pi * turn)
+    along = (reach[:, None] * sin + reach * cos) / (TEXELS * radius)
+    across = (reach[:, None] * cos - reach * sin) / (TEXELS * radius) * (1 + 2 * slimness)
+    inside = along**2 + across**2 < 1 if shape < 0.5 else torch.maximum(along.abs(), across.abs()) < 0.7
+    # place
+    rows = (int(y * canvas.shape[1]) + reach[:, None]) % canvas.shape[1]
+    columns = (int(x * canvas.shape[2]) + reach) % canvas.shape[2]
+    # surface: another shade of what it covers
+    change = 0.15 * torch.randn(3, generator=generator)
+    colour = 0.7 * canvas[:3, rows[0], columns[:1], None] + 0.15 + _coloured(change[:, None, None])
+    waves = radius * along / (3 + 9 * pitch) + phase
+    stripes = 0.15 * max(0, 2 * contrast - 1) * torch.sin(2 * math.pi * waves)
+    leaf = torch.cat([colour * (1 + 0.2 * along) + stripes, torch.full_like(along, 0.08 * grain**2)[None]])
+    canvas[:, rows, columns] = torch.where(inside, leaf, canvas[:, rows, columns])
+
+
+def _noise(size: tuple[int, int], slope: float, generator: Generator) -> Tensor:
+    """Three planes of unit variance whose amplitude falls as frequency to the power ``-slope``."""
+    frequency = _frequency(size)
+    frequency[0, 0] = torch.inf
+    spectrum = torch.fft.rfft2(torch.randn(3, *size, generator=generator)) / frequency**slope
+    planes = torch.fft.irfft2(spectrum, s=size)
+    return planes / planes.std()
+
+
+def _coloured(planes: Tensor) -> Tensor:
+    return einsum(OPPONENT, planes, "rgb c, c h w -> rgb h w")
+
+
+def _band_limited(picture: Tensor) -> Tensor:
+    """``picture`` without what lies above ``CUTOFF``."""
+    size = (picture.shape[-2], picture.shape[-1])
+    response = torch.exp(-((TEXELS * _frequency(size) / CUTOFF) ** 4))
+    return torch.fft.irfft2(torch.fft.rfft2(picture) * response, s=size)
+
+
+def _frequency(size: tuple[int, int]) -> Tensor:
+    """Cycles per texel of every entry of a picture's ``rfft2``."""
+    return torch.hypot(torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1]))

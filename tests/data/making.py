@@ -1,0 +1,92 @@
+"""Small video files for the tests, made with PyAV alone: none of the code under test is used."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def noise(frames: int = 6, height: int = 32, width: int = 48, seed: int = 0) -> list[np.ndarray]:
+    """uint8 ``h w c`` images that cost many bytes, so that cut files are cut within their frames."""
+    return list(np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), np.uint8))
+
+
+def make_video(
+    path: Path,
+    images: Sequence[np.ndarray | av.VideoFrame],
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    rate: Fraction = Fraction(25),
+    pts: Sequence[int] = (),
+    time_base: Fraction | None = None,
+    sound: str | None = None,
+    rotation: tuple[float, bool, bool] | None = None,
+    options: dict[str, str] | None = None,
+    tags: Mapping[str, int | Fraction] | None = None,
+    title: str = "",
+) -> Path:
+    """Encode images, with ``tags`` set on the codec; ``sound`` is the codec of a tone beside them."""
+    with av.open(f"file:{path}", "w", options=options or {}) as container:
+        container.metadata["title"] = title
+        stream = container.add_stream(codec, rate, {"qp": "0"} if codec == "libx264" else {})
+        assert isinstance(stream, av.VideoStream)
+        first = images[0]
+        stream.pix_fmt = pixel_format
+        stream.width, stream.height = (
+            (first.width, first.height) if isinstance(first, av.VideoFrame) else first.shape[1::-1]
+        )
+        stream.codec_context.time_base = time_base = time_base or 1 / rate
+        for name, value in (tags or {}).items():
+            setattr(stream.codec_context, name, value)
+        if rotation:
+            stream.set_display_rotation(*rotation)
+        tone = container.add_stream(sound, 48000) if sound else None
+        if tone:
+            tone.metadata["language"] = "swe"
+        for index, image in enumerate(images):
+            frame = image if isinstance(image, av.VideoFrame) else av.VideoFrame.from_ndarray(image)
+            frame.pts, frame.time_base = pts[index] if pts else index, time_base
+            container.mux(stream.encode(frame))
+            if isinstance(tone, av.AudioStream):
+                container.mux(tone.encode(_tone(index)))
+        container.mux(stream.encode())
+        if isinstance(tone, av.AudioStream):
+            container.mux(tone.encode())
+    return path
+
+
+def _tone(index: int, samples: int = 1920) -> av.AudioFrame:
+    wave = 8000 * np.sin(np.arange(index * samples, (index + 1) * samples) * 0.05)
+    frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], "s16", "mono")
+    frame.sample_rate, frame.pts, frame.time_base = 48000, index * samples, Fraction(1, 48000)
+    return frame
+
+
+def flat(
+    colour: tuple[int, int, int], kr: float, kb: float, full: bool, size: tuple[int, int]
+) -> av.VideoFrame:
+    """A yuv420p frame of one RGB colour, by the equations of ITU-R BT.601 and its successors."""
+    red, green, blue = (value / 255 for value in colour)
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    u, v = (blue - y) / (2 - 2 * kb), (red - y) / (2 - 2 * kr)
+    planes = (255 * y, 255 * u + 128, 255 * v + 128) if full else (219 * y + 16, 224 * u + 128, 224 * v + 128)
+    frame = av.VideoFrame(*size, "yuv420p")
+    for plane, value in zip(frame.planes, planes, strict=True):
+        plane.update(bytes([min(round(value), 255)]) * plane.buffer_size)
+    return frame
+
+
+def packets(path: Path, kind: str) -> list[bytes]:
+    """What the packets of the first track of a kind hold."""
+    with av.open(f"file:{path}") as container:
+        return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
+
+
+def start(path: Path, kind: str) -> Fraction:
+    """When the first packet of a kind is shown, in seconds."""
+    with av.open(f"file:{path}") as container:
+        packet = next(container.demux(**{kind: 0}))
+        assert packet.pts is not None
+        return packet.pts * packet.time_base

@@ -1,0 +1,56 @@
+"""The textures: rich as natural images, without seams, and fit to be sampled between texels."""
+
+from itertools import pairwise
+
+import torch
+from torch import Generator, Tensor
+
+from dcvsr.data.textures import TEXELS, blobs, dead_leaves
+from dcvsr.interpolation import downsample, upsample
+
+
+def texture(seed: int = 0) -> Tensor:
+    return dead_leaves(128, 160, Generator().manual_seed(seed))
+
+
+def amplitude(picture: Tensor, low: float, high: float) -> float:
+    """Root mean square of luma's spectrum between two frequencies, cycles per pixel."""
+    spectrum = torch.fft.rfft2(picture.mean(0)).abs()
+    rows, columns = (torch.fft.fftfreq(side) for side in picture.shape[1:])
+    frequency = TEXELS * torch.hypot(rows[:, None], columns[: spectrum.shape[1]].abs())
+    return float(spectrum[(frequency >= low) & (frequency < high)].square().mean().sqrt())
+
+
+def test_a_texture_is_a_colourful_picture() -> None:
+    picture = texture()
+    assert picture.shape == (3, TEXELS * 128, TEXELS * 160)
+    assert picture.min() >= 0
+    assert picture.max() <= 1
+    assert ((picture == 0) | (picture == 1)).float().mean() < 0.05
+    assert (picture - picture.mean(0)).std() > 0.03
+
+
+def test_detail_falls_with_frequency_as_in_natural_images() -> None:
+    bands = [amplitude(texture(), low, 2 * low) for low in (0.025, 0.05, 0.1)]
+    for coarse, fine in pairwise(bands):
+        assert 1.4 < coarse / fine < 4
+
+
+def test_nothing_lies_beyond_what_a_frame_can_hold() -> None:
+    assert amplitude(texture(), 0.5, 1) < 0.02 * amplitude(texture(), 0.05, 0.1)
+
+
+def test_there_is_detail_that_bicubic_cannot_restore() -> None:
+    frame = texture()[None, :, ::TEXELS, ::TEXELS]
+    assert 18 < -10 * (upsample(downsample(frame)) - frame).square().mean().log10() < 30
+
+
+def test_a_texture_repeats_without_a_seam() -> None:
+    for picture in (texture(), blobs(128, 160, Generator().manual_seed(0))):
+        for axis in (1, 2):
+            jumps = (picture - picture.roll(1, axis)).abs().mean(dim=[0, 3 - axis])
+            assert jumps[0] < 1.5 * max(jumps[1], jumps[-1])
+
+
+def test_blobs_hide_a_third() -> None:
+    assert abs(blobs(128, 160, Generator().manual_seed(0)).mean() - 1 / 3) < 0.01

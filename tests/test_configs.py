@@ -1,0 +1,111 @@
+"""Every configuration composes and instantiates."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dcvsr.cli import CONF
+from dcvsr.errors import UserError
+
+GROUPS = {
+    folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+    for folder in CONF.iterdir()
+    if folder.is_dir()
+}
+EXPERIMENTS = GROUPS.pop("experiment")
+PAPER = ["scale=svd", "+experiment=stage1"]
+
+
+def _compose(command: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, list(overrides))
+
+
+@pytest.mark.parametrize("scale", GROUPS["scale"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_at_every_scale(experiment, scale):
+    cfg = _compose("train", f"+experiment={experiment}", f"scale={scale}")
+    del cfg["wandb"], cfg["loggers"], cfg["callbacks"]["checkpoint"], cfg["callbacks"]["side_by_side"]
+    settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert settings["scale"] == scale  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(g, option) for g, options in GROUPS.items() for option in options]
+)
+def test_every_option_composes_in_a_command_that_has_its_group(group, option):
+    commands = [
+        name
+        for name in ("train", "upscale", "evaluate")
+        if f"- {group}:" in (CONF / f"{name}.yaml").read_text()
+    ]
+    assert commands, f"no command reads conf/{group}"
+    for command in commands:
+        _compose(command, f"{group}={option}")
+
+
+@pytest.mark.parametrize("group", ["guidance", "degradation", "sampler", "tile", "upscaler", "metrics"])
+def test_every_small_option_instantiates(group, tmp_path):
+    for option in GROUPS[group]:
+        cfg = _compose("evaluate", f"{group}={option}", "ckpt=null", f"runs={tmp_path}")
+        assert instantiate(cfg[group], _convert_="all") is not None
+
+
+@pytest.mark.parametrize("data", ["packaged", "nano", "synthetic"])
+def test_the_data_that_come_along_instantiate(data, tmp_path):
+    cfg = _compose("train", f"data={data}", "+experiment=stage1", f"runs={tmp_path}")
+    datamodule = instantiate(cfg.datamodule, _convert_="all")(steps=1)
+    batch = datamodule.on_after_batch_transfer(next(iter(datamodule.train_dataloader())), 0)
+    assert batch["hr"].shape == (1, cfg.data.frames, 3, cfg.data.crop, cfg.data.crop)
+    assert batch["lr"].shape[-1] == cfg.data.crop // 4
+    assert len(instantiate(cfg.data.test, _convert_="all")) > 0
+
+
+def test_scale_svd_is_the_paper_s_recipe():
+    """Appendix A and section 3."""
+    cfg = _compose("train", *PAPER)
+    assert (cfg.data.frames, cfg.data.crop) == (14, 512)
+    assert cfg.data.batch_size * cfg.trainer.accumulate_grad_batches == 256
+    assert (
+        cfg.trainer.max_steps
+        == _compose("train", "scale=svd", "+experiment=stage2").trainer.max_steps
+        == 5000
+    )
+    assert cfg.module.optimizer.lr == 1e-4
+    assert cfg.model.denoiser.ids == [8, 127, 0]
+    assert (cfg.tile.size, cfg.tile.frames, cfg.tile.overlap) == (64, 14, 0.5)
+    assert (cfg.sampler.steps, cfg.sampler.sigma_min, cfg.sampler.sigma_max) == (25, 0.002, 700)
+
+
+def test_svd_loads_what_a_folder_holds(tmp_path):
+    """The loading code of scale=svd, up to what only real weights can show."""
+    (tmp_path / "unet").mkdir()
+    cfg = _compose("train", *PAPER, f"model.weights={tmp_path}")
+    with pytest.raises(InstantiationException) as error:
+        instantiate(cfg.model.denoiser)
+    cause = error.value.__cause__
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__
+    assert "lacks unet/config.json" in str(cause)
+
+
+def test_reds_names_what_is_missing(tmp_path):
+    for clip in range(269):
+        (tmp_path / f"{clip:03d}").mkdir()
+    with pytest.raises(InstantiationException, match=r"lacks 1 of 270 clips \(269\)"):
+        instantiate(_compose("train", *PAPER, f"data.path={tmp_path}").data.requires)
+
+
+def test_precision_is_a_torch_type():
+    upscaler = instantiate(_compose("upscale", "precision=bfloat16", "ckpt=null").upscaler, _convert_="all")
+    assert upscaler.precision is torch.bfloat16
+
+
+def test_conf_is_found_from_anywhere():
+    assert CONF.is_absolute()
+    assert Path(CONF, "train.yaml").is_file()

@@ -1,0 +1,63 @@
+"""Scores of an upscaler on a data set."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from dcvsr.data.synthetic import Translation
+from dcvsr.data.video import to_bytes, to_unit
+from dcvsr.interpolation import downsample, upsample
+from dcvsr.metrics.fidelity import PSNR
+from tests.conftest import TINY
+
+QUICK = (*TINY, "metrics=fidelity", "~data.test.return", "hydra.run.dir=run")
+
+
+def test_bicubic_gets_the_scores_of_bicubic(run, tmp_path):
+    done = run("evaluate", "upscaler=bicubic", *QUICK)
+    assert done.code == 0, done.err
+    hr = to_unit(Translation(seed=4, frames=16, height=144, width=176, dx=2.2, dy=0.3).read(0, 16))
+    metric = PSNR()
+    metric.update(upsample(to_unit(to_bytes(downsample(hr)))), hr)
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["clips"]["slide"]["psnr"] == pytest.approx(metric.compute().item(), abs=1e-4)
+    assert summary["metrics"]["psnr"] == {"mean": summary["clips"]["slide"]["psnr"], "higher_is_better": True}
+    with (tmp_path / "run/results.csv").open() as file:
+        rows = {(row["clip"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
+    assert rows["slide", "psnr"] == summary["clips"]["slide"]["psnr"]
+    assert (tmp_path / "run/videos/slide.mp4").is_file()
+
+
+def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
+    assert train("stage1", "trainer.max_steps=1").code == 0
+    done = run("evaluate", *QUICK)
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["upscaler"] == "dcvsr"
+    assert summary["weights"]["step"] == 1
+    assert len(summary["weights"]["sha256"]) == 64
+
+
+def test_a_folder_of_one_s_own_clips_is_a_data_set(run, clip, tmp_path):
+    done = run("evaluate", "upscaler=bicubic", "data=folder", f"data.path={clip.parent}", "metrics=fidelity")
+    assert done.code == 0, done.err
+    done = run(
+        "evaluate", "upscaler=bicubic", "data=folder", f"data.path={tmp_path}/none", "metrics=fidelity"
+    )
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "none" in done.err
+
+
+def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
+    """An upscaler that loses a frame is an error, never trimmed."""
+    from dcvsr.baselines.interpolation import Bicubic
+
+    monkeypatch.setattr(Bicubic, "__call__", lambda self, lr, on_tile: torch.rand(15, 3, 144, 176))
+    done = run("evaluate", "upscaler=bicubic", *QUICK)
+    assert (done.code, done.err.strip().splitlines()[-1].startswith("dcvsr: cannot score 15 frames")) == (
+        2,
+        True,
+    )
+    assert not (tmp_path / "run/results.csv").exists()

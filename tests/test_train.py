@@ -1,0 +1,122 @@
+"""Training from the command to the checkpoint: hand-off, resume, and what goes wrong."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from dcvsr.models.checkpoint import newest_checkpoint, open_checkpoint
+
+STEPS = ("trainer.max_steps=2", "hydra.run.dir=outputs/a")
+
+
+@pytest.fixture
+def stage1(train, tmp_path) -> Path:
+    """A stage-1 run of two steps."""
+    done = train("stage1", *STEPS)
+    assert done.code == 0, done.err
+    return tmp_path / "outputs" / "a"
+
+
+def test_a_run_leaves_what_it_says(stage1):
+    assert OmegaConf.load(stage1 / "config.yaml").start == "initial weights"
+    with (stage1 / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert any(row.get("val/psnr") for row in rows)
+    assert list((stage1 / "videos").glob("slide-step000002.mp4"))
+    content = torch.load(stage1 / "checkpoints" / "last.ckpt", weights_only=True)
+    assert content["dcvsr"] == {"scale": "nano", "stage": 1}
+    assert content["global_step"] == 2
+
+
+def test_stage_2_starts_from_the_newest_stage_1_and_says_so(stage1, train, tmp_path):
+    done = train("stage2", "trainer.max_steps=1", "hydra.run.dir=outputs/b")
+    assert done.code == 0, done.err
+    assert "stage 2 starts from outputs/a/checkpoints/last.ckpt (scale=nano, stage 1, step 2)" in done.out
+    first, second = (
+        open_checkpoint(tmp_path / f"outputs/{run}/checkpoints/last.ckpt", "nano") for run in "ab"
+    )
+    assert second.stage == 2
+    frozen = [name for name in first.weights if "temporal_res_block" in name]
+    assert frozen
+    assert all(torch.equal(first.weights[name], second.weights[name]) for name in frozen)
+    assert not torch.equal(first.weights["unet.conv_in.weight"], second.weights["unet.conv_in.weight"])
+    newest = newest_checkpoint(tmp_path / "outputs", "nano", [2, 1])
+    assert newest is not None
+    assert newest.stage == 2
+
+
+def test_stage_2_without_stage_1_warns_in_one_line_and_trains(train, tmp_path):
+    done = train("stage2", "trainer.max_steps=1", "hydra.run.dir=outputs/b")
+    assert done.code == 0, done.err
+    warning = next(line for line in done.out.splitlines() if "no stage-1 checkpoint" in line)
+    assert "`python -m dcvsr.train +experiment=stage1 scale=nano` would make one" in warning
+    assert OmegaConf.load(tmp_path / "outputs/b/config.yaml").start == "initial weights"
+
+
+def test_stage_2_with_ckpt_required_refuses_to_start_without_stage_1(train):
+    done = train("stage2", "ckpt=required")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "no stage-1 checkpoint of scale=nano under outputs" in done.err
+
+
+def test_a_run_goes_on_where_it_stopped(stage1, train, tmp_path):
+    done = train(
+        "stage1", "trainer.max_steps=3", f"resume={stage1}/checkpoints/last.ckpt", "hydra.run.dir=outputs/b"
+    )
+    assert done.code == 0, done.err
+    assert open_checkpoint(tmp_path / "outputs/b/checkpoints/last.ckpt", "nano").step == 3
+
+
+def test_the_same_seed_trains_the_same_weights(train, tmp_path):
+    for run, seed in (("a", 5), ("b", 5), ("c", 6)):
+        assert (
+            train("stage1", "trainer.max_steps=1", f"seed={seed}", f"hydra.run.dir=outputs/{run}").code == 0
+        )
+    a, b, c = (
+        open_checkpoint(tmp_path / f"outputs/{run}/checkpoints/last.ckpt", "nano").weights for run in "abc"
+    )
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not torch.equal(a["unet.conv_in.weight"], c["unet.conv_in.weight"])
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
+    done = train(
+        "stage1",
+        "trainer.max_steps=20",
+        "checkpoint_every=1",
+        "module.optimizer.lr=1e30",
+        "trainer.gradient_clip_val=null",
+        "hydra.run.dir=outputs/a",
+    )
+    assert (done.code, done.err.strip().splitlines()[-1].startswith("dcvsr: the ")) == (2, True)
+    assert "at step" in done.err
+    weights = open_checkpoint(tmp_path / "outputs/a/checkpoints/last.ckpt", "nano").weights
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("trainer.max_steps=0", "trainer.max_steps must be at least 1, got 0"),
+        ("trainer.max_steps=-1", "trainer.max_steps must be at least 1, got -1"),
+        ("data.crop=0", "crop must be at least 1, got 0"),
+        ("data.crop=4096", "4096"),
+        ("data.batch_size=-1", "batch_size must be at least 1, got -1"),
+        ("module.dropout=1.5", "dropout is a probability, got 1.5"),
+        ("ckpt=nothing.ckpt", "no checkpoint at nothing.ckpt"),
+        ("resume=nothing.ckpt", "no checkpoint at nothing.ckpt"),
+    ],
+)
+def test_a_mistake_is_one_line(train, key, said):
+    done = train("stage1", key)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert said in done.err
+
+
+def test_a_sweep_over_several_processes_is_refused(train):
+    done = train("stage1", "-m", "seed=0,1", "trainer.devices=2")
+    assert done.code == 2
+    assert "trainer.devices=1, or use torchrun" in done.err

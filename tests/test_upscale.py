@@ -1,0 +1,144 @@
+"""Footage in, four times the footage out."""
+
+import json
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from dcvsr.data.clips import packaged
+from dcvsr.data.video import read_video, to_unit, write_clip
+from tests.conftest import TINY_MODEL
+
+
+@pytest.fixture
+def upscale(run):
+    """Upscale with a tiny model of random weights."""
+    return lambda *arguments: run("upscale", *TINY_MODEL, "ckpt=null", *arguments)
+
+
+def _as_many(source: Path, result: Path) -> None:
+    before, after = read_video(source), read_video(result)
+    frames, _, height, width = before.frames.shape
+    assert after.frames.shape == (frames, 3, 4 * height, 4 * width)
+    assert after.rate == before.rate
+
+
+def test_a_real_clip_keeps_its_frames_size_and_rate_and_says_what_was_done(upscale, tmp_path):
+    source = tmp_path / "carphone.mp4"
+    write_clip(
+        source, to_unit(read_video(packaged("carphone_pristine")).frames[:5]), Fraction(30000, 1001), crf=0
+    )
+    done = upscale(f"input={source}", "output=big.mp4", "seed=7")
+    assert done.code == 0, done.err
+    _as_many(source, tmp_path / "big.mp4")
+    report = json.loads((tmp_path / "big.json").read_text())
+    assert (report["frames"], report["size"], report["rate"]) == (5, [704, 576], "30000/1001")
+    assert (report["seed"], report["settings"]["sampler"]["steps"], report["weights"]) == (7, 2, None)
+    assert report["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize(
+    "name", ["clip (1).mp4", "été.mp4", "a,b.mp4", "a&b.mp4", "100%.mp4", "-x.mp4", "it's.mkv"]
+)
+def test_file_names_are_taken_as_they_are(run, clip, tmp_path, name):
+    shutil.copy(clip, tmp_path / name)
+    done = run("upscale", "upscaler=bicubic", f"input={name}", f"output=big {name}")
+    assert done.code == 0, done.err
+    _as_many(tmp_path / name, tmp_path / f"big {name}")
+
+
+def test_a_tilde_is_expanded(run, clip, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(clip, tmp_path / "a.mp4")
+    assert run("upscale", "upscaler=bicubic", "input=~/a.mp4", "output=~/b.mp4").code == 0
+    _as_many(tmp_path / "a.mp4", tmp_path / "b.mp4")
+
+
+@pytest.mark.parametrize(("frames", "height", "width"), [(1, 18, 14), (3, 9, 33), (6, 40, 22)])
+def test_a_folder_of_frames_of_any_size_and_length_becomes_one(upscale, tmp_path, frames, height, width):
+    (tmp_path / "in").mkdir()
+    for index in range(frames):
+        Image.effect_noise((width, height), 30).convert("RGB").save(tmp_path / "in" / f"shot{index}.png")
+    done = upscale("input=in", "output=out")
+    assert done.code == 0, done.err
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        f"shot{i}.png" for i in range(frames)
+    ]
+    _as_many(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out.json").is_file()
+
+
+def test_the_same_seed_gives_the_same_pixels(upscale, clip, tmp_path):
+    for output, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert upscale(f"input={clip}", f"output={output}", f"seed={seed}").code == 0
+    a, b, c = (read_video(tmp_path / name).frames for name in "abc")
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(upscale, clip, tmp_path):
+    done = upscale(f"input={clip}", "output=b.mp4", "dry_run=true")
+    assert done.code == 0
+    assert "tiles to denoise" in done.out
+    assert not list(tmp_path.glob("b.*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["input=none.mp4", "output=b.mp4"], "none.mp4 does not exist"),
+        (["input=empty.mp4", "output=b.mp4"], "empty.mp4 is empty"),
+        (["input=text.mp4", "output=b.mp4"], "text.mp4 cannot be read as a video"),
+        (["input=folder", "output=b.mp4"], "folder"),
+        (["input=clip.mp4", "output=clip.mp4"], "clip.mp4 is the input itself"),
+        (["input=clip.mp4", "output=b.gif"], "b.gif"),
+        (["input=clip.mp4", "output=nowhere/b.mp4"], "nowhere"),
+        (["input=clip.mp4", "output=b.mp4", "ckpt=text.mp4"], "text.mp4 is no dcvsr checkpoint"),
+        (["input=clip.mp4", "output=b.mp4", "ckpt=required"], "no stage-2 or -1 checkpoint of scale=nano"),
+        (["input=clip.mp4", "output=b.mp4", "device=tpu"], "device must be auto, cpu or cuda, got tpu"),
+        (["input=clip.mp4", "output=b.mp4", "fps=25"], "fps"),
+    ],
+)
+def test_a_mistake_is_one_line_and_writes_nothing(run, clip, tmp_path, arguments, said):
+    shutil.copy(clip, tmp_path / "clip.mp4")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video at all")
+    (tmp_path / "folder").mkdir()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    done = run("upscale", *TINY_MODEL, "ckpt=null", *arguments)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert said in done.err
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.name != "outputs"}
+    assert after == before
+
+
+def test_a_checkpoint_of_another_scale_is_refused(run, clip, tmp_path):
+    torch.save(
+        {"dcvsr": {"scale": "svd", "stage": 1}, "state_dict": {}, "global_step": 1}, tmp_path / "svd.ckpt"
+    )
+    done = run("upscale", f"input={clip}", "output=b.mp4", "ckpt=svd.ckpt")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "svd.ckpt is of scale=svd, this run is of scale=nano" in done.err
+
+
+def test_a_checkpoint_of_another_model_is_refused(run, clip, tmp_path):
+    torch.save(
+        {"dcvsr": {"scale": "nano", "stage": 1}, "state_dict": {}, "global_step": 1}, tmp_path / "other.ckpt"
+    )
+    done = run("upscale", f"input={clip}", "output=b.mp4", "ckpt=other.ckpt")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "holds another model" in done.err
+
+
+def test_a_checkpoint_is_never_executed(run, clip, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    torch.save({"dcvsr": Hostile()}, tmp_path / "hostile.ckpt")
+    assert run("upscale", f"input={clip}", "output=b.mp4", "ckpt=hostile.ckpt").code == 2
+    assert not (tmp_path / "executed").exists()
