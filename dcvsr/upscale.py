@@ -32,9 +32,7 @@ def main(cfg: DictConfig) -> None:
     work = upscaler.work(frames, height, width)
     factor = upscaler.factor
     size = f"{factor * width}x{factor * height}"
-    log.info(
-        f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}, {work} tiles to denoise"
-    )
+    log.info(f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}, {work} tiles")
     log.info(f"weights: {upscaler.origin or 'none'}")
     if cfg.dry_run:
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcvsr.cli import CONF, quote
@@ -34,6 +34,7 @@ def test_a_file_name_is_taken_as_it_is(name):
     assert _as_hydra_reads(name) == name
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).map("x{}".format))
 def test_any_file_name_is_taken_as_it_is(name):
     assert _as_hydra_reads(name) == name

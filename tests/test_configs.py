@@ -29,8 +29,13 @@ def _compose(command: str, *overrides: str) -> DictConfig:
 @pytest.mark.parametrize("scale", GROUPS["scale"])
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_at_every_scale(experiment, scale):
-    cfg = _compose("train", f"+experiment={experiment}", f"scale={scale}")
-    del cfg["wandb"], cfg["loggers"], cfg["callbacks"]["checkpoint"], cfg["callbacks"]["side_by_side"]
+    folders = (
+        "wandb.save_dir",
+        "loggers.csv.save_dir",
+        "callbacks.checkpoint.dirpath",
+        "callbacks.side_by_side.folder",
+    )
+    cfg = _compose("train", f"+experiment={experiment}", f"scale={scale}", *(f"{key}=run" for key in folders))
     settings = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     assert settings["scale"] == scale  # type: ignore[index]
 

@@ -11,9 +11,15 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 _BT709, _BT601 = 1, 6
-# What swscale can convert; it knows both code points of BT.601 (5, 6) by the first.
-_MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601}
-_MATRICES |= {7: Colorspace.SMPTE240M, 9: Colorspace.BT2020}
+# What PyAV can have converted, by code point; 5 and 6 are one matrix.
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
 _ACCURATE = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND
@@ -40,10 +46,8 @@ class Colour:
     def of(cls, frame: av.VideoFrame) -> "Colour":
         """What a decoded frame is tagged with, completed by the rule for untagged video."""
         matrix = frame.colorspace if frame.colorspace in _MATRICES else cls.untagged(frame.height).matrix
-        full = frame.color_range == ColorRange.JPEG
-        return cls(
-            matrix, ColorRange.JPEG if full else ColorRange.MPEG, frame.color_primaries, frame.color_trc
-        )
+        limits = frame.color_range or ColorRange.MPEG
+        return cls(matrix, limits, frame.color_primaries, frame.color_trc)
 
     def to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
         """A decoded frame as ``h w c``, uint8; deeper samples are rounded to 8 bits."""

@@ -4,6 +4,7 @@ Axes: h height, w width, c channels (RGB).
 """
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
@@ -20,15 +21,16 @@ from dcvsr.data.tracks import CONTAINERS, copied, url
 def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> None:
     """Write uint8 ``h w c`` images, one for each of the video's times, as they come.
 
-    Matroska keeps times to the millisecond, MP4 and MOV exactly.
+    MP4 and MOV keep times exactly; Matroska to the millisecond, and all later where sound began before 0.
     """
     first = next(images)
     height, width, _ = first.shape
-    suffix, sound = path.suffix.lower(), video.source if video.source and video.source.is_file() else None
+    suffix = path.suffix.lower()
+    sound = video.source if video.source and video.source.is_file() else None
     time_base = video.time_base if video.pts and video.time_base else 1 / video.rate
     colour = video.colour or Colour.untagged(height)
-    # MP4 and MOV round the start of a track to this clock, which ticks in milliseconds if left alone.
-    clock = time_base.denominator * -(-1000 // time_base.denominator)
+    # MP4 and MOV round the start of each track to this clock: 1000 ticks a second, if left alone.
+    clock = time_base.denominator * math.ceil(1000 / time_base.denominator)
     options = {"movie_timescale": str(clock)}
     with av.open(url(path), "w", CONTAINERS[suffix], container_options=options) as output:
         stream = output.add_stream("libx264", video.rate, {"crf": str(crf)})

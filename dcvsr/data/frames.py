@@ -99,6 +99,3 @@ def _is_deep(path: Path) -> bool:
 
 def _size(image: Tensor) -> str:
     return f"{image.shape[2]}x{image.shape[1]}"
-
-
-_frame_paths, _read = frame_paths, read_frame  # TEMPORARY: until data/clips.py follows
