@@ -42,9 +42,8 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
                 task(cfg)
 
         def run() -> None:
-            os.environ["HYDRA_FULL_ERROR"] = (
-                "1"  # Hydra raises instead of printing; the line is ours to write
-            )
+            # Hydra then raises instead of printing: the line is ours to write.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
             sys.argv[1:] = [quote(argument) for argument in sys.argv[1:]]
             with _mistakes_end_in_one_line(config_name):
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()

@@ -1,4 +1,6 @@
-"""Where the network runs."""
+"""Where the network runs, and whether a job fits there."""
+
+from pathlib import Path
 
 import torch
 
@@ -18,3 +20,31 @@ def choose(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise UserError(f"device must be auto, cpu or cuda, got {name}")
     return torch.device(name)
+
+
+def require_memory(needed: int, frames: int, device: torch.device) -> None:
+    """Refuse a job that would be killed half-way for want of memory.
+
+    Args:
+        needed: bytes.
+        frames: of the video, to say how many would fit.
+
+    Raises:
+        UserError: if less than ``needed`` is free on ``device``, as far as that is known.
+    """
+    free = _free(device)
+    if free is not None and needed > free:
+        raise UserError(
+            f"{frames} frames of this size need about {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
+            f"free on {device}: upscale them in parts of at most {int(frames * free / needed)} frames"
+        )
+
+
+def _free(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return None
+    lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024

@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from dcvsr.errors import UserError
+
 
 def upsample(lr: Tensor, factor: int = 4) -> Tensor:
     """I^up: bicubic enlargement, clamped to [0, 1]; ``f c h w`` -> ``f c (factor h) (factor w)``."""
@@ -13,10 +15,12 @@ def downsample(hr: Tensor, factor: int = 4) -> Tensor:
     """Antialiased bicubic reduction, clamped to [0, 1]; ``f c h w`` -> ``f c (h / factor) (w / factor)``.
 
     Raises:
-        ValueError: if ``h`` or ``w`` is no multiple of ``factor``.
+        UserError: if ``h`` or ``w`` is no multiple of ``factor``: nothing is cropped in silence.
     """
     height, width = hr.shape[-2:]
     if height % factor or width % factor:
-        raise ValueError(f"{width}x{height} is no multiple of {factor}; crop the frames first")
+        raise UserError(
+            f"frames of {width}x{height} cannot be reduced {factor} times; crop them to a multiple"
+        )
     size = (height // factor, width // factor)
     return F.interpolate(hr, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)

@@ -1,7 +1,6 @@
 """What a result was made with, so that another can make it again."""
 
 import json
-import os
 import platform
 import tempfile
 from importlib.metadata import version
@@ -31,6 +30,8 @@ def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` whole or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False) as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-    os.replace(file.name, path)
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as scratch:
+        unfinished = Path(scratch) / path.name
+        unfinished.write_text(text)
+        unfinished.replace(path)

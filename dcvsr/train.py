@@ -22,11 +22,11 @@ def main(cfg: DictConfig) -> None:
     preflight(cfg, "model", "data")
     _refuse_sweep_over_processes(cfg)
     import lightning.pytorch as pl
-    import wandb
-    from lightning.pytorch.loggers import WandbLogger
+
+    from dcvsr.models.checkpoint import require_resumable
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    require_resumable(cfg.resume, cfg.scale, cfg.stage)
     pl.seed_everything(cfg.seed, verbose=False)
     callbacks = list(instantiate(cfg.callbacks).values())
     trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=False)
@@ -36,25 +36,38 @@ def main(cfg: DictConfig) -> None:
         steps=trainer.max_steps * trainer.accumulate_grad_batches
     )
     module = instantiate(cfg.module, _convert_="all")
-    log.info(f"stage {cfg.stage} starts from {module.upscaler.origin or 'the initial weights of the model'}")
 
-    OmegaConf.update(cfg, "start", str(module.upscaler.origin or "initial weights"), force_add=True)
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-    trainer.loggers = list(instantiate(cfg.loggers).values())
+    start = str(module.upscaler.origin or "the initial weights of the model")
+    log.info(f"stage {cfg.stage} starts from {start}")
+    OmegaConf.update(cfg, "start", start, force_add=True)
+    OmegaConf.save(cfg, _folder() / "config.yaml", resolve=True)
+    _fit(cfg, trainer, module, datamodule)
+
+
+def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
+    import wandb
+    from lightning.pytorch.loggers import WandbLogger
+
+    last = _folder() / "checkpoints" / "last.ckpt"
     try:
+        trainer.loggers = list(instantiate(cfg.loggers).values())
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(settings)
+                logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
         trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
+    except SystemExit as stop:  # Lightning's answer to Ctrl-C
+        if last.is_file():
+            log.info(f"go on with resume={last}")
+        raise KeyboardInterrupt from stop
     finally:
         wandb.finish()
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    last = folder / "checkpoints" / "last.ckpt"
     trainer.save_checkpoint(last)
     scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
-    log.info(f"stage {cfg.stage}: {trainer.global_step} steps, {scores}\ncheckpoint: {last}\nrun: {folder}")
+    log.info(f"stage {cfg.stage}: {trainer.global_step} steps, {scores}\ncheckpoint: {last}")
+
+
+def _folder() -> Path:
+    return Path(HydraConfig.get().runtime.output_dir)
 
 
 def _refuse_sweep_over_processes(cfg: DictConfig) -> None:

@@ -20,7 +20,7 @@ def main(cfg: DictConfig) -> None:
     from tqdm import tqdm
 
     from dcvsr.data.video import check_output, read_video, to_unit, write_video
-    from dcvsr.device import choose
+    from dcvsr.device import choose, require_memory
     from dcvsr.provenance import describe, write_json
 
     source, output = Path(cfg.input), Path(cfg.output)
@@ -34,9 +34,10 @@ def main(cfg: DictConfig) -> None:
     size = f"{factor * width}x{factor * height}"
     log.info(f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}, {work} tiles")
     log.info(f"weights: {upscaler.origin or 'none'}")
+    device = choose(cfg.device)
+    require_memory(upscaler.memory(frames, height, width), frames, device)
     if cfg.dry_run:
         return
-    device = choose(cfg.device)
     upscaler.to(device)
     read = time.monotonic()
     with tqdm(total=work, desc="upscale", unit="tile") as bar:

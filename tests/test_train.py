@@ -8,6 +8,7 @@ import torch
 from omegaconf import OmegaConf
 
 from dcvsr.models.checkpoint import newest_checkpoint, open_checkpoint
+from tests.conftest import TINY
 
 STEPS = ("trainer.max_steps=2", "hydra.run.dir=outputs/a")
 
@@ -21,7 +22,7 @@ def stage1(train, tmp_path) -> Path:
 
 
 def test_a_run_leaves_what_it_says(stage1):
-    assert OmegaConf.load(stage1 / "config.yaml").start == "initial weights"
+    assert OmegaConf.load(stage1 / "config.yaml").start == "the initial weights of the model"
     with (stage1 / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert any(row.get("val/psnr") for row in rows)
@@ -53,7 +54,7 @@ def test_stage_2_without_stage_1_warns_in_one_line_and_trains(train, tmp_path):
     assert done.code == 0, done.err
     warning = next(line for line in done.out.splitlines() if "no stage-1 checkpoint" in line)
     assert "`python -m dcvsr.train +experiment=stage1 scale=nano` would make one" in warning
-    assert OmegaConf.load(tmp_path / "outputs/b/config.yaml").start == "initial weights"
+    assert OmegaConf.load(tmp_path / "outputs/b/config.yaml").start == "the initial weights of the model"
 
 
 def test_stage_2_with_ckpt_required_refuses_to_start_without_stage_1(train):
@@ -104,6 +105,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
         ("trainer.max_steps=-1", "trainer.max_steps must be at least 1, got -1"),
         ("data.crop=0", "crop must be at least 1, got 0"),
         ("data.crop=4096", "4096"),
+        ("data.crop=30", "frames of 30x30 cannot be reduced 4 times"),
         ("data.batch_size=-1", "batch_size must be at least 1, got -1"),
         ("module.dropout=1.5", "dropout is a probability, got 1.5"),
         ("ckpt=nothing.ckpt", "no checkpoint at nothing.ckpt"),
@@ -114,6 +116,30 @@ def test_a_mistake_is_one_line(train, key, said):
     done = train("stage1", key)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert said in done.err
+
+
+def test_resuming_another_stage_is_refused(stage1, train):
+    done = train("stage2", f"resume={stage1}/checkpoints/last.ckpt")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "start from its weights with ckpt=" in done.err
+
+
+def test_wandb_gets_losses_scores_and_videos(run, tmp_path):
+    done = run(
+        "train",
+        "+experiment=stage1",
+        *TINY,
+        "metrics=fidelity",
+        "trainer.max_steps=2",
+        "hydra.run.dir=outputs/a",
+        "trainer.log_every_n_steps=1",
+    )
+    assert done.code == 0, done.err
+    [offline] = (tmp_path / "outputs/a/wandb").glob("offline-run-*")
+    log = b"".join(file.read_bytes() for file in offline.glob("*.wandb"))
+    for key in (b"train/loss", b"train/lr", b"train/grad_norm", b"val/psnr", b"val/ssim"):
+        assert key in log
+    assert len(list((offline / "files/media/videos/val").glob("slide_*.mp4"))) == 1
 
 
 def test_a_sweep_over_several_processes_is_refused(train):

@@ -14,6 +14,10 @@ class Bicubic:
 
     factor: int
 
+    def memory(self, frames: int, height: int, width: int) -> int:
+        """Bytes that two copies of the enlarged video take."""
+        return 2 * 4 * 3 * frames * height * width * self.factor**2
+
     def work(self, frames: int, height: int, width: int) -> int:
         """One piece of work a frame."""
         return frames

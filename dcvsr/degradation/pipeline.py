@@ -18,7 +18,7 @@ class Bicubic:
         """``b f c h w`` in [0, 1] -> ``b f c (h / factor) (w / factor)``.
 
         Raises:
-            ValueError: if ``h`` or ``w`` is no multiple of ``factor``.
+            UserError: if ``h`` or ``w`` is no multiple of ``factor``.
         """
         lr = downsample(rearrange(hr, "b f c h w -> (b f) c h w"), self.factor)
         return rearrange(lr, "(b f) c h w -> b f c h w", b=len(hr))

@@ -68,6 +68,14 @@ def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
     return Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights)
 
 
+def require_resumable(resume: str | None, scale: str, stage: int) -> None:
+    """Raise UserError unless a run of ``scale`` and ``stage`` can go on from ``resume``, or it is None."""
+    if resume is not None and (found := open_checkpoint(resume, scale)).stage != stage:
+        raise UserError(
+            f"{found} is of another stage than {stage}; start from its weights with ckpt={resume}"
+        )
+
+
 def newest_checkpoint(runs: str | Path, scale: str, stages: Sequence[int]) -> Checkpoint | None:
     """The newest checkpoint of ``scale`` under ``runs``, of the first of ``stages`` that has any."""
     files = sorted(

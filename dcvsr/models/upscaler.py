@@ -62,6 +62,10 @@ class Upscaler:
         scale = self.latents.autoencoder.factor
         return self.grid.windows(padded[0], padded[1] // scale, padded[2] // scale)
 
+    def memory(self, frames: int, height: int, width: int) -> int:
+        """Bytes that ten copies of the enlarged video take: latents, noise, canvas and result."""
+        return 10 * 4 * 3 * frames * height * width * self.factor**2
+
     def work(self, frames: int, height: int, width: int) -> int:
         """Number of tiles that will be denoised over all steps."""
         return self.sampler.steps * sum(map(len, self.windows(frames, height, width)))
@@ -104,7 +108,8 @@ class Upscaler:
 
     def _noise(self, latent: Tensor) -> Tensor:
         f, k, h, w = latent.shape
-        return gaussian_noise(self.seed, range(f), k, range(h), range(w), latent.device)
+        frames = (range(i, i + 1) for i in range(f))  # one by one: its integers are larger than its noise
+        return torch.cat([gaussian_noise(self.seed, i, k, range(h), range(w), latent.device) for i in frames])
 
 
 def _first_frame(up: Tensor, tile: Tile, scale: int) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dcvsr.degradation.pipeline import Bicubic
+from dcvsr.errors import UserError
 from dcvsr.interpolation import downsample
 
 
@@ -22,5 +23,5 @@ def test_bicubic_keeps_a_flat_picture(factor: int) -> None:
 
 
 def test_sides_that_do_not_divide_are_refused() -> None:
-    with pytest.raises(ValueError, match="18x16 is no multiple of 4"):
+    with pytest.raises(UserError, match="18x16 cannot be reduced 4 times"):
         Bicubic(factor=4)(torch.zeros(1, 1, 3, 16, 18))
