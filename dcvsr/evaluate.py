@@ -35,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     clips = instantiate(cfg.data.test, _convert_="all")
     scores = _score(cfg, upscaler, clips, metrics, device, folder)
     summary = {
-        "dataset": choices["data"],
+        "dataset": cfg.data.name,
         "upscaler": choices["upscaler"],
         "metrics": {
             name: {
@@ -59,7 +59,7 @@ def main(cfg: DictConfig) -> None:
     finally:
         wandb.finish()
     means = ", ".join(f"{name} {score['mean']:.4f}" for name, score in summary["metrics"].items())
-    log.info(f"{choices['upscaler']} on {choices['data']}: {means}\nrun: {folder}")
+    log.info(f"{choices['upscaler']} on {cfg.data.name}: {means}\nrun: {folder}")
 
 
 def _score(

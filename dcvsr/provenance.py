@@ -2,11 +2,11 @@
 
 import json
 import platform
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dcvsr.files import write_whole
 from dcvsr.weights import sha256
 
 PACKAGES = ("dcvsr", "torch", "diffusers", "lightning", "av", "numpy")
@@ -30,8 +30,4 @@ def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` whole or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as scratch:
-        unfinished = Path(scratch) / path.name
-        unfinished.write_text(text)
-        unfinished.replace(path)
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False))

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.cli import command
 from dcvsr.errors import UserError
+from dcvsr.files import read_json, read_text, write_whole
 from dcvsr.page.curve import Curve, curves
-from dcvsr.page.files import read_json, read_text, write_whole
 from dcvsr.page.pair import Pair, pair
 from dcvsr.page.table import Table, tables
 

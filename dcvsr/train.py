@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.models.checkpoint import require_resumable
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")  # advice on worker counts and folders that we chose
     require_resumable(cfg.resume, cfg.scale, cfg.stage)
     pl.seed_everything(cfg.seed, verbose=False)
     callbacks = list(instantiate(cfg.callbacks).values())

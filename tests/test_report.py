@@ -13,8 +13,8 @@ import torch
 
 from dcvsr.data.video import Video, to_bytes, write_video
 from dcvsr.errors import UserError
+from dcvsr.files import write_whole
 from dcvsr.page.curve import curves
-from dcvsr.page.files import write_whole
 from dcvsr.page.pair import pair
 from dcvsr.page.table import Column, tables
 from dcvsr.report import render, settings

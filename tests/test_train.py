@@ -143,6 +143,6 @@ def test_wandb_gets_losses_scores_and_videos(run, tmp_path):
 
 
 def test_a_sweep_over_several_processes_is_refused(train):
-    done = train("stage1", "-m", "seed=0,1", "trainer.devices=2")
+    done = train("stage1", "seed=0,1", "trainer.devices=2", "-m")
     assert done.code == 2
     assert "trainer.devices=1, or use torchrun" in done.err

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dcvsr.interpolation import upsample
@@ -13,6 +14,11 @@ class Bicubic:
     """The paper's first column of Table 1; the same protocol as ``models.upscaler.Upscaler``."""
 
     factor: int
+
+    origin = None  # no weights
+
+    def to(self, device: torch.device) -> None:
+        """Nothing to move."""
 
     def memory(self, frames: int, height: int, width: int) -> int:
         """Bytes that two copies of the enlarged video take."""

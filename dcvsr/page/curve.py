@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from dcvsr.errors import UserError
-from dcvsr.page.files import read_text
+from dcvsr.files import read_text
 
 PLOTTED = ("train/loss", "val/lpips")
 """Columns of a training's metrics.csv that get a curve, where they hold numbers."""
@@ -75,7 +75,7 @@ def curve(title: str, points: Sequence[tuple[float, float]]) -> Curve:
         end=(x(steps[-1]), y(scale(means[-1]))),
         last=f"{means[-1]:.3g}",
         x_ticks=[(x(step), f"{step:g}") for step in even_ticks(min(steps), max(steps))],
-        y_ticks=[(y(scale(value)), f"{value:g}") for value in ticks(min(values), max(values))],
+        y_ticks=[(y(scale(value)), f"{value:.3g}") for value in ticks(min(values), max(values))],
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dcvsr.errors import UserError
-from dcvsr.page.files import read_json
+from dcvsr.files import read_json
 
 
 @dataclass(frozen=True)

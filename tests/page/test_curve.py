@@ -20,8 +20,8 @@ def corners(line: str) -> list[tuple[float, ...]]:
 def test_every_point_lies_within_the_axes(values: list[float]) -> None:
     drawn = curve("any", list(enumerate(values)))
     for x, y in [*corners(drawn.raw), *corners(drawn.mean), drawn.end]:
-        assert LEFT <= x <= RIGHT
-        assert TOP <= y <= BOTTOM
+        assert LEFT - 1e-6 <= x <= RIGHT + 1e-6
+        assert TOP - 1e-6 <= y <= BOTTOM + 1e-6
 
 
 @given(VALUES, VALUES)

@@ -1,4 +1,4 @@
-"""Files in and out of a report."""
+"""Small text files, read with errors that name them and written whole or not at all."""
 
 import json
 import os
@@ -10,6 +10,11 @@ from dcvsr.errors import UserError
 
 
 def read_text(path: Path) -> str:
+    """A text file.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -21,6 +26,11 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
+    """A JSON file's content.
+
+    Raises:
+        UserError: it cannot be read, or holds no JSON.
+    """
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
