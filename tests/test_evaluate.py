@@ -50,6 +50,16 @@ def test_a_folder_of_one_s_own_clips_is_a_data_set(run, clip, tmp_path):
     assert "none" in done.err
 
 
+def test_a_sweep_runs_every_job_in_a_folder_of_its_own(run, tmp_path):
+    done = run("evaluate", "-m", "upscaler=bicubic", "seed=1,2", *QUICK[:-1])
+    assert done.code == 0, done.err
+    seeds = [
+        json.loads(file.read_text())["seed"]
+        for file in tmp_path.glob("outputs/evaluate/multirun/*/*/summary.json")
+    ]
+    assert sorted(seeds) == [1, 2]
+
+
 def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
     """An upscaler that loses a frame is an error, never trimmed."""
     from dcvsr.baselines.interpolation import Bicubic
