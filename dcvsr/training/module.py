@@ -65,17 +65,23 @@ class VSRModule(pl.LightningModule):
         return self.optimizer(p for p in self.denoiser.parameters() if p.requires_grad)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        up = _upsample(batch["lr"])
-        latents, clips = self.upscaler.latents, len(up)
-        c = Condition(latents.condition(up), self.upscaler.image_encoder(up[:, 0]))
-        c = c.dropped(torch.rand(clips, device=up.device) < self.dropout)
-        y = latents.target(batch["hr"], up)
-        sigma = self.loss.sigma(clips).to(up.device)
+        y, c = self.encode(batch)
+        clips = len(y)
+        c = c.dropped(torch.rand(clips, device=y.device) < self.dropout)
+        sigma = self.loss.sigma(clips).to(y.device)
         loss = self.loss(lambda x, sigma: self.denoiser(x, sigma, c), y, torch.randn_like(y), sigma)
         self._require_finite("loss", loss)
         self.log("train/loss", loss, prog_bar=True, batch_size=clips)
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=clips)
         return loss
+
+    def encode(self, batch: Batch) -> tuple[Tensor, Condition]:
+        """The clean latent y of a batch and its condition, in float32 whatever the trainer's precision."""
+        with torch.autocast(self.device.type, enabled=False):
+            up = _upsample(batch["lr"])
+            latents = self.upscaler.latents
+            condition = Condition(latents.condition(up), self.upscaler.image_encoder(up[:, 0]))
+            return latents.target(batch["hr"], up), condition
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         norm = torch.nn.utils.get_total_norm(

@@ -94,25 +94,28 @@ def test_freezing_what_does_not_exist_is_refused():
 
 def test_the_loss_goes_down_on_one_clip():
     module, _ = _module("stage1")
-    [batch] = list(_clips())
-    up = module.upscaler.latents
+    y, c = module.encode(next(iter(_clips())))
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
 
+    @torch.no_grad()
     def loss() -> float:
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            from dcvsr.training.module import _upsample
-
-            enlarged = _upsample(batch["lr"])
-            y, l = up.target(batch["hr"], enlarged), up.condition(enlarged)
-            c = Condition(l, torch.zeros(1, 1, 32))
-            noise = torch.randn(y.shape, generator=generator)
-            return module.loss(lambda x, s: module.denoiser(x, s, c), y, noise, torch.tensor([0.5])).item()
+        return module.loss(lambda x, s: module.denoiser(x, s, c), y, noise, torch.tensor([0.5])).item()
 
     before = loss()
     _fit(module, [], steps=1)
     for _ in range(5):
         _fit(module, [], steps=1)
     assert loss() < before
+
+
+def test_latents_are_float32_whatever_the_precision_of_training():
+    module, _ = _module("stage1")
+    batch = next(iter(_clips()))
+    y, c = module.encode(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed_y, mixed_c = module.encode(batch)
+    assert torch.equal(y, mixed_y)
+    assert torch.equal(c.latent, mixed_c.latent)
 
 
 def test_dropping_a_condition_zeroes_both_of_its_parts_for_that_clip_alone():
