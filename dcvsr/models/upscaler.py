@@ -73,6 +73,10 @@ class Upscaler:
     @torch.inference_mode()
     def __call__(self, lr: Tensor, on_tile: Callable[[], object] = lambda: None) -> Tensor:
         """LR ``f c h w`` -> HR ``f c 4h 4w``, clamped; any length and size."""
+        with torch.autocast(lr.device.type, enabled=False):  # a trainer's precision is not ours
+            return self._upscale(lr, on_tile)
+
+    def _upscale(self, lr: Tensor, on_tile: Callable[[], object]) -> Tensor:
         up = upsample(lr, self.factor)
         frames, _, height, width = up.shape
         padded = _pad(up, *self._padded(frames, height, width))

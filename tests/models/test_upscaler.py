@@ -89,6 +89,13 @@ def test_the_seed_alone_decides():
     assert not torch.allclose(first, other)
 
 
+def test_latents_are_float32_whatever_the_precision_around():
+    lr = torch.rand(2, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = make(LinearDenoiser())(lr)
+    assert torch.equal(mixed, make(LinearDenoiser())(lr))
+
+
 def test_work_counts_every_tile_of_every_step():
     upscaler, ticks = make(ZeroDenoiser()), []
     upscaler(torch.rand(6, 3, 15, 9), lambda: ticks.append(1))
