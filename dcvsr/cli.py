@@ -143,14 +143,15 @@ def _refuse_unknown_and_missing(cfg: DictConfig, config_name: str) -> None:
         raise UserError(f"missing {', '.join(missing)}; --help shows an example")
 
 
-def preflight(cfg: DictConfig, *groups: str) -> None:
-    """Check what a run needs from outside (weights, data) before anything slow is imported.
+def preflight(cfg: DictConfig) -> None:
+    """Check what a run needs from outside, data and weights, before anything slow is imported.
 
     Raises:
         UserError: naming everything that is missing, in one line.
     """
     missing = []
-    for requirement in (cfg[group].get("requires") for group in groups):
+    parts = [cfg.get("data"), cfg.model if "denoiser" in cfg.upscaler else None]
+    for requirement in (part.get("requires") for part in parts if part is not None):
         try:
             hydra.utils.instantiate(requirement)
         except InstantiationException as error:

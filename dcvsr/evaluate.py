@@ -23,7 +23,7 @@ Scores = dict[str, dict[str, float]]
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
     """Leaves results.csv, summary.json, the restored videos and a wandb table in the run folder."""
-    preflight(cfg, "model", "data")
+    preflight(cfg)
     import wandb
 
     from dcvsr.device import choose

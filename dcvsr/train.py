@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 @command("train")
 def main(cfg: DictConfig) -> None:
     """Train one stage; leaves config.yaml, metrics.csv, checkpoints/, videos/, wandb/ in the run folder."""
-    preflight(cfg, "model", "data")
+    preflight(cfg)
     _refuse_sweep_over_processes(cfg)
     import lightning.pytorch as pl
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 @command("upscale")
 def main(cfg: DictConfig) -> None:
     """Upscale one video and write, beside it, what was done as JSON."""
-    preflight(cfg, "model")
+    preflight(cfg)
     from tqdm import tqdm
 
     from dcvsr.data.video import check_output, read_video, to_unit, write_video

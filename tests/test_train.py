@@ -124,6 +124,20 @@ def test_resuming_another_stage_is_refused(stage1, train):
     assert "start from its weights with ckpt=" in done.err
 
 
+def test_the_paper_s_scale_says_at_once_all_that_is_missing(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    done = run("train", "+experiment=stage1", "scale=svd")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    for way_out in (
+        "REDS at data/REDS lacks 270 of 270 clips",
+        "data.path=",
+        "hf download",
+        "model.weights=",
+    ):
+        assert way_out in done.err
+
+
 def test_wandb_gets_losses_scores_and_videos(run, tmp_path):
     done = run(
         "train",

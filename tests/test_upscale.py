@@ -86,6 +86,11 @@ def test_the_same_seed_gives_the_same_pixels(upscale, clip, tmp_path):
     assert not torch.equal(a, c)
 
 
+def test_bicubic_needs_no_weights_at_any_scale(run, clip, tmp_path):
+    assert run("upscale", "scale=svd", "upscaler=bicubic", f"input={clip}", "output=b.mp4").code == 0
+    _as_many(clip, tmp_path / "b.mp4")
+
+
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(upscale, clip, tmp_path):
     done = upscale(f"input={clip}", "output=b.mp4", "dry_run=true")
     assert done.code == 0

@@ -60,12 +60,13 @@ def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         about, state = content["dcvsr"], content["state_dict"]
+        weights = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
+        found = Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights)
     except Exception as error:  # torch.load says 'not a checkpoint' with many types
         raise UserError(f"{path} is no dcvsr checkpoint ({type(error).__name__})") from error
-    if about["scale"] != scale:
-        raise UserError(f"{path} is of scale={about['scale']}, this run is of scale={scale}; set one of them")
-    weights = {name.removeprefix(PREFIX): tensor for name, tensor in state.items() if name.startswith(PREFIX)}
-    return Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights)
+    if found.scale != scale:
+        raise UserError(f"{path} is of scale={found.scale}, this run is of scale={scale}; set one of them")
+    return found
 
 
 def require_resumable(resume: str | None, scale: str, stage: int) -> None:

@@ -81,7 +81,7 @@ class Upscaler:
         frames, _, height, width = up.shape
         padded = _pad(up, *self._padded(frames, height, width))
         latent = self.latents.condition(padded[None])[0]
-        windows = self.windows(*lr.shape[:1], *lr.shape[2:])
+        windows = self.windows(len(lr), *lr.shape[2:])
         denoise = TiledDenoiser(
             self.denoiser,
             self.guidance,
