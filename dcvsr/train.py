@@ -59,7 +59,7 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
         trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
     except SystemExit as stop:  # Lightning's answer to Ctrl-C
         if last.is_file():
-            log.info(f"go on with resume={last}")
+            log.info(f"\ngo on with resume={last}")
         raise KeyboardInterrupt from stop
     finally:
         wandb.finish()

@@ -24,6 +24,17 @@ TINY = (
 
 TINY_MODEL = TINY[3:]
 
+SVD_SCHEDULER = {
+    "prediction_type": "v_prediction",
+    "timestep_type": "continuous",
+    "use_karras_sigmas": True,
+    "sigma_min": 0.002,
+    "sigma_max": 700.0,
+    "timestep_spacing": "leading",
+    "steps_offset": 1,
+}
+"""The scheduler that SVD's weights come with (spec 2.2)."""
+
 
 @dataclass(frozen=True)
 class Finished:

@@ -7,16 +7,7 @@ from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteSchedule
 from dcvsr.diffusion.guidance import CFG, NoGuidance
 from dcvsr.diffusion.sampler import Euler
 from dcvsr.diffusion.schedule import karras_sigmas
-
-SVD_SCHEDULER = {
-    "prediction_type": "v_prediction",
-    "timestep_type": "continuous",
-    "use_karras_sigmas": True,
-    "sigma_min": 0.002,
-    "sigma_max": 700.0,
-    "timestep_spacing": "leading",
-    "steps_offset": 1,
-}
+from tests.conftest import SVD_SCHEDULER
 
 
 @pytest.mark.parametrize("steps", [1, 2, 25])

@@ -16,17 +16,9 @@ from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet, pretrained_autoencoder, pretrained_image_encoder, pretrained_unet
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.tiling.grid import TileGrid
+from tests.conftest import SVD_SCHEDULER
 
 FRAMES, SIDE = 4, 64
-SCHEDULER = {
-    "prediction_type": "v_prediction",
-    "timestep_type": "continuous",
-    "use_karras_sigmas": True,
-    "sigma_min": 0.002,
-    "sigma_max": 700.0,
-    "timestep_spacing": "leading",
-    "steps_offset": 1,
-}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +43,7 @@ def pipeline() -> StableVideoDiffusionPipeline:
         unet=new_unet(
             latent_channels=4, channels=[32, 64], heads=[1, 2], layers=2, embedding=32, frames=FRAMES
         ),
-        scheduler=EulerDiscreteScheduler(**SCHEDULER),  # type: ignore[arg-type]
+        scheduler=EulerDiscreteScheduler(**SVD_SCHEDULER),  # type: ignore[arg-type]
         feature_extractor=CLIPImageProcessor(),
     )
 
