@@ -95,7 +95,7 @@ class VSRModule(pl.LightningModule):
         if not torch.isfinite(value):
             raise UserError(
                 f"the {name} is {value.item()} at step {self.global_step}; the last good checkpoint is kept: "
-                "start from its weights, ckpt=..., with a lower module.optimizer.lr or trainer.precision=32-true"
+                "start from its weights (ckpt=...) with a lower module.optimizer.lr or in float32"
             )
 
     def validation_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
