@@ -7,9 +7,12 @@ from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import Autoen
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from diffusers.pipelines.stable_video_diffusion import StableVideoDiffusionPipeline
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from dcvsr.cli import CONF
 from dcvsr.diffusion.guidance import CFG
 from dcvsr.diffusion.sampler import Euler
 from dcvsr.models.denoiser import Condition, Denoiser
@@ -123,3 +126,30 @@ def test_the_vae_encodes_frames_alone_and_decodes_by_chunks(folder):
     assert decoded.shape == video.shape
     torch.testing.assert_close(vae.decode(latent[:, 2:4]), decoded[:, 2:4])
     assert not any(p.requires_grad for p in vae.parameters())
+
+
+def _scale_svd(command: str, folder, *overrides: str):
+    small = ("tile.size=8", "tile.frames=4", "sampler.steps=2", "data.crop=64", "data.frames=4")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        given = [key for key in (*small, *overrides) if command == "train" or not key.startswith("data.")]
+        return compose(command, ["scale=svd", f"model.weights={folder}", *given])
+
+
+def test_scale_svd_upscales_with_svd_s_parts(folder):
+    cfg = _scale_svd("upscale", folder, "input=a", "output=b", "ckpt=null", "guidance=cfg")
+    upscaler = instantiate(cfg.upscaler, _convert_="all")
+    hr = upscaler(torch.rand(5, 3, 11, 19))
+    assert hr.shape == (5, 3, 44, 76)
+    assert torch.isfinite(hr).all()
+
+
+def test_scale_svd_trains_svd_s_unet_and_nothing_else(folder):
+    cfg = _scale_svd("train", folder, "+experiment=stage2", "ckpt=null", "metrics=fidelity")
+    module = instantiate(cfg.module, _convert_="all")
+    y, c = module.encode({"hr": torch.rand(1, 4, 3, 64, 64), "lr": torch.rand(1, 4, 3, 16, 16)})
+    assert y.shape == c.latent.shape == (1, 4, 4, 8, 8)
+    assert c.image.shape == (1, 1, 32)
+    loss = module.loss(lambda x, sigma: module.denoiser(x, sigma, c), y, torch.randn_like(y), torch.ones(1))
+    loss.backward()
+    assert all(p.grad is not None for p in module.denoiser.parameters())
+    assert {name.split(".")[1] for name in module.state_dict()} == {"unet"}
