@@ -22,8 +22,11 @@ _HERE = Path(__file__).resolve().parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The YAML tree: inside the package in an installed wheel, beside it in a checkout."""
 
-FILE_KEYS = ("input", "output", "ckpt", "resume", "runs", "pairs", "evaluations", "trainings")
-"""Keys whose values, and those of the keys below them, are names that Hydra's grammar must not read."""
+FILE_KEYS = {"input", "output", "ckpt", "resume", "runs", "data.path", "model.weights"}
+"""Keys whose values are file names, which Hydra's grammar must not read."""
+
+FILE_GROUPS = {"pairs", "evaluations", "trainings"}
+"""Keys with such keys below them."""
 
 Task = Callable[[DictConfig], None]
 
@@ -58,8 +61,9 @@ def quote(argument: str) -> str:
 
     ``~`` is expanded: no shell does it behind an equals sign.
     """
-    key, equals, value = argument.partition("=")
-    if _root(key) not in FILE_KEYS or not equals or value in ("", "null"):
+    key, _, value = argument.partition("=")
+    names_a_file = key in FILE_KEYS or _root(key) in FILE_GROUPS
+    if not names_a_file or value in ("", "null"):
         return argument
     value = os.path.expanduser(value)
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # OmegaConf would read ${...} as an interpolation

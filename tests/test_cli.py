@@ -40,6 +40,12 @@ def test_any_file_name_is_taken_as_it_is(name):
     assert _as_hydra_reads(name) == name
 
 
+def test_a_data_folder_is_taken_as_it_is():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("evaluate", ["data=folder", quote("data.path=my clips (2), new")])
+    assert cfg.data.path == cfg.data.name == "my clips (2), new"
+
+
 def test_a_tilde_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert _as_hydra_reads("~/a.mp4") == "/home/someone/a.mp4"

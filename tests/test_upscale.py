@@ -6,6 +6,7 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from dcvsr.data.clips import packaged
 from dcvsr.data.video import read_video, to_unit, write_clip
 from tests.conftest import TINY_MODEL
+from tests.data.making import make_video, noise
 
 
 @pytest.fixture
@@ -45,6 +47,16 @@ def test_a_real_clip_keeps_its_frames_size_and_rate_and_says_what_was_done(upsca
     assert (report["frames"], report["size"], report["rate"]) == (5, [704, 576], "30000/1001")
     assert (report["seed"], report["settings"]["sampler"]["steps"], report["weights"]) == (7, 2, None)
     assert report["versions"]["torch"] == version("torch")
+
+
+def test_sound_comes_along(run, tmp_path):
+    make_video(tmp_path / "a.mp4", noise(10), sound="aac")
+    assert run("upscale", "upscaler=bicubic", "input=a.mp4", "output=b.mp4").code == 0
+    packets = []
+    for name in ("a.mp4", "b.mp4"):
+        with av.open(tmp_path / name) as container:
+            packets.append([bytes(packet) for packet in container.demux(audio=0) if packet.size])
+    assert packets[0] == packets[1] != []
 
 
 @pytest.mark.parametrize(
@@ -112,7 +124,9 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(upscale, cl
         (["input=none.mp4", "output=b.mp4"], "none.mp4 does not exist"),
         (["input=empty.mp4", "output=b.mp4"], "empty.mp4 is empty"),
         (["input=text.mp4", "output=b.mp4"], "text.mp4 cannot be read as a video"),
+        (["input=cut.mp4", "output=b.mp4"], "cut.mp4"),
         (["input=folder", "output=b.mp4"], "folder"),
+        (["input=mixed", "output=b.mp4"], "mixed"),
         (["input=clip.mp4", "output=clip.mp4"], "clip.mp4 is the input itself"),
         (["input=clip.mp4", "output=b.gif"], "b.gif"),
         (["input=clip.mp4", "output=nowhere/b.mp4"], "nowhere"),
@@ -126,7 +140,11 @@ def test_a_mistake_is_one_line_and_writes_nothing(run, clip, tmp_path, arguments
     shutil.copy(clip, tmp_path / "clip.mp4")
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video at all")
+    (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     (tmp_path / "folder").mkdir()
+    (tmp_path / "mixed").mkdir()
+    for side in (16, 24):
+        Image.new("RGB", (side, side)).save(tmp_path / "mixed" / f"{side}.png")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     done = run("upscale", *TINY_MODEL, "ckpt=null", *arguments)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
