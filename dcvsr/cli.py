@@ -47,13 +47,21 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
         def run() -> None:
             # Hydra then raises instead of printing: the line is ours to write.
             os.environ["HYDRA_FULL_ERROR"] = "1"
-            sys.argv[1:] = [quote(argument) for argument in sys.argv[1:]]
+            sys.argv[1:] = [quote(as_group(argument)) for argument in sys.argv[1:]]
             with _mistakes_end_in_one_line(config_name):
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
 
         return run
 
     return decorate
+
+
+def as_group(argument: str) -> str:
+    """``propagation.sap.exchange=two_pass`` names a group of options: Hydra writes it with slashes."""
+    key, equals, value = argument.partition("=")
+    group = key.replace(".", "/")
+    is_group = equals and "." in key and (CONF / group.lstrip("+~")).is_dir()
+    return f"{group}={value}" if is_group else argument
 
 
 def quote(argument: str) -> str:

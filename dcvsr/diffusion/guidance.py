@@ -1,13 +1,26 @@
-"""Guidance: how several denoised estimates become one; on D, for which the paper's equations hold alike.
+"""Guidance: how several denoised estimates become one.
 
-A guidance sees only a denoise callable, ``(x, sigma, condition) -> D_x``, and a condition with its null.
+The paper writes it on the noise eps; with x = D + sigma eps its Eqs. (3), (6), (8) and (9) hold verbatim on
+D, as here. A guidance sees only a denoise callable, and a condition with its null. It asks for the
+conditional estimate first, so the n-th evaluation of one tile is the n-th of every other.
+
+Axes: x and D ``b f k h w``, or any other with channels, rows and columns last.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self, TypeVar
 
+import torch
+from einops import rearrange
+from kornia.filters import gaussian_blur2d
 from torch import Tensor
+from torch.nn import functional as F
+
+from dcvsr.attention.kernels import PER_HEAD, ReceivedAttention, identity_attention, suppressed_attention
+from dcvsr.attention.layers import resolution
+from dcvsr.diffusion.schedule import suppression
 
 
 class Conditioned(Protocol):
@@ -18,26 +31,171 @@ class Conditioned(Protocol):
 
 
 C = TypeVar("C", bound=Conditioned)
-Denoise = Callable[[Tensor, float, C], Tensor]
+Denoise = Callable[..., Tensor]
+"""``(x, sigma, condition, attend=..., mid=...) -> D_x``: an ``Attend`` for the first two and last two spatial
+self-attentions, and one for the mid block's; both Eq. (1) unless given."""
+
+
+def zero_all(condition: C) -> C:
+    """The unconditional branch sees neither l nor the image embedding, as SVD was trained (spec A10)."""
+    return condition.null
+
+
+def keep_latent(condition: Any) -> Any:
+    """The unconditional branch sees l, but no image embedding."""
+    return condition.without_image
+
+
+def keep_all(condition: C) -> C:
+    """Both branches see everything: the stand-alone form of Eqs. (5), (6) and (8)."""
+    return condition
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Noise levels lo < sigma <= hi at which to guide (Kynkäänniemi et al. 2024)."""
+
+    lo: float = 0
+    hi: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.lo < self.hi:
+            raise ValueError(f"a guidance interval needs lo < hi, got {self.lo}, {self.hi}")
+
+    def __contains__(self, sigma: float) -> bool:
+        return self.lo < sigma <= self.hi
 
 
 @dataclass(frozen=True)
 class NoGuidance:
     """The conditional estimate as it is: one evaluation per step."""
 
-    def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
+    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
         return denoise(x, sigma, condition)
 
 
 @dataclass(frozen=True)
-class CFG:
-    """Eq. (3): classifier-free guidance; ``scale`` = 0 is no guidance. Two evaluations per step.
+class _Guidance:
+    """What guidances share.
 
-    The paper leaves its scale open; we take 1, constant over frames (spec A11).
+    The paper leaves the scale open; we take 1, constant over frames (spec A11).
+
+    Attributes:
+        scale: s of Eq. (3); 0 is no guidance.
+        first_scale: s of a tile's first frame, from which it grows linearly as in SVD; None is constant.
+        uncond: what the unconditional branch still sees.
+        interval: where it guides; one evaluation per step elsewhere.
     """
 
     scale: float
+    first_scale: float | None = field(default=None, kw_only=True)
+    uncond: Callable[[Any], Any] = field(default=zero_all, kw_only=True)
+    interval: Interval = field(default=Interval(), kw_only=True)
 
-    def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
-        unconditional = denoise(x, sigma, condition.null)
-        return unconditional + (1 + self.scale) * (denoise(x, sigma, condition) - unconditional)  # Eq. (3)
+    def _joined(self, D_u: Tensor, D_c: Tensor) -> Tensor:
+        return D_u + (1 + self._s(D_c)) * (D_c - D_u)  # Eqs. (3), (4), (9)
+
+    def _s(self, D: Tensor) -> float | Tensor:
+        if self.first_scale is None:
+            return self.scale
+        return rearrange(torch.linspace(self.first_scale, self.scale, D.shape[-4]).to(D), "f -> f 1 1 1")
+
+
+@dataclass(frozen=True)
+class CFG(_Guidance):
+    """Eq. (3): classifier-free guidance. Two evaluations per step."""
+
+    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+        D_c = denoise(x, sigma, condition)
+        if sigma not in self.interval:
+            return D_c
+        return self._joined(denoise(x, sigma, self.uncond(condition)), D_c)
+
+
+@dataclass(frozen=True)
+class DSSAG(_Guidance):
+    """Eqs. (8), (9): guide away from a denoiser whose self-attention gamma has flattened.
+
+    Two evaluations per step: it joins CFG at no extra cost. ``maxima``: axes of q and k in Eq. (7).
+    """
+
+    rho: float
+    sigma_min: float
+    sigma_max: float
+    maxima: tuple[int, ...] = PER_HEAD
+
+    def __post_init__(self) -> None:
+        suppression(self.sigma_max, self.rho, self.sigma_min, self.sigma_max)
+
+    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+        D_c = denoise(x, sigma, condition)
+        if sigma not in self.interval:
+            return D_c
+        return self._joined(self.suppressed(denoise, x, sigma, condition), D_c)  # Eqs. (8), (9)
+
+    def suppressed(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+        """D', the unconditional estimate with Eq. (7) for Eq. (1): Fig. 3 (b)."""
+        gamma = suppression(sigma, self.rho, self.sigma_min, self.sigma_max)
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return suppressed_attention(q, k, v, gamma, tuple(self.maxima))
+
+        return denoise(x, sigma, self.uncond(condition), attend=attend)
+
+
+@dataclass(frozen=True)
+class SAG(_Guidance):
+    """Eq. (5), joined with CFG: guide away from the estimate of b(x), whose clean part has blurred detail.
+
+    Three evaluations per step; alone, that is with ``keep_all``, two. Hong et al. 2023: detail is where the
+    mid block's self-attention gathers more than its share; b blurs the estimate there and keeps the noise.
+    """
+
+    detail_scale: float
+
+    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+        null, attention = self.uncond(condition), ReceivedAttention()
+        D_c = denoise(x, sigma, condition, mid=attention)
+        if sigma not in self.interval:
+            return D_c
+        D_u = D_c if null is condition else denoise(x, sigma, null, mid=attention)
+        detail = _detected(attention.map, x) * (D_u - _blurred(D_u))  # x - b(x)
+        D_b = denoise(x - detail, sigma, null)
+        return self._joined(D_u, D_c) + self.detail_scale * (D_u - D_b - detail)  # Eq. (5)
+
+
+def _detected(attention: Tensor, x: Tensor) -> Tensor:
+    """1 where a position receives more attention than the mean, else 0; ``... 1 h w`` of ``x``."""
+    height, width = x.shape[-2:]
+    rows, columns = resolution(attention.shape[-1], height, width)
+    mask = rearrange((attention > 1).to(x), "... (h w) -> (...) 1 h w", h=rows, w=columns)
+    return F.interpolate(mask, (height, width)).reshape(*x.shape[:-3], 1, height, width)
+
+
+def _blurred(D: Tensor) -> Tensor:
+    if min(D.shape[-2:]) < 5:
+        raise ValueError(
+            f"SAG blurs 9x9 latents, reflected: a tile needs 5 or more a side, got {D.shape[-2:]}"
+        )
+    return gaussian_blur2d(D.flatten(0, -4), (9, 9), (1.0, 1.0)).reshape(D.shape)
+
+
+@dataclass(frozen=True)
+class PAG(_Guidance):
+    """Eq. (6), joined with CFG: guide away from a denoiser in which some self-attentions return their V.
+
+    Three evaluations per step; alone, that is with ``keep_all``, two. ``layers``: ``mid`` as Ahn et al. 2024
+    published it, or ``attend`` for the first two and last two.
+    """
+
+    detail_scale: float
+    layers: Literal["mid", "attend"]
+
+    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+        D_c = denoise(x, sigma, condition)
+        if sigma not in self.interval:
+            return D_c
+        null = self.uncond(condition)
+        D_u = D_c if null is condition else denoise(x, sigma, null)
+        D_p = denoise(x, sigma, condition, **{self.layers: identity_attention})
+        return self._joined(D_u, D_c) + self.detail_scale * (D_c - D_p)  # Eq. (6)

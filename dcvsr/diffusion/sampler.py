@@ -1,6 +1,7 @@
 """Solvers of the probability-flow ODE, from noise at sigma_max down to the clean latent."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,14 +23,52 @@ class Euler:
     rho: float
 
     def __post_init__(self) -> None:
-        karras_sigmas(self.steps, self.sigma_min, self.sigma_max, self.rho)
+        _ = self.sigmas
+
+    @property
+    def sigmas(self) -> list[float]:
+        """Noise levels, descending, and 0."""
+        return karras_sigmas(self.steps, self.sigma_min, self.sigma_max, self.rho).tolist()
+
+    @property
+    def evaluations(self) -> list[int]:
+        """The step index of every evaluation of the denoiser."""
+        return list(range(self.steps))
 
     def __call__(self, denoise: Denoise, noise: Tensor) -> Tensor:
         """From unit ``noise`` to the clean latent, state in float32."""
-        sigmas = karras_sigmas(self.steps, self.sigma_min, self.sigma_max, self.rho).tolist()
+        return deque(self.states(denoise, noise), maxlen=1).pop()
+
+    def states(self, denoise: Denoise, noise: Tensor) -> Iterator[Tensor]:
+        """x_T, ..., x_0: the state before each step, and the clean latent."""
+        sigmas = self.sigmas
         # SVD starts from the variance of signal plus noise, not of noise alone (spec 2.2).
         x = noise.float() * (sigmas[0] ** 2 + 1) ** 0.5
+        yield x
         for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
-            d = (x - denoise(x, sigma, step)) / sigma
-            x = x + (sigma_next - sigma) * d
-        return x
+            x = self._next(denoise, x, sigma, sigma_next, step)
+            yield x
+
+    def _next(self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
+        d = (x - denoise(x, sigma, step)) / sigma
+        return x + (sigma_next - sigma) * d
+
+
+@dataclass(frozen=True)
+class Heun(Euler):
+    """Karras et al. 2022, Algorithm 1: each step but the last is corrected by a second evaluation at its end.
+
+    Both evaluations of a step count as that step for whoever alternates or shifts by it.
+    """
+
+    @property
+    def evaluations(self) -> list[int]:
+        return [step for step in range(self.steps) for _ in range(2)][:-1]
+
+    def _next(self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
+        d = (x - denoise(x, sigma, step)) / sigma
+        x_next = x + (sigma_next - sigma) * d
+        if sigma_next == 0:
+            return x_next
+        d_next = (x_next - denoise(x_next, sigma_next, step)) / sigma_next
+        return x + (sigma_next - sigma) * (d + d_next) / 2

@@ -1,5 +1,7 @@
 """Noise levels over the sampling steps."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,3 +25,22 @@ def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float) ->
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     sigmas = (high + ramp * (low - high)) ** rho
     return torch.cat([sigmas, sigmas.new_zeros(1)])
+
+
+def suppression(sigma: float, rho: float, sigma_min: float, sigma_max: float) -> float:
+    """Eq. (10): gamma, 1 at ``sigma_max`` and falling to 0 at ``sigma_min``.
+
+    Eq. (10) counts steps as appendix E does, noise first, against section 3; we read gamma off the noise
+    level, which both agree on, and clamp it: rounding would take it below 0 at the last step (spec 3).
+
+    Raises:
+        ValueError: if not ``sigma`` > 0, ``rho`` >= 0 and 0 < ``sigma_min`` < ``sigma_max``.
+    """
+    if not sigma > 0:
+        raise ValueError(f"gamma has no value at sigma={sigma}: noise levels must be above 0")
+    if rho < 0 or not 0 < sigma_min < sigma_max:
+        raise ValueError(
+            f"Eq. (10) needs rho >= 0 and 0 < sigma_min < sigma_max, got {rho}, {sigma_min}, {sigma_max}"
+        )
+    fraction = math.log(sigma / sigma_min) / math.log(sigma_max / sigma_min)
+    return min(max(fraction, 0), 1) ** rho  # Eq. (10)

@@ -4,6 +4,7 @@ Axes: latent ``b f k h w``; image embedding ``b 1 d``.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from einops import rearrange
 from torch import Tensor, nn
 
+from dcvsr.attention.processor import propagated
 from dcvsr.diffusion.preconditioning import scalings
 
 
@@ -25,6 +27,16 @@ class Condition:
     def null(self) -> "Condition":
         """The empty condition: zeros for both (spec A10)."""
         return Condition(torch.zeros_like(self.latent), torch.zeros_like(self.image))
+
+    @property
+    def without_image(self) -> "Condition":
+        """l alone."""
+        return Condition(self.latent, torch.zeros_like(self.image))
+
+    @classmethod
+    def stacked(cls, conditions: Sequence["Condition"]) -> "Condition":
+        """Several on the batch axis."""
+        return cls(torch.cat([c.latent for c in conditions]), torch.cat([c.image for c in conditions]))
 
     def dropped(self, drop: Tensor) -> "Condition":
         """Null where ``drop`` (``b``, bool) is set: conditioning dropout, both parts together (spec A22)."""
@@ -52,6 +64,10 @@ class Denoiser(nn.Module):
     def embedding_size(self) -> int:
         """Length of the image embedding that the U-Net attends to."""
         return self.unet.config["cross_attention_dim"]
+
+    def propagated(self) -> AbstractContextManager[None]:
+        """Inside, the first two and last two spatial self-attentions obey ``attention.processor.calling``."""
+        return propagated(self.unet)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         """Eq. (12): the clean latent, estimated from ``x`` = y + n at noise levels ``sigma`` (``b``)."""

@@ -1,44 +1,114 @@
 """A denoiser for canvases of any size: tiles in, one blended estimate out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count, groupby
 
 import torch
 from torch import Tensor
 
+from dcvsr.attention.exchange import Propagate
+from dcvsr.attention.kernels import Attend, self_attention
+from dcvsr.attention.lockstep import side_by_side
+from dcvsr.attention.observer import NOBODY, Observer, Place
+from dcvsr.attention.processor import Call, calling
+from dcvsr.attention.propagation import Propagation, Round
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.tiling.canvas import Canvas
 from dcvsr.tiling.grid import Tile
 
-Guidance = Callable[[Callable[[Tensor, float, Condition], Tensor], Tensor, float, Condition], Tensor]
+Guidance = Callable[[Callable[..., Tensor], Tensor, float, Condition], Tensor]
+Group = dict[int, Tile]
+"""Index m -> tile: equal tiles of a window, which the U-Net takes as one batch."""
 
 
 @dataclass(frozen=True)
 class TiledDenoiser:
     """D over a canvas ``f k h w``: guidance within each tile, Gaussian blending between them (spec A18).
 
+    The windows are visited in the order that the propagation gives; the tiles of one advance side by side.
+
     Attributes:
-        windows: tiles by temporal window, in order.
-        conditions: one condition per tile, batch 1, in the order of the tiles.
-        blend: width of the Gaussian window in tiles.
+        windows: step -> tiles by temporal window.
+        condition: tile -> its condition, batch 1.
+        blend, blend_time: widths of the Gaussian window in tiles.
+        steps: of the sampler.
+        batch: tiles that the U-Net takes together; None for all of a window that are equal.
         on_tile: called after each tile.
+        observer: watches the evaluations and the propagated layers.
     """
 
     denoiser: Denoiser
     guidance: Guidance
-    windows: Sequence[Sequence[Tile]]
-    conditions: Sequence[Condition]
+    propagation: Propagation
+    windows: Callable[[int], Sequence[Sequence[Tile]]]
+    condition: Callable[[Tile], Condition]
     blend: float
-    on_tile: Callable[[], object] = field(default=lambda: None)
+    blend_time: float
+    steps: int
+    batch: int | None
+    on_tile: Callable[[], object] = lambda: None
+    observer: Observer = NOBODY
 
     def __call__(self, x: Tensor, sigma: float, step: int) -> Tensor:
         """The denoised canvas at noise level ``sigma``; float32."""
-        canvas = Canvas(x, self.blend)
-        tiles = [tile for window in self.windows for tile in window]
-        for tile, condition in zip(tiles, self.conditions, strict=True):
-            canvas.add(tile, self.guidance(self._denoise, x[tile.index][None], sigma, condition)[0])
-            self.on_tile()
+        canvas = Canvas(x, self.blend, self.blend_time)
+        windows, round = self.windows(step), self.propagation.round(step, self.steps)
+        for order in round.orders(len(windows)):
+            direction = "backward" if order[0] > order[-1] else "forward"
+            for n in order:
+                place = Place(step, sigma, round.scheme, direction, n, (), len(windows[n]), 0, (0, 0))
+                for tile, D in self._window(x, windows[n], round, place):
+                    canvas.add(tile, D)
         return canvas.merge()
 
-    def _denoise(self, x: Tensor, sigma: float, condition: Condition) -> Tensor:
-        return self.denoiser(x, torch.full((len(x),), sigma, device=x.device), condition)
+    def _window(
+        self, x: Tensor, tiles: Sequence[Tile], round: Round, place: Place
+    ) -> Iterator[tuple[Tile, Tensor]]:
+        groups = list(_groups(tiles, self.batch))
+        tasks = [partial(self._guided, x, group, round, place) for group in groups]
+        for group, D in zip(groups, side_by_side(tasks), strict=True):
+            yield from zip(group.values(), D, strict=True)
+
+    def _guided(self, canvas: Tensor, group: Group, round: Round, place: Place) -> Tensor:
+        """The guided estimate of one group, ``m f k h w``."""
+        tiles = list(group.values())
+        x = torch.stack([canvas[tile.index] for tile in tiles])
+        branches = count()
+
+        def denoise(
+            x: Tensor,
+            sigma: float,
+            condition: Condition,
+            attend: Attend = self_attention,
+            mid: Attend | None = None,
+        ) -> Tensor:
+            here = replace(place, tiles=tuple(group), branch=next(branches), size=(x.shape[-2], x.shape[-1]))
+
+            def evaluate(propagate: Propagate) -> Tensor:
+                self.observer.evaluated(here, x)
+                with calling(Call(propagate, attend, mid, here, self.observer)):
+                    return self.denoiser(x, torch.full((len(x),), sigma, device=x.device), condition)
+
+            return round(evaluate, here, self.observer)
+
+        D = self.guidance(
+            denoise, x, place.sigma, Condition.stacked([self.condition(tile) for tile in tiles])
+        )
+        for _ in tiles:
+            self.on_tile()
+        return D
+
+
+def _groups(tiles: Sequence[Tile], batch: int | None) -> Iterator[Group]:
+    """Equal tiles, at most ``batch`` together."""
+    for _, equal in groupby(sorted(enumerate(tiles), key=_shape), key=_shape):
+        members = list(equal)
+        size = batch or len(members)
+        for start in range(0, len(members), size):
+            yield dict(members[start : start + size])
+
+
+def _shape(numbered: tuple[int, Tile]) -> tuple[int, ...]:
+    return numbered[1].shape

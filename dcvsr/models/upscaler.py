@@ -3,13 +3,18 @@
 Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dcvsr.attention.observer import NOBODY, Observer
+from dcvsr.attention.propagation import Propagation
 from dcvsr.diffusion.noise import gaussian_noise
 from dcvsr.diffusion.sampler import Euler
 from dcvsr.interpolation import upsample
@@ -17,6 +22,7 @@ from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import Guidance, TiledDenoiser
 from dcvsr.tiling.grid import Tile, TileGrid
+from dcvsr.tiling.padding import padded
 
 ImageEncoder = Callable[[Tensor], Tensor]
 
@@ -27,8 +33,9 @@ class Upscaler:
 
     Attributes:
         denoiser, latents, image_encoder: the model.
-        sampler, guidance, grid: how it is sampled.
-        blend: width of the Gaussian blending window in tiles.
+        sampler, guidance, propagation, grid: how it is sampled.
+        blend, blend_time: widths of the Gaussian blending window in tiles, in space and over frames.
+        batch: tiles of a window that the U-Net takes together; None for all.
         precision: the network's; latents, preconditioning and blending stay in float32.
         seed: of x_T.
     """
@@ -38,12 +45,19 @@ class Upscaler:
     image_encoder: ImageEncoder
     sampler: Euler
     guidance: Guidance
+    propagation: Propagation
     grid: TileGrid
     blend: float
+    blend_time: float
+    batch: int | None
     precision: torch.dtype
     seed: int
 
     factor = 4
+
+    def __post_init__(self) -> None:
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"batch must be at least 1, or null for all tiles of a window, got {self.batch}")
 
     @property
     def origin(self) -> Any:
@@ -56,81 +70,129 @@ class Upscaler:
             if isinstance(part, nn.Module):
                 part.to(device)
 
-    def windows(self, frames: int, height: int, width: int) -> list[list[Tile]]:
-        """The tiles that an LR video of this length and size is cut into."""
-        padded = self._padded(frames, height * self.factor, width * self.factor)
+    def windows(self, frames: int, height: int, width: int, step: int = 0) -> list[list[Tile]]:
+        """The tiles that an LR video of this length and size is cut into at a sampling step."""
+        canvas = self._padded(frames, height * self.factor, width * self.factor)
         scale = self.latents.autoencoder.factor
-        return self.grid.windows(padded[0], padded[1] // scale, padded[2] // scale)
+        return self.grid.windows(canvas[0], canvas[1] // scale, canvas[2] // scale, step)
 
     def memory(self, frames: int, height: int, width: int) -> int:
         """Bytes that ten copies of the enlarged video take: latents, noise, canvas and result."""
         return 10 * 4 * 3 * frames * height * width * self.factor**2
 
-    def work(self, frames: int, height: int, width: int) -> int:
-        """Number of tiles that will be denoised over all steps."""
-        return self.sampler.steps * sum(map(len, self.windows(frames, height, width)))
+    def work(self, frames: int, height: int, width: int, evaluations: Sequence[int] | None = None) -> int:
+        """Number of tiles that will be denoised in all ``evaluations`` of the sampler, or at these steps."""
+        steps = self.sampler.evaluations if evaluations is None else evaluations
+        return sum(self._tiles(self.windows(frames, height, width, i), i) for i in steps)
+
+    def _tiles(self, windows: list[list[Tile]], step: int) -> int:
+        orders = self.propagation.round(step, self.sampler.steps).orders(len(windows))
+        return sum(len(windows[n]) for order in orders for n in order)
 
     @torch.inference_mode()
-    def __call__(self, lr: Tensor, on_tile: Callable[[], object] = lambda: None) -> Tensor:
+    def __call__(
+        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
+    ) -> Tensor:
         """LR ``f c h w`` -> HR ``f c 4h 4w``, clamped; any length and size."""
         with torch.autocast(lr.device.type, enabled=False):  # a trainer's precision is not ours
-            return self._upscale(lr, on_tile)
+            job = _Job(self, lr, on_tile, observer)
+            with job.sampling():
+                y = self.sampler(job.denoiser(self.guidance), job.noise)
+            return job.decoded(y)
 
-    def _upscale(self, lr: Tensor, on_tile: Callable[[], object]) -> Tensor:
-        up = upsample(lr, self.factor)
-        frames, _, height, width = up.shape
-        padded = _pad(up, *self._padded(frames, height, width))
-        latent = self.latents.condition(padded[None])[0]
-        windows = self.windows(len(lr), *lr.shape[2:])
-        denoise = TiledDenoiser(
-            self.denoiser,
-            self.guidance,
-            windows,
-            self._conditions(padded, latent, windows),
-            self.blend,
-            on_tile,
-        )
-        with torch.autocast(lr.device.type, self.precision, enabled=self.precision != torch.float32):
-            x = self.sampler(denoise, self._noise(latent))
-        hr = self.latents.decode(x[None], latent[None])[0]
-        return hr[:frames, :, :height, :width].clamp(0, 1)
+    @torch.inference_mode()
+    def estimates(
+        self,
+        lr: Tensor,
+        step: int,
+        guidances: Sequence[Guidance],
+        on_tile: Callable[[], object] = lambda: None,
+    ) -> list[Tensor]:
+        """What several guidances make of x_t before a ``step`` (from 0), decoded."""
+        with torch.autocast(lr.device.type, enabled=False):
+            job = _Job(self, lr, on_tile)
+            with job.sampling():
+                states = self.sampler.states(job.denoiser(self.guidance), job.noise)
+                x, sigma = next(islice(states, step, None)), self.sampler.sigmas[step]
+                D = [job.denoiser(guidance)(x, sigma, step) for guidance in guidances]
+            return [job.decoded(D_x) for D_x in D]
 
     def _padded(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """At least one tile on every axis, and whole latents (spec A17)."""
+        """What the grid wants of the canvas, in frames and pixels (spec A17)."""
         scale = self.latents.autoencoder.factor
-        side = self.grid.size * scale
-        height, width = (max(side, -(-n // scale) * scale) for n in (height, width))
-        return max(frames, self.grid.frames), height, width
+        frames, rows, columns = self.grid.canvas(frames, -(-height // scale), -(-width // scale))
+        return frames, rows * scale, columns * scale
 
-    def _conditions(self, up: Tensor, latent: Tensor, windows: list[list[Tile]]) -> list[Condition]:
-        scale = self.latents.autoencoder.factor
-        return [
-            Condition(latent[tile.index][None], self.image_encoder(_first_frame(up, tile, scale)))
-            for window in windows
-            for tile in window
-        ]
 
-    def _noise(self, latent: Tensor) -> Tensor:
-        f, k, h, w = latent.shape
+class _Job:
+    """One video on its way through an upscaler.
+
+    ``_images``: box of a tile -> what the image encoder made of it; written by ``condition`` alone.
+    """
+
+    def __init__(
+        self,
+        upscaler: Upscaler,
+        lr: Tensor,
+        on_tile: Callable[[], object] = lambda: None,
+        observer: Observer = NOBODY,
+    ) -> None:
+        self.upscaler, self.on_tile, self.observer = upscaler, on_tile, observer
+        self.lr_shape = lr.shape
+        up = upsample(lr, upscaler.factor)
+        self.up = padded(up, *upscaler._padded(len(up), *up.shape[2:]))
+        self.latent = upscaler.latents.condition(self.up[None])[0]
+        self._images: dict[tuple[int, ...], Tensor] = {}
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """The network's precision, and its propagated layers."""
+        kind, dtype = self.latent.device.type, self.upscaler.precision
+        with (
+            torch.autocast(kind, dtype, enabled=dtype != torch.float32),
+            self.upscaler.denoiser.propagated(),
+        ):
+            yield
+
+    def denoiser(self, guidance: Guidance) -> TiledDenoiser:
+        up = self.upscaler
+        windows = partial(up.grid.windows, len(self.latent), *self.latent.shape[2:])
+        return TiledDenoiser(
+            up.denoiser,
+            guidance,
+            up.propagation,
+            windows,
+            self.condition,
+            up.blend,
+            up.blend_time,
+            up.sampler.steps,
+            up.batch,
+            self.on_tile,
+            self.observer,
+        )
+
+    def condition(self, tile: Tile) -> Condition:
+        """The tile's LR latents, and the embedding of its first frame (spec A12)."""
+        if tile.box not in self._images:
+            with torch.autocast(self.up.device.type, enabled=False):
+                frame = _first_frame(self.up, tile, self.upscaler.latents.autoencoder.factor)
+                self._images[tile.box] = self.upscaler.image_encoder(frame)
+        return Condition(self.latent[tile.index][None], self._images[tile.box])
+
+    @property
+    def noise(self) -> Tensor:
+        f, k, h, w = self.latent.shape
         frames = (range(i, i + 1) for i in range(f))  # one by one: its integers are larger than its noise
-        return torch.cat([gaussian_noise(self.seed, i, k, range(h), range(w), latent.device) for i in frames])
+        draw = partial(gaussian_noise, self.upscaler.seed)
+        return torch.cat([draw(i, k, range(h), range(w), self.latent.device) for i in frames])
+
+    def decoded(self, y: Tensor) -> Tensor:
+        """HR video, without the padding."""
+        hr = self.upscaler.latents.decode(y[None], self.latent[None])[0]
+        frames, _, height, width = self.lr_shape
+        return hr[:frames, :, : height * Upscaler.factor, : width * Upscaler.factor].clamp(0, 1)
 
 
 def _first_frame(up: Tensor, tile: Tile, scale: int) -> Tensor:
     rows, columns = (slice(s.start * scale, s.stop * scale) for s in (tile.rows, tile.columns))
     return up[tile.frames.start, :, rows, columns][None]
-
-
-def _pad(video: Tensor, frames: int, height: int, width: int) -> Tensor:
-    """Repeat the last frame, and reflect the pixels at the lower and right border as often as it takes."""
-    video = torch.cat([video, video[-1:].expand(frames - len(video), -1, -1, -1)])
-    rows, columns = (
-        _reflected(n, to, video.device) for n, to in zip(video.shape[2:], (height, width), strict=True)
-    )
-    return video[:, :, rows][..., columns]
-
-
-def _reflected(length: int, to: int, device: torch.device) -> Tensor:
-    """Indices 0, 1, ..., length - 1, length - 1, ..., 0, 0, 1, ...: any ``to`` can be reached."""
-    index = torch.arange(to, device=device) % (2 * length)
-    return torch.minimum(index, 2 * length - 1 - index)

@@ -10,18 +10,21 @@ from dcvsr.tiling.grid import Tile
 class Canvas:
     """Weighted mean of tiles over a video latent ``f c h w``, accumulated in float32.
 
-    Its sums are its only state, written by ``add`` alone.
+    ``space``, ``time``: widths of the Gaussian window in tiles. Its sums, its state, are written by ``add``.
     """
 
-    def __init__(self, like: Tensor, width: float) -> None:
-        self.width = width
+    def __init__(self, like: Tensor, space: float, time: float) -> None:
+        self.widths = time, space, space
         self.sum = torch.zeros_like(like, dtype=torch.float32)
         self.weight = torch.zeros_like(like[:, :1], dtype=torch.float32)
 
     def add(self, tile: Tile, values: Tensor) -> None:
         """Blend ``values`` (``f c h w`` of the tile) in."""
         f, _, h, w = values.shape
-        time, rows, columns = (gaussian_window(n, self.width).to(values.device) for n in (f, h, w))
+        time, rows, columns = (
+            gaussian_window(n, width).to(values.device)
+            for n, width in zip((f, h, w), self.widths, strict=True)
+        )
         weight = torch.einsum("f,h,w->fhw", time, rows, columns)[:, None]
         self.sum[tile.index] += weight * values.float()
         self.weight[tile.index] += weight

@@ -3,7 +3,10 @@
 Axes: f frames, y rows, x columns of the latent canvas. Window: temporal tile; m: spatial tile of a window.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
 
 
 def starts(length: int, size: int, overlap: float) -> list[int]:
@@ -13,8 +16,65 @@ def starts(length: int, size: int, overlap: float) -> list[int]:
     """
     if length <= size:
         return [0]
-    stride = max(1, size - round(overlap * size))
-    return [*range(0, length - size, stride), length - size]
+    return [*range(0, length - size, stride(size, overlap)), length - size]
+
+
+def stride(size: int, overlap: float) -> int:
+    """From one tile to the next."""
+    return max(1, size - round(overlap * size))
+
+
+Schedule = Callable[[int, int, float, int], list[slice]]
+"""``(length, size, overlap, step) -> `` the tiles of one axis at one sampling step."""
+
+
+def overlapping(length: int, size: int, overlap: float, step: int) -> list[slice]:
+    """The paper's: equal tiles that overlap, the same at every step."""
+    return [slice(start, min(start + size, length)) for start in starts(length, size, overlap)]
+
+
+def shifted(length: int, size: int, overlap: float, step: int) -> list[slice]:
+    """Ours: tiles that do not overlap, cut elsewhere at each step, so that no seam stays where it was.
+
+    As few tiles as can be moved by a quarter of one or more: full ones inside, and two at the borders that
+    share the rest, neither below a quarter. Cuts move by eighths of a tile, which keeps them on the U-Net's
+    strides, and come back to where they were only after all other places.
+
+    Raises:
+        ValueError: if ``size`` is below 3, which leaves no room to move.
+    """
+    count = -(-length // size)
+    if count == 1:
+        return [slice(0, length)]
+    if size < 3:
+        raise ValueError(f"tiles of {size} cannot be shifted; use 3 or more, or tile/schedule=overlap")
+    count += 4 * (count * size - length) < size
+    spare = count * size - length
+    unit, least = max(1, size // 8), round(size / 4)
+    shortened = range(max(0, spare + least - size), min(spare, size - least) + 1, unit)
+    by = shortened[step * _turn(len(shortened)) % len(shortened)]
+    cuts = [0, *(i * size - by for i in range(1, count)), length]
+    return [slice(start, stop) for start, stop in pairwise(cuts)]
+
+
+def _turn(places: int) -> int:
+    """The golden section of a round, whose multiples are spread evenly, so that it visits every place."""
+    return next(k for k in range(round(0.618 * places), 0, -1) if gcd(k, places) == 1)
+
+
+Border = Callable[[int, int, float], int]
+"""``(length, size, overlap) -> `` the length that an axis is padded to."""
+
+
+def as_is(length: int, size: int, overlap: float) -> int:
+    """To one tile at least; the last tile is shifted back to end at the border (spec A17)."""
+    return max(length, size)
+
+
+def to_whole_strides(length: int, size: int, overlap: float) -> int:
+    """Until the tiles end at the border by themselves."""
+    step = stride(size, overlap)
+    return size + -(-max(0, length - size) // step) * step
 
 
 @dataclass(frozen=True)
@@ -30,12 +90,30 @@ class Tile:
         """Index into a canvas ``f c h w``."""
         return self.frames, slice(None), self.rows, self.columns
 
+    @property
+    def box(self) -> tuple[int, ...]:
+        """First and last of frames, rows and columns: what a slice is not on Python 3.11, a key."""
+        return tuple(
+            end for axis in (self.frames, self.rows, self.columns) for end in (axis.start, axis.stop)
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, rows and columns."""
+        f, y, x = (axis.stop - axis.start for axis in (self.frames, self.rows, self.columns))
+        return f, y, x
+
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Tiles of ``frames`` x ``size`` x ``size`` latents, each axis overlapping by the fraction ``overlap``.
+    """Tiles of at most ``frames`` x ``size`` x ``size`` latents, by one ``schedule`` on each axis.
 
     The paper: 14 x 64 x 64 with half of each axis shared (section 3).
+
+    Attributes:
+        overlap: fraction of each axis that overlapping tiles share.
+        schedule: where the tiles of an axis lie at a sampling step.
+        border: what an axis is padded to beforehand.
 
     Raises:
         ValueError: if a size is below 1, or ``overlap`` is not in [0, 1).
@@ -44,6 +122,8 @@ class TileGrid:
     size: int
     frames: int
     overlap: float
+    schedule: Schedule = overlapping
+    border: Border = as_is
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.frames < 1:
@@ -51,20 +131,21 @@ class TileGrid:
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap must be a fraction in [0, 1), got {self.overlap}")
 
-    def windows(self, frames: int, rows: int, columns: int) -> list[list[Tile]]:
-        """The temporal windows in order, each with its spatial tiles row by row.
+    def canvas(self, frames: int, rows: int, columns: int) -> tuple[int, int, int]:
+        """The lengths to pad a canvas to before it is cut."""
+        f, y, x = (
+            self.border(length, size, self.overlap)
+            for length, size in ((frames, self.frames), (rows, self.size), (columns, self.size))
+        )
+        return f, y, x
+
+    def windows(self, frames: int, rows: int, columns: int, step: int = 0) -> list[list[Tile]]:
+        """The temporal windows of a sampling step in order, each with its spatial tiles row by row.
 
         A canvas smaller than a tile on some axis gets one tile there, as long as the axis.
         """
-        return [
-            [
-                Tile(
-                    slice(f, min(f + self.frames, frames)),
-                    slice(y, min(y + self.size, rows)),
-                    slice(x, min(x + self.size, columns)),
-                )
-                for y in starts(rows, self.size, self.overlap)
-                for x in starts(columns, self.size, self.overlap)
-            ]
-            for f in starts(frames, self.frames, self.overlap)
-        ]
+        times, ys, xs = (
+            self.schedule(length, size, self.overlap, step)
+            for length, size in ((frames, self.frames), (rows, self.size), (columns, self.size))
+        )
+        return [[Tile(f, y, x) for y in ys for x in xs] for f in times]

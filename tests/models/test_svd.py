@@ -1,5 +1,7 @@
 """SVD through diffusers: its true architecture, its file layout, and its own pipeline as the reference."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,9 @@ from hydra.utils import instantiate
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from dcvsr.attention.branches import own
+from dcvsr.attention.exchange import lockstep
+from dcvsr.attention.propagation import Alternating, SpatialPropagation, countdown
 from dcvsr.cli import CONF
 from dcvsr.diffusion.guidance import CFG
 from dcvsr.diffusion.sampler import Euler
@@ -19,6 +24,7 @@ from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet, pretrained_autoencoder, pretrained_image_encoder, pretrained_unet
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.tiling.grid import TileGrid
+from tests.attention.making import tap
 from tests.conftest import SVD_SCHEDULER
 
 FRAMES, SIDE = 4, 64
@@ -59,7 +65,9 @@ def folder(pipeline, tmp_path_factory):
 
 
 def test_our_sampler_and_diffusers_pipeline_agree_on_one_tile(pipeline):
-    """One tile, CFG, the same weights and conditions: our loop and theirs end in the same latent."""
+    """One tile, which has nobody to exchange with, CFG, the same weights and conditions: our loop and theirs
+    end in the same latent.
+    """
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
     noise = torch.randn(1, FRAMES, 4, SIDE // 8, SIDE // 8)
     theirs = pipeline(
@@ -81,16 +89,23 @@ def test_our_sampler_and_diffusers_pipeline_agree_on_one_tile(pipeline):
     with torch.inference_mode():
         latent = pipeline._encode_vae_image(pixels, "cpu", 1, False)
         image = pipeline._encode_image(picture, "cpu", 1, False)
-        ours = Euler(5, 0.002, 700, 7)(
-            TiledDenoiser(
-                Denoiser(pipeline.unet, [8, 127, 0]),
-                CFG(1.0),
-                TileGrid(SIDE // 8, FRAMES, 0.5).windows(FRAMES, SIDE // 8, SIDE // 8),
-                [Condition(latent[:, None].repeat(1, FRAMES, 1, 1, 1), image)],
-                blend=0.1,
-            ),
-            noise[0],
-        )
+        condition = Condition(latent[:, None].repeat(1, FRAMES, 1, 1, 1), image)
+        denoiser, grid = Denoiser(pipeline.unet, [8, 127, 0]), TileGrid(SIDE // 8, FRAMES, 0.5)
+        with denoiser.propagated():
+            ours = Euler(5, 0.002, 700, 7)(
+                TiledDenoiser(
+                    denoiser=denoiser,
+                    guidance=CFG(1.0),
+                    propagation=Alternating(SpatialPropagation(0.25, lockstep), tap(), countdown, own),
+                    windows=partial(grid.windows, FRAMES, SIDE // 8, SIDE // 8),
+                    condition=lambda tile: condition,
+                    blend=0.1,
+                    blend_time=0.1,
+                    steps=5,
+                    batch=1,
+                ),
+                noise[0],
+            )
     assert (ours - theirs[0]).abs().max() < 1e-4 * theirs.abs().max()
 
 

@@ -1,0 +1,69 @@
+"""What a self-attention layer makes of its queries, keys and values.
+
+Axes: any leading ones (tile, frame, head), p positions of the tile, n keys, the tile's own p first; d
+channels per head. q ``... p d``; k, v ``... n d``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""``(q, k, v) -> ... p d``."""
+
+PER_HEAD, PER_FRAME, PER_TILE = (-2, -1), (-3, -2, -1), (-4, -3, -2, -1)
+"""Axes over which the maxima of Eq. (7) may be taken, of ``tile frame head p d`` (spec A8)."""
+
+
+def self_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Eq. (1): softmax(Q K^T / sqrt(d)) V; of merged keys and values it is Eq. (2)."""
+    lead = q.shape[:-3]
+    if len(lead) > 1:  # torch's fused kernels take four axes
+        return self_attention(*(x.flatten(0, -4) for x in (q, k, v))).unflatten(0, lead)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+def suppressed_attention(
+    q: Tensor, k: Tensor, v: Tensor, gamma: float, maxima: tuple[int, ...] = PER_HEAD
+) -> Tensor:
+    """Eq. (7): self-attention whose weights gamma flattens, towards the mean of V as gamma grows.
+
+    Q is divided, not the scores, which keeps the fused kernel. The paper leaves open over which elements q
+    and k are the largest; we take each frame's and head's own, so results do not depend on batching (spec
+    A8).
+    """
+    exact = torch.promote_types(q.dtype, torch.float32)
+    q_max, k_max = (x.abs().amax(maxima, keepdim=True).to(exact) for x in (q, k))
+    return self_attention((q / (gamma**2 * q_max * k_max).clamp(min=1)).to(q.dtype), k, v)  # Eq. (7)
+
+
+def identity_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """PAG's perturbation, the text below Eq. (6): the tile's own V, never a merged one."""
+    return v[..., : q.shape[-2], :]
+
+
+def attention_mass(q: Tensor, k: Tensor) -> Tensor:
+    """Share of the attention of Eq. (1) that falls on the tile's own keys, mean over queries; ``...``."""
+    own = q.shape[-2]
+    scores = (q.float() @ k.float().mT) / q.shape[-1] ** 0.5
+    return (scores[..., :own].logsumexp(-1) - scores.logsumexp(-1)).exp().mean(-1)
+
+
+@dataclass
+class ReceivedAttention:
+    """Self-attention that keeps how much attention each position receives, for SAG (Hong et al. 2023).
+
+    ``map``, written by a call alone: ``... p``, of the tile's own keys, mean over heads and summed over
+    queries; its mean is 1.
+    """
+
+    map: Tensor = field(init=False)
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        own = k[..., : q.shape[-2], :]
+        weights = ((q.float() @ own.float().mT) / q.shape[-1] ** 0.5).softmax(-1)
+        self.map = weights.mean(-3).sum(-2)
+        return self_attention(q, k, v)

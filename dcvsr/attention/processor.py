@@ -1,0 +1,96 @@
+"""The seam to diffusers: its modules own the weights, these processors the algorithm.
+
+SVD's blocks drop ``cross_attention_kwargs``, so what an evaluation asks of its layers travels in a context
+variable; tiles that run side by side have one each.
+
+Axes: m tiles, f frames, h heads, p positions, d channels per head.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from diffusers.models.attention_processor import Attention
+from einops import rearrange
+from torch import Tensor, nn
+
+from dcvsr.attention.exchange import Propagate, alone
+from dcvsr.attention.kernels import Attend, self_attention
+from dcvsr.attention.layers import mid_layer, propagated_layers
+from dcvsr.attention.observer import NOBODY, Observer, Place
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one evaluation of the U-Net asks of its layers; idle unless told otherwise.
+
+    Attributes:
+        propagate: merges keys and values in the first two and last two layers.
+        attend: what they compute, Eq. (1) or Eq. (7), or V for PAG.
+        mid: what the mid block's layer computes, if anything else.
+        place, observer: for those who watch.
+    """
+
+    propagate: Propagate = alone
+    attend: Attend = self_attention
+    mid: Attend | None = None
+    place: Place | None = None
+    observer: Observer = NOBODY
+
+
+_CALL: ContextVar[Call] = ContextVar("call", default=Call())  # noqa: B039, it is frozen
+
+
+@contextmanager
+def calling(call: Call) -> Iterator[None]:
+    """Evaluations inside ask ``call`` of their layers."""
+    token = _CALL.set(call)
+    try:
+        yield
+    finally:
+        _CALL.reset(token)
+
+
+@contextmanager
+def propagated(unet: nn.Module) -> Iterator[None]:
+    """Let the four layers and the mid block's obey ``calling``; the processors of before come back after."""
+    four, mid = propagated_layers(unet), mid_layer(unet)
+    layers: dict[str, Attention] = {name: unet.get_submodule(name) for name in {*four, mid}}  # type: ignore
+    before = {name: layer.processor for name, layer in layers.items()}
+    for name, layer in layers.items():
+        layer.set_processor(PropagatedAttention(name, name in four, name == mid))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name, layer in layers.items():
+            layer.set_processor(before[name])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class PropagatedAttention:
+    """Self-attention over one frame's positions, merged with what is propagated to it: Eqs. (1), (2), (7)."""
+
+    layer: str
+    propagates: bool
+    mid: bool
+
+    def __call__(self, attn: Attention, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
+        """Hidden states ``(m f) p c``, as diffusers' AttnProcessor2_0 takes them."""
+        call = _CALL.get()
+        tiles = len(call.place.tiles) if call.place else 1
+        projections: list[nn.Module] = [attn.to_q, attn.to_k, attn.to_v]  # type: ignore[list-item]
+        q, k, v = (
+            rearrange(project(hidden_states), "(m f) p (h d) -> m f h p d", m=tiles, h=attn.heads)
+            for project in projections
+        )
+        attend = call.attend if self.propagates else self_attention
+        if self.propagates:
+            k, v = call.propagate(self.layer, k, v)
+            if call.place:
+                call.observer.attended(call.place, self.layer, q, k)
+        if self.mid and call.mid:
+            attend = call.mid
+        out = rearrange(attend(q, k, v), "m f h p d -> (m f) p (h d)").to(q.dtype)
+        to_out, dropout = attn.to_out  # type: ignore[misc]
+        return dropout(to_out(out))

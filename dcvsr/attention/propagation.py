@@ -1,0 +1,269 @@
+"""SAP and TAP: what tiles learn of each other through the first two and last two spatial self-attentions.
+
+A ``Propagation`` says what each sampling step does; a ``Round`` is one evaluation of the denoiser over the
+whole canvas: the order of its windows, and how one tile (or a group of equal ones) is evaluated within it.
+
+Axes: m tiles of a group, f frames, h heads, p = y x positions, l frames handed on, d channels per head.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from dcvsr.attention.exchange import Evaluate, Give, Keys, Propagate, alone, merged
+from dcvsr.attention.layers import resolution
+from dcvsr.attention.observer import Observer, Place
+from dcvsr.attention.selection import Direct, Order, Select, deviation, largest, taken
+
+
+class Round(Protocol):
+    """One evaluation of the denoiser over the whole canvas."""
+
+    scheme: str
+
+    def orders(self, windows: int) -> Iterator[Order]:
+        """The orders in which the windows are visited; the results of several are averaged."""
+        ...
+
+    def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        """The estimate of the tiles at ``place``."""
+        ...
+
+
+class Propagation(Protocol):
+    """What each of the sampler's steps exchanges."""
+
+    def round(self, step: int, steps: int) -> Round: ...
+
+
+@dataclass(frozen=True)
+class NoPropagation:
+    """Every tile on its own."""
+
+    scheme = "none"
+
+    def round(self, step: int, steps: int) -> Round:
+        return self
+
+    def orders(self, windows: int) -> Iterator[Order]:
+        yield range(windows)
+
+    def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        return evaluate(alone)
+
+
+@dataclass(frozen=True)
+class SpatialPropagation:
+    """SAP, section 3.1: every tile attends to a spatially uniform subset of all tiles of its window as well.
+
+    A frame attends to the same frame of the others, and to its own tile's subset again, as the paper's "all
+    m" says (spec A3). One tile alone exchanges nothing.
+
+    Attributes:
+        rate: s_SAP, 1/stride**2 of the positions. The paper leaves it open; we take every second row and
+            column, as its Fig. 2 draws it (spec A1). None takes as many in all as one tile has.
+        exchange: ``lockstep`` or ``two_pass``.
+
+    Raises:
+        ValueError: if ``rate`` is not 1/k**2.
+    """
+
+    rate: float | None
+    exchange: Callable[[Evaluate, Give], Tensor]
+
+    scheme = "sap"
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not (self.rate > 0 and abs(self.stride(1) ** 2 * self.rate - 1) < 1e-3):
+            raise ValueError(f"rate must be 1/k**2, got {self.rate}; use 1, 0.25, 0.1111 or 0.0625")
+
+    def stride(self, tiles: int) -> int:
+        """Rows and columns per row and column that is given away."""
+        return math.ceil(math.sqrt(tiles)) if self.rate is None else max(1, round(self.rate**-0.5))
+
+    def round(self, step: int, steps: int) -> Round:
+        return self
+
+    def orders(self, windows: int) -> Iterator[Order]:
+        yield range(windows)
+
+    def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        if place.count == 1:
+            return evaluate(alone)
+
+        def give(layer: str, k: Tensor, v: Tensor) -> Keys:
+            rows, columns = resolution(k.shape[-2], *place.size)
+            k, v = (subsampled(x, rows, columns, self.stride(place.count)) for x in (k, v))
+            observer.exchanged(place, layer, k, v)
+            return k, v
+
+        return self.exchange(evaluate, give)
+
+
+def subsampled(x: Tensor, rows: int, columns: int, stride: int) -> Tensor:
+    """Every ``stride``-th row and column of keys or values: ``m f h (y x) d -> 1 f h (m y x) d``."""
+    grid = rearrange(x, "m f h (y x) d -> m f h y x d", y=rows, x=columns)
+    return rearrange(grid[..., ::stride, ::stride, :], "m f h y x d -> 1 f h (m y x) d")
+
+
+@dataclass(frozen=True)
+class TemporalPropagation:
+    """TAP, section 3.2: every tile attends to L frames of its neighbour in the window before as well.
+
+    Attributes:
+        frames: L.
+        anchors: best-keyed frames kept from all earlier windows beside the neighbour's; 0 is the paper.
+        selection, choice: which frames, by what, for each layer or once for all.
+        direction: which way the windows are visited.
+        source: ``chained`` or ``clean``.
+        seed: of random choices.
+    """
+
+    frames: int
+    anchors: int
+    selection: Select
+    choice: "Choose"
+    direction: Direct
+    source: Callable[[Evaluate, Give, Propagate], Tensor]
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or self.anchors < 0:
+            raise ValueError(f"TAP needs frames >= 1 and anchors >= 0, got {self.frames}, {self.anchors}")
+
+    def round(self, step: int, steps: int) -> Round:
+        """The ``step``-th TAP step, whose number decides the direction."""
+        return TemporalRound(self, step)
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Frames of one layer to attend to: K', V' ``m 1 h (l p) d``, and their deviations, ``m l``."""
+
+    keys: Keys
+    score: Tensor
+
+    def best(self, other: "Bank | None", count: int) -> "Bank":
+        """The ``count`` best-keyed frames of both."""
+        banks = [other, self] if other else [self]
+        score = torch.cat([bank.score for bank in banks], dim=1)
+        frames = largest(score, count)
+        k, v = (
+            taken(rearrange(torch.cat(x, dim=-2), "m 1 h (l p) d -> m l h p d", l=score.shape[1]), frames)
+            for x in zip(*(bank.keys for bank in banks), strict=True)
+        )
+        return Bank((k, v), score.gather(1, frames))
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What one window hands on to the next in one layer: its own frames, and anchors of windows before it."""
+
+    newest: Bank
+    anchors: Bank | None
+
+    @property
+    def keys(self) -> list[Keys]:
+        return [bank.keys for bank in (self.newest, self.anchors) if bank]
+
+
+@dataclass
+class TemporalRound:
+    """One TAP step. ``handed``: (branch, tiles) -> layer -> what the window before gave; written here alone.
+
+    K' and V' are a tile's own, as before merging (spec A6). An order's first window receives nothing.
+    """
+
+    tap: TemporalPropagation
+    number: int
+    handed: dict[tuple[int, tuple[int, ...]], dict[str, Handed]] = field(default_factory=dict)
+
+    scheme = "tap"
+
+    def orders(self, windows: int) -> Iterator[Order]:
+        for order in self.tap.direction(self.number, windows, self.tap.seed):
+            self.handed.clear()
+            yield order
+
+    def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        chain = place.branch, place.tiles
+        received, given = self.handed.get(chain, {}), {}
+        chosen: dict[str, Tensor] = {}
+
+        def give(layer: str, k: Tensor, v: Tensor) -> Keys:
+            draws = [f"{self.tap.seed}/{place.step}/{place.window}/{tile}/{layer}" for tile in place.tiles]
+            frames = self.tap.choice(chosen, lambda: self.tap.selection(k, self.tap.frames, draws))
+            chosen[layer] = frames
+            observer.chosen(place, layer, frames)
+            newest = Bank((taken(k, frames), taken(v, frames)), deviation(k).gather(1, frames))
+            given[layer] = Handed(newest, self._anchors(received.get(layer)))
+            observer.exchanged(place, layer, *newest.keys)
+            return newest.keys
+
+        def receive(layer: str, k: Tensor, v: Tensor) -> Keys:
+            return merged((k, v), *(received[layer].keys if layer in received else []))
+
+        D = self.tap.source(evaluate, give, receive)
+        self.handed[chain] = given
+        return D
+
+    def _anchors(self, received: Handed | None) -> Bank | None:
+        """The best-keyed of what was received, which the next window is two or more away from."""
+        if received is None or self.tap.anchors == 0:
+            return None
+        return received.newest.best(received.anchors, self.tap.anchors)
+
+
+Choose = Callable[[dict[str, Tensor], Callable[[], Tensor]], Tensor]
+"""``(frames chosen in earlier layers, how this layer would choose) -> frames``."""
+
+
+def per_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor:
+    """Each layer chooses for itself (spec A7)."""
+    return select()
+
+
+def by_first_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor:
+    """The first layer chooses for all."""
+    return next(iter(chosen.values())) if chosen else select()
+
+
+Parity = Callable[[int, int], int]
+"""``(step from 0, steps) -> `` the number whose parity decides: even is SAP, odd is TAP."""
+
+
+def countdown(step: int, steps: int) -> int:
+    """t = T, ..., 1: section 3 and Fig. 2, so that 25 steps begin with TAP (spec A4)."""
+    return steps - step
+
+
+def ascending(step: int, steps: int) -> int:
+    """t = 0, ..., T - 1: appendix E."""
+    return step
+
+
+@dataclass(frozen=True)
+class Alternating:
+    """SAP and TAP in turn (section 3); with one of them None, the other at every step.
+
+    Attributes:
+        parity: how steps are counted.
+        branches: what the guidance's other branches see of it, applied to each round.
+    """
+
+    sap: SpatialPropagation | None
+    tap: TemporalPropagation | None
+    parity: Parity
+    branches: Callable[[Round], Round]
+
+    def round(self, step: int, steps: int) -> Round:
+        if self.sap and self.tap:
+            even = self.parity(step, steps) % 2 == 0
+            return self.branches((self.sap if even else self.tap).round(step // 2, steps))
+        scheme = self.sap or self.tap or NoPropagation()
+        return self.branches(scheme.round(step, steps))
