@@ -1,8 +1,7 @@
 """``python -m dcvsr.evaluate``: an upscaler on the test clips of a data set, scored by every metric."""
 
-import csv
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
@@ -19,21 +18,24 @@ log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, float]]
 """Clip -> metric -> value."""
 
+RESULTS = ("clip", "metric", "value")
+
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
     """Leaves results.csv, summary.json, the restored videos and a wandb table in the run folder."""
     preflight(cfg)
-    import wandb
-
+    from dcvsr.attention.probe import Probe
     from dcvsr.device import choose
-    from dcvsr.provenance import describe, write_json
+    from dcvsr.models.cost import Ledger
+    from dcvsr.provenance import describe, write_csv, write_json
 
     folder, choices = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().runtime.choices
     upscaler, metrics, device = instantiate(cfg.upscaler), instantiate(cfg.metrics), choose(cfg.device)
     upscaler.to(device)
     clips = instantiate(cfg.data.test, _convert_="all")
-    scores = _score(cfg, upscaler, clips, metrics, device, folder)
+    ledger, probes = Ledger(upscaler), [Probe()] if cfg.debug.attention else []
+    scores = _score(cfg, upscaler, clips, metrics, device, folder, ledger, probes)
     summary = {
         "dataset": cfg.data.name,
         "upscaler": choices["upscaler"],
@@ -45,19 +47,16 @@ def main(cfg: DictConfig) -> None:
             for name, metric in metrics.items()
         },
         "clips": scores,
+        "cost": ledger.report(),
         **describe(upscaler.origin, cfg.seed, device),
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
     rows = [[clip, name, value] for clip, row in scores.items() for name, value in row.items()]
-    with (folder / "results.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([["clip", "metric", "value"], *rows])
+    write_csv(folder / "results.csv", RESULTS, rows)
+    for table in (table for probe in probes for table in probe.tables):
+        write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
     write_json(folder / "summary.json", summary)
-    try:
-        logger = instantiate(cfg.wandb)
-        logger.log_table("evaluate/results", columns=["clip", "metric", "value"], data=rows)
-        logger.log_metrics({f"evaluate/{name}": score["mean"] for name, score in summary["metrics"].items()})
-    finally:
-        wandb.finish()
+    _publish(cfg, summary, rows, probes)
     means = ", ".join(f"{name} {score['mean']:.4f}" for name, score in summary["metrics"].items())
     log.info(f"{choices['upscaler']} on {cfg.data.name}: {means}\nrun: {folder}")
 
@@ -69,10 +68,13 @@ def _score(
     metrics: Mapping[str, Any],
     device: Any,
     folder: Path,
+    ledger: Any,
+    probes: Sequence[Any],
 ) -> Scores:
     """Degrade, upscale and score each clip; both LR and result are rounded to 8 bits, as files hold them."""
     from tqdm import tqdm
 
+    from dcvsr.attention.observer import Observers
     from dcvsr.data.video import to_bytes, to_unit, write_clip
 
     degradation = instantiate(cfg.degradation)
@@ -82,8 +84,10 @@ def _score(
         hr = to_unit(clip.read(0, len(clip))).to(device)
         lr = to_unit(to_bytes(degradation(hr[None])[0]))
         work = upscaler.work(len(lr), *lr.shape[-2:])
-        with tqdm(total=work, desc=name, unit="tile") as bar:
-            restored = to_unit(to_bytes(upscaler(lr, bar.update)))
+        for probe in probes:
+            probe.clip = name
+        with tqdm(total=work, desc=name, unit="tile") as bar, ledger.running(lr):
+            restored = to_unit(to_bytes(upscaler(lr, bar.update, Observers([ledger, *probes]))))
         scores[name] = {}
         for metric_name, metric in tqdm(metrics.items(), desc=f"{name}: score"):
             metric.to(device).reset()
@@ -91,6 +95,30 @@ def _score(
             scores[name][metric_name] = metric.compute().item()
         write_clip(folder / "videos" / f"{name}.mp4", restored, Fraction(cfg.fps), crf=cfg.crf)
     return scores
+
+
+def _publish(cfg: DictConfig, summary: Mapping[str, Any], rows: list[Any], probes: Sequence[Any]) -> None:
+    """What a run measured, as a run of wandb."""
+    import wandb
+
+    from dcvsr.models.cost import flat
+
+    try:
+        logger = instantiate(cfg.wandb)
+        logger.log_table("evaluate/results", columns=list(RESULTS), data=rows)
+        logger.log_metrics({f"evaluate/{name}": score["mean"] for name, score in summary["metrics"].items()})
+        logger.log_metrics(flat(summary["cost"], "evaluate/cost"))
+        for probe in probes:
+            for table in probe.tables:
+                logger.log_table(
+                    f"debug/{table.name}", columns=list(table.columns), data=list(map(list, table.rows))
+                )
+            lines = probe.mass_by_step
+            steps, masses = ([[point[i] for point in line] for line in lines.values()] for i in (0, 1))
+            plot = wandb.plot.line_series(steps, masses, list(lines), "attention on propagated keys", "step")
+            logger.experiment.log({"debug/mass": plot})
+    finally:
+        wandb.finish()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Small text files, read with errors that name them and written whole or not at all."""
+"""Small files, read with errors that name them and written whole or not at all."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} holds no JSON: {error}") from error
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write ``path`` or leave it as it was.
 
     Raises:
@@ -46,7 +46,9 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", errors="replace")  # names of files may be no UTF-8
+        if isinstance(content, str):
+            content = content.encode(errors="replace")  # names of files may be no UTF-8
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):

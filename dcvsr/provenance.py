@@ -1,7 +1,10 @@
 """What a result was made with, so that another can make it again."""
 
+import csv
+import io
 import json
 import platform
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,3 +34,10 @@ def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` whole or not at all."""
     write_whole(path, json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_whole(path, text.getvalue())

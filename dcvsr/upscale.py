@@ -19,9 +19,12 @@ def main(cfg: DictConfig) -> None:
     preflight(cfg)
     from tqdm import tqdm
 
+    from dcvsr.attention.observer import Observers
+    from dcvsr.attention.probe import Probe
     from dcvsr.data.video import check_output, read_video, to_unit, write_video
     from dcvsr.device import choose, require_memory
-    from dcvsr.provenance import describe, write_json
+    from dcvsr.models.cost import Ledger
+    from dcvsr.provenance import describe, write_csv, write_json
 
     source, output = Path(cfg.input), Path(cfg.output)
     check_output(source, output)
@@ -39,9 +42,11 @@ def main(cfg: DictConfig) -> None:
     if cfg.dry_run:
         return
     upscaler.to(device)
+    lr, ledger = to_unit(video.frames).to(device), Ledger(upscaler)
+    probes = [Probe(source.stem)] if cfg.debug.attention else []
     read = time.monotonic()
-    with tqdm(total=work, desc="upscale", unit="tile") as bar:
-        hr = upscaler(to_unit(video.frames).to(device), bar.update)
+    with tqdm(total=work, desc="upscale", unit="tile") as bar, ledger.running(lr):
+        hr = upscaler(lr, bar.update, Observers([ledger, *probes]))
     sampled = time.monotonic()
     write_video(output, [hr.cpu()], video, crf=cfg.crf)
     report = {
@@ -52,10 +57,13 @@ def main(cfg: DictConfig) -> None:
         "rate": str(video.rate),
         "tiles": work,
         "seconds": {"read": read - started, "upscale": sampled - read, "write": time.monotonic() - sampled},
+        "cost": ledger.report(),
         **describe(upscaler.origin, cfg.seed, device),
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
     write_json(output.with_name(output.stem + ".json"), report)
+    for table in (table for probe in probes for table in probe.tables):
+        write_csv(output.with_name(f"{output.stem}.{table.name}.csv"), table.columns, table.rows)
     log.info(f"{output}: {frames} frames of {size} in {time.monotonic() - started:.0f} s")
 
 

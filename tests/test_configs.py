@@ -13,11 +13,14 @@ from dcvsr.cli import CONF
 from dcvsr.errors import UserError
 
 GROUPS = {
-    folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
-    for folder in CONF.iterdir()
-    if folder.is_dir()
+    str(folder.relative_to(CONF)): sorted(file.stem for file in folder.glob("*.yaml"))
+    for folder in CONF.rglob("*")
+    if any(folder.glob("*.yaml"))
 }
 EXPERIMENTS = GROUPS.pop("experiment")
+SWEEPS = GROUPS.pop("sweep")
+ADDED = {group: GROUPS.pop(group) for group in ("alternative", "table2")}
+PARENTS = {"guidance/uncond": "cfg", "guidance/maxima": "dssag", "guidance/pag/layers": "pag"}
 PAPER = ["scale=svd", "+experiment=stage1"]
 
 
@@ -33,6 +36,7 @@ def test_every_experiment_composes_at_every_scale(experiment, scale):
         "wandb.save_dir",
         "loggers.csv.save_dir",
         "callbacks.checkpoint.dirpath",
+        "callbacks.cost.folder",
         "callbacks.side_by_side.folder",
     )
     cfg = _compose("train", f"+experiment={experiment}", f"scale={scale}", *(f"{key}=run" for key in folders))
@@ -44,17 +48,74 @@ def test_every_experiment_composes_at_every_scale(experiment, scale):
     ("group", "option"), [(g, option) for g, options in GROUPS.items() for option in options]
 )
 def test_every_option_composes_in_a_command_that_has_its_group(group, option):
+    root = group.partition("/")[0]
     commands = [
         name
         for name in ("train", "upscale", "evaluate")
-        if f"- {group}:" in (CONF / f"{name}.yaml").read_text()
+        if f"- {root}:" in (CONF / f"{name}.yaml").read_text()
     ]
     assert commands, f"no command reads conf/{group}"
+    parent = [f"{root}={PARENTS[group]}"] if group in PARENTS else []
     for command in commands:
-        _compose(command, f"{group}={option}")
+        _compose(command, *parent, f"{group}={option}")
 
 
-@pytest.mark.parametrize("group", ["guidance", "degradation", "sampler", "tile", "upscaler", "metrics"])
+@pytest.mark.parametrize("group", [group for group in GROUPS if "/" in group])
+def test_every_choice_instantiates(group):
+    root = group.partition("/")[0]
+    parent = [f"{root}={PARENTS[group]}"] if group in PARENTS else []
+    built = [
+        instantiate(_compose("evaluate", *parent, f"{group}={option}", "ckpt=null")[root], _convert_="all")
+        for option in GROUPS[group]
+    ]
+    assert len({str(choice) for choice in built}) == len(built)
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(g, option) for g, options in ADDED.items() for option in options]
+)
+def test_every_reading_and_row_instantiates(group, option):
+    cfg = _compose("evaluate", "guidance=dssag", f"+{group}={option}", "ckpt=null")
+    for part in (cfg.propagation, cfg.guidance, cfg.tile, cfg.sampler):
+        assert instantiate(part, _convert_="all") is not None
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_sweep_runs_in_parallel_processes(sweep):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("evaluate", [f"+sweep={sweep}"], return_hydra_config=True)
+    assert cfg.hydra.launcher["_target_"].endswith("JoblibLauncher")
+    assert (sweep == "parallel") == (not cfg.hydra.sweeper.params)
+
+
+def test_table_2_is_the_paper_s():
+    """SAP, TAP and guidance of its six rows, in order."""
+    rows = _compose_sweep("table2")["+table2"].split(",")
+    chosen = []
+    for row in rows:
+        cfg = _compose("evaluate", f"+table2={row}", "ckpt=null")
+        propagation = cfg.propagation
+        chosen.append(
+            (bool(propagation.get("sap")), bool(propagation.get("tap")), cfg.guidance._target_[-5:])
+        )
+    assert chosen == [
+        (False, False, "e.CFG"),
+        (True, False, "e.CFG"),
+        (False, True, "e.CFG"),
+        (True, True, "DSSAG"),
+        (True, True, "e.SAG"),
+        (True, True, "e.PAG"),
+    ]
+
+
+def _compose_sweep(name: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("evaluate", [f"+sweep={name}"], return_hydra_config=True).hydra.sweeper.params
+
+
+@pytest.mark.parametrize(
+    "group", ["guidance", "propagation", "degradation", "sampler", "tile", "upscaler", "metrics"]
+)
 def test_every_small_option_instantiates(group, tmp_path):
     for option in GROUPS[group]:
         cfg = _compose("evaluate", f"{group}={option}", "ckpt=null", f"runs={tmp_path}")

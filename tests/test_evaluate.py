@@ -28,16 +28,24 @@ def test_bicubic_gets_the_scores_of_bicubic(run, tmp_path):
         rows = {(row["clip"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
     assert rows["slide", "psnr"] == summary["clips"]["slide"]["psnr"]
     assert (tmp_path / "run/videos/slide.mp4").is_file()
+    assert summary["cost"]["evaluations"] == summary["cost"]["flops"]["total"] == 0
+    assert summary["cost"]["seconds"] > 0
 
 
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    done = run("evaluate", *QUICK)
+    done = run("evaluate", *QUICK, "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
     assert done.code == 0, done.err
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["upscaler"] == "dcvsr"
     assert summary["weights"]["step"] == 1
     assert len(summary["weights"]["sha256"]) == 64
+    assert {part for part, flops in summary["cost"]["flops"].items() if flops == 0} == {"image_encoder"}
+    with (tmp_path / "run/attention.csv").open() as file:
+        schemes = {row["scheme"]: float(row["mass"]) for row in csv.DictReader(file)}
+    assert schemes.keys() == {"sap", "tap"}
+    with (tmp_path / "run/frames.csv").open() as file:
+        assert {len(row["frames"].split()) for row in csv.DictReader(file)} == {4}
 
 
 def test_a_folder_of_one_s_own_clips_is_a_data_set(run, clip, tmp_path):
@@ -64,7 +72,7 @@ def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
     """An upscaler that loses a frame is an error, never trimmed."""
     from dcvsr.baselines.interpolation import Bicubic
 
-    monkeypatch.setattr(Bicubic, "__call__", lambda self, lr, on_tile: torch.rand(15, 3, 144, 176))
+    monkeypatch.setattr(Bicubic, "__call__", lambda self, lr, *_: torch.rand(15, 3, 144, 176))
     done = run("evaluate", "upscaler=bicubic", *QUICK)
     assert (done.code, done.err.strip().splitlines()[-1].startswith("dcvsr: cannot score 15 frames")) == (
         2,

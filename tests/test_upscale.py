@@ -98,6 +98,19 @@ def test_the_same_seed_gives_the_same_pixels(upscale, clip, tmp_path):
     assert not torch.equal(a, c)
 
 
+def test_looking_at_the_attention_leaves_the_pixels_and_writes_tables(upscale, clip, tmp_path):
+    for output in ("a", "b"):  # PNG: x264's macroblock tree is not the same each time
+        assert upscale(f"input={clip}", f"output={output}", f"debug.attention={output == 'b'}").code == 0
+    assert torch.equal(*(read_video(tmp_path / name).frames for name in ("a", "b")))
+    assert not list(tmp_path.glob("a.*.csv"))
+    header, *rows = (tmp_path / "b.attention.csv").read_text().splitlines()
+    assert header == "clip,step,sigma,scheme,direction,window,tile,layer,mass"
+    assert {row.split(",")[0] for row in rows} == {"clip"}
+    assert (tmp_path / "b.frames.csv").is_file()
+    cost = json.loads((tmp_path / "b.json").read_text())["cost"]
+    assert cost["flops"]["total"] > cost["flops"]["plain"] > 0
+
+
 def test_bicubic_needs_no_weights_at_any_scale(run, clip, tmp_path):
     assert run("upscale", "scale=svd", "upscaler=bicubic", f"input={clip}", "output=b.mp4").code == 0
     _as_many(clip, tmp_path / "b.mp4")

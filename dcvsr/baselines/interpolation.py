@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dcvsr.attention.observer import Observer
 from dcvsr.interpolation import upsample
 
 
@@ -28,8 +29,10 @@ class Bicubic:
         """One piece of work a frame."""
         return frames
 
-    def __call__(self, lr: Tensor, on_tile: Callable[[], object] = lambda: None) -> Tensor:
-        """LR ``f c h w`` -> ``f c (factor h) (factor w)``, clamped."""
+    def __call__(
+        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
+    ) -> Tensor:
+        """LR ``f c h w`` -> ``f c (factor h) (factor w)``, clamped; there is nothing to observe."""
         hr = upsample(lr, self.factor)
         for _ in lr:
             on_tile()

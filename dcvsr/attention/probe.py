@@ -1,0 +1,125 @@
+"""What the propagated layers look at, and what TAP hands on: ``debug.attention=true``.
+
+Axes: m tiles, f frames, h heads, p positions, n keys (the tile's own p first), d channels per head.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import NamedTuple
+
+from torch import Tensor
+
+from dcvsr.attention.kernels import attention_mass
+from dcvsr.attention.observer import Observer, Place
+
+
+class Attention(NamedTuple):
+    """Where a layer's attention falls, in the conditional estimate of one tile."""
+
+    clip: str
+    step: int
+    sigma: float
+    scheme: str
+    direction: str
+    window: int
+    tile: int
+    layer: str
+    mass: float
+    """Share on propagated keys, mean over queries, heads and frames; the rest is on the tile's own."""
+
+
+class Chosen(NamedTuple):
+    """The frames of a tile that TAP hands on, in one layer of one branch of the guidance."""
+
+    clip: str
+    step: int
+    sigma: float
+    direction: str
+    window: int
+    tile: int
+    branch: int
+    layer: str
+    frames: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a probe noted, ready to be written down."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+class Probe(Observer):
+    """Notes attention masses and chosen frames, which it does not change.
+
+    ``clip``: name of what is upscaled, set by whoever begins another. ``_attention``, ``_frames``: its notes,
+    written by its events alone. Of a tile evaluated twice (``two_pass``, ``clean``), the second evaluation,
+    which has the merged keys, is noted.
+    """
+
+    def __init__(self, clip: str = "") -> None:
+        self.clip = clip
+        self._attention: dict[tuple[object, ...], Attention] = {}
+        self._frames: dict[tuple[object, ...], Chosen] = {}
+
+    @property
+    def tables(self) -> list["Table"]:
+        return [
+            Table("attention", Attention._fields, list(self._attention.values())),
+            Table("frames", Chosen._fields, list(self._frames.values())),
+        ]
+
+    @property
+    def mass_by_step(self) -> dict[str, list[tuple[int, float]]]:
+        """Layer -> (step, mean mass), over clips, windows and tiles."""
+        masses: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for row in self._attention.values():
+            masses[row.layer][row.step].append(row.mass)
+        return {
+            layer: [(step, fmean(some)) for step, some in steps.items()] for layer, steps in masses.items()
+        }
+
+    def attended(self, place: Place, layer: str, q: Tensor, k: Tensor) -> None:
+        if place.branch:
+            return
+        for tile, mass in zip(place.tiles, propagated_mass(q, k), strict=True):
+            where = (
+                self.clip,
+                place.step,
+                place.sigma,
+                place.scheme,
+                place.direction,
+                place.window,
+                tile,
+                layer,
+            )
+            self._attention[where] = Attention(*where, mass)
+
+    def chosen(self, place: Place, layer: str, frames: Tensor) -> None:
+        for tile, chosen in zip(place.tiles, frames.tolist(), strict=True):
+            where = (
+                self.clip,
+                place.step,
+                place.sigma,
+                place.direction,
+                place.window,
+                tile,
+                place.branch,
+                layer,
+            )
+            self._frames[where] = Chosen(*where, " ".join(map(str, chosen)))
+
+
+def propagated_mass(q: Tensor, k: Tensor) -> list[float]:
+    """Share of attention on keys beyond a tile's own: q ``m f h p d``, k ``m f h n d`` -> a number per tile.
+
+    One frame and head at a time: the scores of one are 4096 x 20480 in SVD's first layer.
+    """
+    if k.shape[-2] == q.shape[-2]:
+        return [0.0] * len(q)
+    pairs = (zip(*(x.flatten(0, 1) for x in tile), strict=True) for tile in zip(q, k, strict=True))
+    return [1 - fmean(attention_mass(*pair).item() for pair in tile) for tile in pairs]

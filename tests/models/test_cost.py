@@ -1,0 +1,124 @@
+"""The ledger agrees with torch's own count of the run."""
+
+import json
+from functools import cache
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from dcvsr.attention.observer import Observer
+from dcvsr.baselines.interpolation import Bicubic
+from dcvsr.cli import CONF
+from dcvsr.models.cost import Ledger, flat
+from tests.conftest import TINY_MODEL
+
+SMALL = ("tile.size=12", "tile.overlap=0.25", "sampler.steps=1")
+
+
+class Bytes(Observer):
+    def __init__(self):
+        self.numbers = {"sap": 0, "tap": 0}
+
+    def exchanged(self, place, layer, k, v):
+        self.numbers[place.scheme] += 4 * (k.numel() + v.numel())
+
+
+def make(*overrides: str):
+    torch.manual_seed(0)
+    given = ["input=a", "output=b.mp4", "ckpt=null", "precision=float32", *TINY_MODEL, *SMALL, *overrides]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return instantiate(compose("upscale", given).upscaler, _convert_="all")
+
+
+RUNS = {
+    "plain": ["propagation=none"],
+    "sap": ["propagation=sap"],
+    "two_pass": ["propagation=sap", "propagation/sap/exchange=two_pass"],
+    "sap_cfg": ["propagation=sap", "guidance=cfg"],
+    "tap": ["propagation=tap"],
+    "clean": ["propagation=tap", "propagation/tap/source=clean"],
+    "both": ["propagation=tap", "propagation/tap/direction=both"],
+    "dssag": ["guidance=dssag", "sampler.steps=2"],
+    "shifted": ["guidance=cfg", "tile/schedule=shifted", "upscaler.batch=null", "sampler.steps=2"],
+    "heun": ["propagation=none", "sampler/solver=heun", "sampler.steps=2"],
+}
+LR = torch.rand(5, 3, 12, 18)
+
+
+@cache
+def spent(name: str):
+    """The ledger's report of a run, and torch's count of its FLOPs."""
+    upscaler = make(*RUNS[name])
+    ledger = Ledger(upscaler)
+    # the fused attention of CPUs is not in torch's count
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, ledger.running(LR):
+        upscaler(LR, observer=ledger)
+    return ledger.report(), counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_parts_add_up_to_torch_s_own_count_of_the_run(name):
+    report, counted = spent(name)
+    assert report["flops"]["total"] == counted > 0
+
+
+def test_plain_is_what_a_run_without_propagation_and_guidance_costs():
+    plain, _ = spent("plain")
+    assert plain["flops"]["sap"] == plain["flops"]["tap"] == plain["flops"]["guidance"] == 0
+    assert plain["evaluations"] == make("propagation=none").work(5, 12, 18) > 2
+    for name in ("sap", "two_pass", "sap_cfg", "tap", "clean", "both"):
+        assert spent(name)[0]["flops"]["plain"] == plain["flops"]["plain"]
+
+
+def test_two_passes_are_one_plain_one_more():
+    plain, lockstep, two_pass = (spent(name)[0] for name in ("plain", "sap", "two_pass"))
+    assert two_pass["flops"]["sap"] - lockstep["flops"]["sap"] == plain["flops"]["plain"]
+    assert two_pass["evaluations"] == 2 * lockstep["evaluations"]
+    assert two_pass["flops"]["tap"] == lockstep["flops"]["tap"] == 0
+
+
+def test_guidance_pays_for_its_branch_and_the_propagation_in_it():
+    alone, guided = (spent(name)[0] for name in ("sap", "sap_cfg"))
+    assert guided["flops"]["sap"] == alone["flops"]["sap"] > 0
+    assert guided["flops"]["guidance"] == alone["flops"]["sap"] + alone["flops"]["plain"]
+    assert guided["evaluations"] == 2 * alone["evaluations"]
+
+
+def test_exchanged_bytes_are_those_of_the_tensors():
+    seen = Bytes()
+    make(*RUNS["dssag"])(LR, observer=seen)
+    assert spent("dssag")[0]["exchanged_bytes"] == seen.numbers
+    assert min(seen.numbers.values()) > 0
+
+
+def test_two_videos_cost_twice_one():
+    upscaler, (once, _) = make(*RUNS["plain"]), spent("plain")
+    ledger = Ledger(upscaler)
+    for _ in range(2):
+        with ledger.running(LR):
+            upscaler(LR, observer=ledger)
+    twice = ledger.report()
+    assert twice["evaluations"] == 2 * once["evaluations"]
+    assert twice["flops"] == {part: 2 * flops for part, flops in once["flops"].items()}
+
+
+def test_seconds_and_memory_are_measured_and_all_is_plain():
+    report, _ = spent("plain")
+    assert report["seconds"] > 0
+    assert report["peak_memory_bytes"] > 50e6  # torch alone is larger
+    assert json.loads(json.dumps(report)) == report
+    assert flat(report, "cost")["cost/flops/total"] == report["flops"]["total"]
+
+
+def test_an_upscaler_without_a_network_costs_none():
+    ledger = Ledger(Bicubic(4))
+    with ledger.running(LR):
+        Bicubic(4)(LR, observer=ledger)
+    report = ledger.report()
+    assert report["evaluations"] == 0
+    assert set(report["flops"].values()) == {0}
+    assert report["exchanged_bytes"] == {"sap": 0, "tap": 0}
