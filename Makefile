@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check bench gpu-check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,13 +23,19 @@ demo: $(STAMP) ## train both stages at nano, upscale a real clip, score it: outp
 	$(BIN)/python experiments/demo/demo.py
 
 test: check ## environment, checks and the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP) ## ruff, pyright, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+bench: $(STAMP) ## speed and memory as ratios against named references, half an hour
+	$(BIN)/python -m benchmarks
+
+gpu-check: $(STAMP) ## the same at SVD's true size on a GPU, and its memory, into gpu.json
+	$(BIN)/python -m benchmarks --gpu --json gpu.json
 
 format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
