@@ -47,9 +47,15 @@ def identity_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def attention_mass(q: Tensor, k: Tensor) -> Tensor:
     """Share of the attention of Eq. (1) that falls on the tile's own keys, mean over queries; ``...``."""
-    own = q.shape[-2]
-    scores = (q.float() @ k.float().mT) / q.shape[-1] ** 0.5
+    own, scores = q.shape[-2], _scores(q, k)
     return (scores[..., :own].logsumexp(-1) - scores.logsumexp(-1)).exp().mean(-1)
+
+
+def _scores(q: Tensor, k: Tensor) -> Tensor:
+    """Q K^T / sqrt(d) in float32 or better, whatever precision the network around it has."""
+    exact = torch.promote_types(q.dtype, torch.float32)
+    with torch.autocast(q.device.type, enabled=False):
+        return q.to(exact) @ k.to(exact).mT / q.shape[-1] ** 0.5
 
 
 @dataclass
@@ -63,7 +69,5 @@ class ReceivedAttention:
     map: Tensor = field(init=False)
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        own = k[..., : q.shape[-2], :]
-        weights = ((q.float() @ own.float().mT) / q.shape[-1] ** 0.5).softmax(-1)
-        self.map = weights.mean(-3).sum(-2)
+        self.map = _scores(q, k[..., : q.shape[-2], :]).softmax(-1).mean(-3).sum(-2)
         return self_attention(q, k, v)

@@ -177,7 +177,8 @@ def _blurred(D: Tensor) -> Tensor:
         raise ValueError(
             f"SAG blurs 9x9 latents, reflected: a tile needs 5 or more a side, got {D.shape[-2:]}"
         )
-    return gaussian_blur2d(D.flatten(0, -4), (9, 9), (1.0, 1.0)).reshape(D.shape)
+    with torch.autocast(D.device.type, enabled=False):  # the network's precision is not the estimate's
+        return gaussian_blur2d(D.flatten(0, -4), (9, 9), (1.0, 1.0)).reshape(D.shape)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ class Canvas:
             gaussian_window(n, width).to(values.device)
             for n, width in zip((f, h, w), self.widths, strict=True)
         )
-        weight = torch.einsum("f,h,w->fhw", time, rows, columns)[:, None]
+        weight = (
+            time[:, None, None, None] * rows[:, None] * columns
+        )  # not by einsum, which autocast would round
         self.sum[tile.index] += weight * values.float()
         self.weight[tile.index] += weight
 

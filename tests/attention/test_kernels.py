@@ -130,4 +130,4 @@ def test_received_attention_attends_and_keeps_what_each_position_receives_of_its
     for m, f in np.ndindex(M, F):
         heads = [_weights(q[m, f, h], k[m, f, h, :P]).sum(0) for h in range(H)]
         np.testing.assert_allclose(received.map[m, f], np.mean(heads, axis=0), rtol=1e-4)
-    torch.testing.assert_close(received.map.mean(-1), torch.ones(M, F))
+    torch.testing.assert_close(received.map.mean(-1), torch.ones(M, F, dtype=q.dtype))

@@ -261,3 +261,19 @@ def test_sag_refuses_a_tile_too_small_to_blur():
 def test_dssag_refuses_impossible_numbers_at_once(bad):
     with pytest.raises(ValueError, match=r"Eq\. \(10\)"):
         DSSAG(**{"scale": 1.0, "rho": 0.5, "sigma_min": 0.002, "sigma_max": 700, **bad})
+
+
+@pytest.mark.parametrize(
+    "guidance", [CFG(1.0), DSSAG(1.0, 0.5, 0.1, 10), SAG(1.0, 0.75), PAG(1.0, 3.0, "mid")]
+)
+def test_the_precision_of_the_network_around_is_not_the_guidance_s(guidance):
+    x = noise(*SHAPE, seed=9)
+
+    def denoise(x, sigma, condition, attend=None, mid=None):
+        if mid is not None:
+            mid(*(noise(B, F, 2, H * W // 4, 4, seed=3) for _ in "qkv"))
+        return x / 3 + condition.latent
+
+    exact = guidance(denoise, x, SIGMA, Condition())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(guidance(denoise, x, SIGMA, Condition()), exact)
