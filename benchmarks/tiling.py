@@ -56,8 +56,8 @@ def seams(ckpt: str) -> Iterator[Line]:
 
     _, seamless = restored("tile.size=48")
     for name, tile in {
-        "half overlapping": ["tile.overlap=0.5"],
-        "not overlapping": ["tile.overlap=0"],
+        "half overlapping": ["tile/schedule=overlap", "tile.overlap=0.5"],
+        "not overlapping": ["tile/schedule=overlap", "tile.overlap=0"],
         "shifted": ["tile/schedule=shifted"],
     }.items():
         upscaler, tiled = restored("tile.size=16", *tile)

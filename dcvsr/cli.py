@@ -121,7 +121,7 @@ def _refused_value(error: BaseException) -> str | None:
 def _composition_mistake(message: str, config_name: str | None) -> str:
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", message)
     if unknown is None or config_name is None:
-        return message
+        return message.partition("Config search path:")[0]
     name = unknown[1] or unknown[2]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose(config_name, return_hydra_config=False)
@@ -129,9 +129,15 @@ def _composition_mistake(message: str, config_name: str | None) -> str:
 
 
 def _unknown(name: str, cfg: DictConfig) -> str:
-    keys = [key for key, _ in _keys(OmegaConf.to_container(cfg))]
-    near = difflib.get_close_matches(name, keys, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    name = name.replace("/", ".")
+    keys = [key for key, _ in _keys(OmegaConf.to_container(cfg)) if "._" not in key]
+    group = _root(name) if (CONF / _root(name)).is_dir() and "." in name else ""
+    near = difflib.get_close_matches(name, [key for key in keys if key.startswith(group)], n=1, cutoff=0.5)
+    if near and near[0] != group:
+        hint = f"did you mean '{near[0]}'? "
+    else:
+        options = sorted(file.stem for file in (CONF / group).glob("*.yaml")) if group else []
+        hint = f"the {group} chosen has none; choose {group}={'|'.join(options)}; " if options else ""
     return f"unknown key '{name}': {hint}--help lists the keys"
 
 

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcvsr.cli import CONF, quote
+from dcvsr.cli import CONF, as_group, quote
 
 NAMES = [
     "clip (1).mp4",
@@ -56,7 +56,7 @@ def test_other_keys_are_left_to_hydra():
     assert quote("ckpt=null") == "ckpt=null"
 
 
-@pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "report"])
+@pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "figure3", "report"])
 def test_help_answers_without_importing_torch(command):
     arguments = [sys.executable, "-X", "importtime", "-m", f"dcvsr.{command}", "--help"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
@@ -74,6 +74,21 @@ def test_a_mistyped_key_is_answered_with_the_right_one(run):
     )
 
 
+def test_a_key_of_another_choice_names_the_choices(run):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", "guidance=none", "guidance.scale=2")
+    assert done.code == 2
+    assert done.err.startswith(
+        "dcvsr: unknown key 'guidance.scale': the guidance chosen has none; choose guidance=cfg|"
+    )
+
+
+@pytest.mark.parametrize("dots", ["propagation.sap.exchange=two_pass", "guidance.uncond=keep_all,zero_all"])
+def test_a_group_of_options_is_a_key_with_dots(dots):
+    key, value = dots.split("=")
+    assert as_group(dots) == f"{key.replace('.', '/')}={value}"
+    assert as_group("sampler.steps=3") == "sampler.steps=3"
+
+
 def test_a_key_that_nothing_reads_is_refused(run):
     done = run("upscale", "input=a.mp4", "output=b.mp4", "+speed=3")
     assert (done.code, done.err.count("\n")) == (2, 1)
@@ -86,7 +101,7 @@ def test_a_missing_key_is_named(run):
     assert done.err == "dcvsr: missing output=...; --help shows an example\n"
 
 
-@pytest.mark.parametrize("key", ["scale=huge", "guidance=magic", "upscaler=waifu"])
+@pytest.mark.parametrize("key", ["scale=huge", "guidance=magic", "upscaler=waifu", "tile.schedule=odd"])
 def test_an_unknown_choice_lists_what_there_is(run, key):
     done = run("upscale", "input=a.mp4", "output=b.mp4", key)
     assert (done.code, done.err.count("\n")) == (2, 1)
