@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from dcvsr.attention.kernels import PER_HEAD, ReceivedAttention, identity_attention, suppressed_attention
 from dcvsr.attention.layers import resolution
 from dcvsr.diffusion.schedule import suppression
+from dcvsr.errors import UserError
 
 
 class Conditioned(Protocol):
@@ -174,8 +175,10 @@ def _detected(attention: Tensor, x: Tensor) -> Tensor:
 
 def _blurred(D: Tensor) -> Tensor:
     if min(D.shape[-2:]) < 5:
-        raise ValueError(
-            f"SAG blurs 9x9 latents, reflected: a tile needs 5 or more a side, got {D.shape[-2:]}"
+        height, width = D.shape[-2:]
+        raise UserError(
+            f"SAG blurs 9x9 latents, reflected: a tile needs 5 or more a side, got {height}x{width}; "
+            "raise tile.size, or use tile.schedule=overlap"
         )
     with torch.autocast(D.device.type, enabled=False):  # the network's precision is not the estimate's
         return gaussian_blur2d(D.flatten(0, -4), (9, 9), (1.0, 1.0)).reshape(D.shape)

@@ -47,7 +47,7 @@ def shifted(length: int, size: int, overlap: float, step: int) -> list[slice]:
     if count == 1:
         return [slice(0, length)]
     if size < 3:
-        raise ValueError(f"tiles of {size} cannot be shifted; use 3 or more, or tile/schedule=overlap")
+        raise ValueError(f"tiles of {size} cannot be shifted; use 3 or more, or tile.schedule=overlap")
     count += 4 * (count * size - length) < size
     spare = count * size - length
     unit, least = max(1, size // 8), round(size / 4)
@@ -116,7 +116,7 @@ class TileGrid:
         border: what an axis is padded to beforehand.
 
     Raises:
-        ValueError: if a size is below 1, or ``overlap`` is not in [0, 1).
+        ValueError: if a size is below 1, or what ``schedule`` refuses, or ``overlap`` is not in [0, 1).
     """
 
     size: int
@@ -130,6 +130,8 @@ class TileGrid:
             raise ValueError(f"tiles need a size of at least 1, got size={self.size}, frames={self.frames}")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap must be a fraction in [0, 1), got {self.overlap}")
+        for size in (self.size, self.frames):
+            self.schedule(2 * size, size, self.overlap, 0)
 
     def canvas(self, frames: int, rows: int, columns: int) -> tuple[int, int, int]:
         """The lengths to pad a canvas to before it is cut."""

@@ -18,6 +18,7 @@ from dcvsr.diffusion.guidance import (
     keep_latent,
     zero_all,
 )
+from dcvsr.errors import UserError
 from tests.attention.making import noise
 
 B, F, C, H, W = 2, 3, 2, 6, 8
@@ -253,7 +254,7 @@ def test_sag_refuses_a_tile_too_small_to_blur():
             mid(*(noise(B, F, 1, 8, 4),) * 3)
         return x
 
-    with pytest.raises(ValueError, match="5 or more"):
+    with pytest.raises(UserError, match="5 or more"):
         SAG(1.0, 0.75)(denoise, small, SIGMA, COND)
 
 
