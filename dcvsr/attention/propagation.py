@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from einops import rearrange
 from torch import Tensor
 
+from dcvsr.attention.bank import Bank, Handed
 from dcvsr.attention.exchange import Evaluate, Give, Keys, Propagate, alone, merged
 from dcvsr.attention.layers import resolution
 from dcvsr.attention.observer import Observer, Place
-from dcvsr.attention.selection import Direct, Order, Select, deviation, largest, taken
+from dcvsr.attention.selection import Direct, Order, Select, deviation, taken
 
 
 class Round(Protocol):
@@ -117,7 +117,8 @@ class TemporalPropagation:
 
     Attributes:
         frames: L.
-        anchors: best-keyed frames kept from all earlier windows beside the neighbour's; 0 is the paper.
+        anchors: best-keyed of the frames that earlier windows handed on, beside the neighbour's L; 0 in the
+            paper.
         selection, choice: which frames, by what, for each layer or once for all.
         direction: which way the windows are visited.
         source: ``chained`` or ``clean``.
@@ -139,37 +140,6 @@ class TemporalPropagation:
     def round(self, step: int, steps: int) -> Round:
         """The ``step``-th TAP step, whose number decides the direction."""
         return TemporalRound(self, step)
-
-
-@dataclass(frozen=True)
-class Bank:
-    """Frames of one layer to attend to: K', V' ``m 1 h (l p) d``, and their deviations, ``m l``."""
-
-    keys: Keys
-    score: Tensor
-
-    def best(self, other: "Bank | None", count: int) -> "Bank":
-        """The ``count`` best-keyed frames of both."""
-        banks = [other, self] if other else [self]
-        score = torch.cat([bank.score for bank in banks], dim=1)
-        frames = largest(score, count)
-        k, v = (
-            taken(rearrange(torch.cat(x, dim=-2), "m 1 h (l p) d -> m l h p d", l=score.shape[1]), frames)
-            for x in zip(*(bank.keys for bank in banks), strict=True)
-        )
-        return Bank((k, v), score.gather(1, frames))
-
-
-@dataclass(frozen=True)
-class Handed:
-    """What one window hands on to the next in one layer: its own frames, and anchors of windows before it."""
-
-    newest: Bank
-    anchors: Bank | None
-
-    @property
-    def keys(self) -> list[Keys]:
-        return [bank.keys for bank in (self.newest, self.anchors) if bank]
 
 
 @dataclass
