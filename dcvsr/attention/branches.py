@@ -16,9 +16,9 @@ def own(round: Round) -> Round:
     return round
 
 
-@dataclass(frozen=True)
-class ConditionalOnly:
-    """Only the conditional branch exchanges."""
+@dataclass
+class _OneRound:
+    """A round whose windows are another's."""
 
     round: Round
 
@@ -28,27 +28,23 @@ class ConditionalOnly:
 
     def orders(self, windows: int) -> Iterator[Order]:
         return self.round.orders(windows)
+
+
+class ConditionalOnly(_OneRound):
+    """Only the conditional branch exchanges."""
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
         return self.round(evaluate, place, observer) if place.branch == 0 else evaluate(alone)
 
 
 @dataclass
-class SharedKeys:
+class SharedKeys(_OneRound):
     """All branches see the conditional one's keys.
 
     ``seen``: (tiles, layer) -> what that one received; written here alone.
     """
 
-    round: Round
     seen: dict[tuple[tuple[int, ...], str], Keys] = field(default_factory=dict)
-
-    @property
-    def scheme(self) -> str:
-        return self.round.scheme
-
-    def orders(self, windows: int) -> Iterator[Order]:
-        return self.round.orders(windows)
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
         def recorded(propagate: Propagate) -> Tensor:

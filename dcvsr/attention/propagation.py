@@ -18,7 +18,7 @@ from dcvsr.attention.bank import Bank, Handed
 from dcvsr.attention.exchange import Evaluate, Give, Keys, Propagate, alone, merged
 from dcvsr.attention.layers import resolution
 from dcvsr.attention.observer import Observer, Place
-from dcvsr.attention.selection import Direct, Order, Select, deviation, taken
+from dcvsr.attention.selection import Choose, Direct, Order, Select, deviation, taken
 
 
 class Round(Protocol):
@@ -128,7 +128,7 @@ class TemporalPropagation:
     frames: int
     anchors: int
     selection: Select
-    choice: "Choose"
+    choice: Choose
     direction: Direct
     source: Callable[[Evaluate, Give, Propagate], Tensor]
     seed: int
@@ -187,20 +187,6 @@ class TemporalRound:
         if received is None or self.tap.anchors == 0:
             return None
         return received.newest.best(received.anchors, self.tap.anchors)
-
-
-Choose = Callable[[dict[str, Tensor], Callable[[], Tensor]], Tensor]
-"""``(frames chosen in earlier layers, how this layer would choose) -> frames``."""
-
-
-def per_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor:
-    """Each layer chooses for itself (spec A7)."""
-    return select()
-
-
-def by_first_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor:
-    """The first layer chooses for all."""
-    return next(iter(chosen.values())) if chosen else select()
 
 
 Parity = Callable[[int, int], int]

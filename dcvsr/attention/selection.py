@@ -48,6 +48,20 @@ def first_frames(k: Tensor, count: int, draws: Sequence[str]) -> Tensor:
     return torch.arange(min(count, k.shape[1]), device=k.device).expand(len(k), -1)
 
 
+Choose = Callable[[dict[str, Tensor], Callable[[], Tensor]], Tensor]
+"""``(frames chosen in earlier layers, how this layer would choose) -> frames``."""
+
+
+def per_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor:
+    """Each layer chooses for itself (spec A7)."""
+    return select()
+
+
+def by_first_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor:
+    """The first layer chooses for all."""
+    return next(iter(chosen.values())) if chosen else select()
+
+
 def taken(x: Tensor, frames: Tensor) -> Tensor:
     """Keys or values ``m f h p d`` of ``frames`` ``m l``, for every frame to see: ``m 1 h (l p) d``."""
     picked = x[torch.arange(len(x), device=x.device)[:, None], frames]

@@ -9,8 +9,8 @@ from torch import Tensor
 from dcvsr.attention.branches import own
 from dcvsr.attention.exchange import chained
 from dcvsr.attention.observer import NOBODY, Observer, Place
-from dcvsr.attention.propagation import TemporalPropagation, per_layer
-from dcvsr.attention.selection import alternate, std
+from dcvsr.attention.propagation import TemporalPropagation
+from dcvsr.attention.selection import alternate, per_layer, std
 from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet

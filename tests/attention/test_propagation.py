@@ -19,10 +19,9 @@ from dcvsr.attention.propagation import (
     NoPropagation,
     SpatialPropagation,
     ascending,
-    by_first_layer,
     countdown,
 )
-from dcvsr.attention.selection import both, either, first_frames, random_frames
+from dcvsr.attention.selection import both, by_first_layer, either, first_frames, random_frames
 from dcvsr.tiling.grid import TileGrid, shifted
 from tests.attention.making import FRAMES, SIDE, Notes, Once, boxes, estimate, make_denoiser, tap
 
