@@ -85,6 +85,7 @@ def test_every_sweep_runs_in_parallel_processes(sweep):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", [f"+sweep={sweep}"], return_hydra_config=True)
     assert cfg.hydra.launcher["_target_"].endswith("JoblibLauncher")
+    assert cfg.hydra.mode.name == "MULTIRUN", "without -m only one job would run"
     assert (sweep == "parallel") == (not cfg.hydra.sweeper.params)
 
 
