@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from dcvsr.data.colour import Colour
@@ -25,13 +24,3 @@ class Video:
     colour: Colour | None = None
     source: Path | None = None  # what was read; sound and subtitles are copied from it
     names: tuple[str, ...] = ()  # of a folder's frames, without suffix
-
-
-def to_unit(frames: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]."""
-    return frames.float() / 255
-
-
-def to_bytes(frames: Tensor) -> Tensor:
-    """[0, 1] to uint8, rounded; what lies outside is clamped."""
-    return frames.float().mul(255).round().clamp(0, 255).to(torch.uint8)

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from dcvsr.data.decoder import decode
 from dcvsr.data.encoder import encode
-from dcvsr.data.footage import Video, to_bytes, to_unit
+from dcvsr.data.footage import Video
 from dcvsr.data.frames import read_frames, write_frames
 from dcvsr.data.tracks import CONTAINERS, check_sound
 from dcvsr.errors import UserError
+from dcvsr.pixels import to_bytes, to_unit
 
 __all__ = ["Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
 
