@@ -10,7 +10,8 @@ from benchmarks.models import MODELS, configured
 from benchmarks.report import Line
 from dcvsr.data.clips import VideoClip, packaged
 from dcvsr.data.video import to_unit
-from dcvsr.degradation.pipeline import Bicubic
+from dcvsr.degradation.pipeline import bicubic
+from dcvsr.degradation.seeds import generator
 from dcvsr.models.flops import counted
 from dcvsr.models.upscaler import Upscaler
 from dcvsr.tiling.grid import TileGrid, overlapping, shifted
@@ -48,7 +49,8 @@ def seams(ckpt: str) -> Iterator[Line]:
     Steepness is relative to that of the same clip restored in one tile, so 1 is no seam.
     """
     hr = to_unit(VideoClip(packaged("carphone_pristine"), "outputs/cache", stop=8).read(0, 8))
-    lr = Bicubic(4)(hr[None])[0]
+    degradation = bicubic(4)
+    lr = degradation.apply(degradation.draw(generator(), hr.shape), hr)
 
     def restored(*tile: str) -> tuple[Upscaler, Tensor]:
         upscaler = configured("upscaler", "scale=nano", f"ckpt={ckpt}", "input=", "output=", *tile)

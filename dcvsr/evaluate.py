@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.cli import command, preflight
+from dcvsr.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +34,10 @@ def main(cfg: DictConfig) -> None:
     folder, choices = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().runtime.choices
     upscaler, metrics, device = instantiate(cfg.upscaler), instantiate(cfg.metrics), choose(cfg.device)
     upscaler.to(device)
-    clips = instantiate(cfg.data.test, _convert_="all")
+    clips, degradation = (instantiate(part, _convert_="all") for part in (cfg.data.test, cfg.degradation))
+    _require_lr_and_truth(clips, degradation, metrics)
     ledger, probes = Ledger(upscaler), [Probe()] if cfg.debug.attention else []
-    scores = _score(cfg, upscaler, clips, metrics, device, folder, ledger, probes)
+    scores = _score(cfg, upscaler, clips, degradation, metrics, device, folder, ledger, probes)
     summary = {
         "dataset": cfg.data.name,
         "upscaler": choices["upscaler"],
@@ -58,13 +60,14 @@ def main(cfg: DictConfig) -> None:
     write_json(folder / "summary.json", summary)
     _publish(cfg, summary, rows, probes)
     means = ", ".join(f"{name} {score['mean']:.4f}" for name, score in summary["metrics"].items())
-    log.info(f"{choices['upscaler']} on {cfg.data.name}: {means}\nrun: {folder}")
+    log.info(f"{choices['upscaler']} on {cfg.data.name}: {means or 'not scored'}\nrun: {folder}")
 
 
 def _score(
     cfg: DictConfig,
     upscaler: Any,
     clips: Mapping[str, Any],
+    degradation: Any,
     metrics: Mapping[str, Any],
     device: Any,
     folder: Path,
@@ -77,12 +80,11 @@ def _score(
     from dcvsr.attention.observer import Observers
     from dcvsr.data.video import to_bytes, to_unit, write_clip
 
-    degradation = instantiate(cfg.degradation)
     scores: Scores = {}
     (folder / "videos").mkdir()
     for name, clip in clips.items():
-        hr = to_unit(clip.read(0, len(clip))).to(device)
-        lr = to_unit(to_bytes(degradation(hr[None])[0]))
+        hr, lr = _hr_and_lr(name, clip, degradation, cfg.lr_seed)
+        lr = lr.to(device)
         work = upscaler.work(len(lr), *lr.shape[-2:])
         for probe in probes:
             probe.clip = name
@@ -91,10 +93,37 @@ def _score(
         scores[name] = {}
         for metric_name, metric in tqdm(metrics.items(), desc=f"{name}: score"):
             metric.to(device).reset()
-            metric.update(restored, hr)
+            metric.update(restored, hr.to(device))
             scores[name][metric_name] = metric.compute().item()
         write_clip(folder / "videos" / f"{name}.mp4", restored, Fraction(cfg.fps), crf=cfg.crf)
     return scores
+
+
+def _require_lr_and_truth(clips: Mapping[str, Any], degradation: Any, metrics: Mapping[str, Any]) -> None:
+    """Raises UserError if LR of a clip comes from nowhere, or what metrics compare with is not known."""
+    from dcvsr.data.pairs import Pair, require_one_lr
+
+    for name, clip in clips.items():
+        require_one_lr(name, clip, degradation)
+        if isinstance(clip, Pair) and clip.hr is None and metrics:
+            raise UserError(
+                f"clip {name} has no HR for {', '.join(metrics)} to compare with: choose metrics=none"
+            )
+
+
+def _hr_and_lr(name: str, clip: Any, degradation: Any, seed: int) -> tuple[Any, Any]:
+    """HR, None where it is not known; and LR, the clip's own or what `dcvsr.degrade` makes with this seed."""
+    from dcvsr.data.pairs import Pair
+    from dcvsr.data.video import to_unit
+    from dcvsr.degradation.seeds import generator
+
+    def whole(part: Any) -> Any:
+        return to_unit(part.read(0, len(part)))
+
+    if isinstance(clip, Pair):
+        return whole(clip.hr) if clip.hr is not None else None, whole(clip.lr)
+    hr = whole(clip)
+    return hr, degradation.apply(degradation.draw(generator(seed, name), hr.shape), hr)
 
 
 def _publish(cfg: DictConfig, summary: Mapping[str, Any], rows: list[Any], probes: Sequence[Any]) -> None:

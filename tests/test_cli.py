@@ -56,7 +56,7 @@ def test_other_keys_are_left_to_hydra():
     assert quote("ckpt=null") == "ckpt=null"
 
 
-@pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "figure3", "report"])
+@pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "degrade", "reds", "figure3", "report"])
 def test_help_answers_without_importing_torch(command):
     arguments = [sys.executable, "-X", "importtime", "-m", f"dcvsr.{command}", "--help"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)

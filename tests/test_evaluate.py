@@ -3,12 +3,16 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Translation
-from dcvsr.data.video import to_bytes, to_unit
-from dcvsr.interpolation import downsample, upsample
+from dcvsr.data.video import to_unit
+from dcvsr.degradation.pipeline import bicubic
+from dcvsr.degradation.seeds import generator
+from dcvsr.interpolation import upsample
 from dcvsr.metrics.fidelity import PSNR
 from tests.conftest import TINY
 
@@ -16,11 +20,12 @@ QUICK = (*TINY, "metrics=fidelity", "~data.test.return", "hydra.run.dir=run")
 
 
 def test_bicubic_gets_the_scores_of_bicubic(run, tmp_path):
-    done = run("evaluate", "upscaler=bicubic", *QUICK)
+    done = run("evaluate", "upscaler=bicubic", "degradation=bicubic", *QUICK)
     assert done.code == 0, done.err
     hr = to_unit(Translation(seed=4, frames=16, height=144, width=176, dx=2.2, dy=0.3).read(0, 16))
     metric = PSNR()
-    metric.update(upsample(to_unit(to_bytes(downsample(hr)))), hr)
+    lr = bicubic(4).apply(bicubic(4).draw(generator(), hr.shape), hr)
+    metric.update(upsample(lr), hr)
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["clips"]["slide"]["psnr"] == pytest.approx(metric.compute().item(), abs=1e-4)
     assert summary["metrics"]["psnr"] == {"mean": summary["clips"]["slide"]["psnr"], "higher_is_better": True}
@@ -56,6 +61,37 @@ def test_a_folder_of_one_s_own_clips_is_a_data_set(run, clip, tmp_path):
     )
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "none" in done.err
+
+
+def test_an_lr_set_is_scored_against_its_hr(run, clip, tmp_path):
+    """What is degraded on the way is what was degraded beforehand."""
+    hr = f"data.path={clip.parent}"
+    made = run("degrade", f"input={clip.parent}", "output=lr", "degradation=light", "metrics=fidelity")
+    assert made.code == 0, made.err
+    usual = ("evaluate", "upscaler=bicubic", "metrics=fidelity")
+    at_once = run(*usual, "data=folder", hr, "degradation=light", "hydra.run.dir=a")
+    pairs = run(*usual, "data=pairs", hr, "data.lr=lr", "degradation=none", "hydra.run.dir=b")
+    assert (at_once.code, pairs.code) == (0, 0), pairs.err
+    one, other = (json.loads((tmp_path / name / "summary.json").read_text())["clips"] for name in "ab")
+    assert one == other
+    assert one["clip"].keys() == {"psnr", "ssim"}
+
+
+def test_footage_without_truth_is_restored_and_not_scored(run, tmp_path):
+    (tmp_path / "lq").mkdir()
+    for number in range(50):
+        write_frames(tmp_path / "lq" / f"{number:03d}", [np.full((8, 12, 3), number, np.uint8)], [])
+    usual = ("evaluate", "upscaler=bicubic", "data=videolq", "data.path=lq", "hydra.run.dir=run")
+    for refused, said in (
+        (("degradation=none",), "clip 000 has no HR for psnr, ssim"),
+        (("metrics=none",), "clip 000 brings its LR and is not degraded again: choose degradation=none"),
+    ):
+        done = run(*usual, "metrics=fidelity", *refused)
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert said in done.err
+    done = run(*usual, "degradation=none", "metrics=none")
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "run/videos").iterdir())) == 50
 
 
 def test_a_sweep_runs_every_job_in_a_folder_of_its_own(run, tmp_path):

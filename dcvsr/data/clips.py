@@ -3,21 +3,23 @@
 Axes: f frames, c colours, h w pixels.
 """
 
+import hashlib
 import importlib.util
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from dcvsr.data.frames import frame_paths, read_frame
+from dcvsr.data.frames import frame_paths, frame_size, read_frame
+from dcvsr.data.shots import OneShot, Shots
 from dcvsr.data.store import frame_store
 from dcvsr.errors import UserError
 
 ALL = slice(None)
+ONE_SHOT = OneShot()
 VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".y4m")
 
 
@@ -30,6 +32,11 @@ class Clip(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width."""
+        ...
+
+    @property
+    def shots(self) -> Sequence[range]:
+        """Frames of each shot, in order."""
         ...
 
     def __len__(self) -> int:
@@ -55,20 +62,35 @@ class VideoClip:
     """Frames ``start`` to ``stop - 1`` (None: all) of a video file, decoded once into a store in ``cache``.
 
     Raises:
-        UserError: if the file cannot be read or the range holds no frame.
+        UserError: if the file cannot be read or decoded to its end, or the range holds no frame.
     """
 
     def __init__(
-        self, path: Path | str, cache: Path | str, start: int | None = None, stop: int | None = None
+        self,
+        path: Path | str,
+        cache: Path | str,
+        start: int | None = None,
+        stop: int | None = None,
+        shots: Shots = ONE_SHOT,
     ) -> None:
         self.name = Path(path).stem
         self._store = frame_store(Path(path), Path(cache))
         frames, _, height, width = np.load(self._store, mmap_mode="r").shape
         self.size = (height, width)
         self._indices = _selected(path, range(frames), start, stop)
+        self._shots = shots
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    @property
+    def digest(self) -> str:
+        """Of the file, and of what is used of it."""
+        return f"{self._store.stem}-{self._indices.start}-{self._indices.stop}"
+
+    @property
+    def shots(self) -> Sequence[range]:
+        return self._shots(self)
 
     def read(self, start: int, count: int, rows: slice = ALL, columns: slice = ALL) -> Tensor:
         require_frames(self, start, count)
@@ -81,25 +103,53 @@ class FrameFolder:
     """Frames ``start`` to ``stop - 1`` (None: all) of a folder of images, in natural order.
 
     Raises:
-        UserError: if the folder is missing, holds no frame in the range, or frames of two sizes.
+        UserError: if the folder is missing, holds no frame in the range, frames of two sizes, or one that is
+            no image or cut off, as far as that shows without decoding; `read` tells of the others.
     """
 
-    def __init__(self, path: Path | str, start: int | None = None, stop: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        start: int | None = None,
+        stop: int | None = None,
+        shots: Shots = ONE_SHOT,
+    ) -> None:
         if not Path(path).is_dir():
             raise UserError(f"{path}: no such folder; name a folder of frames")
         self.name = Path(path).name
         paths = frame_paths(Path(path))
         self._paths = [paths[index] for index in _selected(path, range(len(paths)), start, stop)]
         self.size = _common_size(self._paths)
+        self._shots = shots
 
     def __len__(self) -> int:
         return len(self._paths)
 
+    @property
+    def digest(self) -> str:
+        """Of the names, sizes and dates of the files; what they hold is not read."""
+        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self._paths]
+        return hashlib.sha256(repr(files).encode()).hexdigest()
+
+    @property
+    def shots(self) -> Sequence[range]:
+        return self._shots(self)
+
     def read(self, start: int, count: int, rows: slice = ALL, columns: slice = ALL) -> Tensor:
+        """
+        Raises:
+            UserError: if a frame cannot be read.
+        """
         require_frames(self, start, count)
-        return torch.stack(
-            [read_frame(path)[:, rows, columns] for path in self._paths[start : start + count]]
-        )
+        return torch.stack([self._frame(path)[:, rows, columns] for path in self._paths[start:][:count]])
+
+    def _frame(self, path: Path) -> Tensor:
+        frame = read_frame(path)
+        _, *size = frame.shape
+        if tuple(size) != self.size:  # an image that is turned by its EXIF data looks well in its header
+            height, width = self.size
+            raise UserError(f"{path} is {size[1]}x{size[0]}, the others {width}x{height}; make them one size")
+        return frame
 
 
 def folder_of_clips(
@@ -107,6 +157,7 @@ def folder_of_clips(
     cache: Path | str,
     include: Collection[str] | None = None,
     exclude: Collection[str] = (),
+    shots: Shots = ONE_SHOT,
 ) -> dict[str, Clip]:
     """Every subfolder of frames and every video file of a folder as a clip, by name.
 
@@ -115,6 +166,7 @@ def folder_of_clips(
         cache: folder for the stores of videos.
         include: names to take; None for all.
         exclude: names to leave out.
+        shots: finds those of each clip.
 
     Raises:
         UserError: if the folder, a clip to include, or every clip is missing, or two clips share a name.
@@ -132,9 +184,19 @@ def folder_of_clips(
         if name not in sources:
             raise UserError(f"{path} holds no clip {name}; it has {', '.join(sources) or 'none'}")
     names = [name for name in sources if (include is None or name in include) and name not in exclude]
+    if sources and not names:
+        raise UserError(
+            f"{path} holds {', '.join(sources)}, and none is chosen: name some to validate on, as in "
+            "data.held_out=[...], and leave some to train on"
+        )
     if not names:
         raise UserError(f"{path} holds no clips to use; name a folder of videos, or of folders of frames")
-    return {name: _clip(sources[name], cache) for name in names}
+    return {name: _clip(sources[name], cache, shots) for name in names}
+
+
+def frame_folders(folders: Mapping[str, Path], shots: Shots = ONE_SHOT) -> dict[str, Clip]:
+    """Folders of frames as clips, by name."""
+    return {name: FrameFolder(folder, shots=shots) for name, folder in folders.items()}
 
 
 def packaged(name: str) -> Path:
@@ -154,8 +216,8 @@ def packaged(name: str) -> Path:
     return path
 
 
-def _clip(source: Path, cache: Path | str) -> Clip:
-    return FrameFolder(source) if source.is_dir() else VideoClip(source, cache)
+def _clip(source: Path, cache: Path | str, shots: Shots) -> Clip:
+    return FrameFolder(source, shots=shots) if source.is_dir() else VideoClip(source, cache, shots=shots)
 
 
 def _selected(path: Path | str, indices: range, start: int | None, stop: int | None) -> range:
@@ -169,13 +231,9 @@ def _common_size(paths: list[Path]) -> tuple[int, int]:
     """Height and width of all; headers tell without decoding."""
     sizes: dict[tuple[int, int], str] = {}
     for path in paths:
-        try:
-            with Image.open(path) as image:
-                sizes.setdefault(image.size, path.name)
-        except OSError as error:
-            raise UserError(f"{path} cannot be read as an image ({error})") from error
+        sizes.setdefault(frame_size(path), path.name)
     if len(sizes) > 1:
-        found = ", ".join(f"{name} is {width}x{height}" for (width, height), name in sizes.items())
+        found = ", ".join(f"{name} is {width}x{height}" for (height, width), name in sizes.items())
         raise UserError(f"{paths[0].parent} holds frames of two sizes: {found}; make them one")
     _, height, width = read_frame(paths[0]).shape
     return height, width

@@ -4,15 +4,17 @@ Axes: f frames, c channels (RGB), h height, w width.
 """
 
 import logging
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from dcvsr.errors import UserError
@@ -20,6 +22,8 @@ from dcvsr.errors import UserError
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+_PNG_END, _TAIL = b"IEND", 64
 
 
 def read_frames(folder: Path) -> tuple[Tensor, tuple[str, ...]]:
@@ -65,11 +69,8 @@ def read_frame(path: Path) -> Tensor:
     Raises:
         UserError: if it cannot be read, has transparent pixels or 32-bit samples.
     """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as an image ({error})") from error
+    with _opened(path) as file:
+        image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F"):
         raise UserError(f"{path} has 32-bit samples; convert it to 8 bits first")
     if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
@@ -77,6 +78,19 @@ def read_frame(path: Path) -> Tensor:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip at 255
     return rearrange(torch.from_numpy(np.array(image.convert("RGB"))), "h w c -> c h w").contiguous()
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image by its header, where EXIF data may call for a turn.
+
+    Raises:
+        UserError: if it is no image, or a PNG that is cut off.
+    """
+    with _opened(path) as file:
+        width, height = file.size
+    if file.format == "PNG" and _PNG_END not in _tail(path):
+        read_frame(path)  # to be sure: something may have been appended to it
+    return height, width
 
 
 def write_frames(folder: Path, images: Iterable[np.ndarray], names: Sequence[str]) -> None:
@@ -87,13 +101,28 @@ def write_frames(folder: Path, images: Iterable[np.ndarray], names: Sequence[str
         Image.fromarray(image).save(folder / f"{name}.png")
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    try:
+        with Image.open(path) as file:
+            yield file
+    except Exception as error:  # a damaged file can lead Pillow anywhere
+        raise UserError(f"{path} cannot be read as an image ({error}); replace it or leave it out") from error
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-min(_TAIL, path.stat().st_size), os.SEEK_END)
+        return file.read()
+
+
 def _natural(path: Path) -> tuple[list[str | int], str]:
     parts = re.split(r"([0-9]+)", path.stem)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
 
 
 def _is_deep(path: Path) -> bool:
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return ";16" in str(image.tile)
 
 

@@ -6,6 +6,7 @@ Axes: f frames, c colours, h w pixels. Points are (x, y, 1) in pixels, pixel cen
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -49,6 +50,10 @@ class SyntheticClip(ABC):
     @property
     def size(self) -> tuple[int, int]:
         return self.height, self.width
+
+    @property
+    def shots(self) -> Sequence[range]:
+        return [range(self.frames)]
 
     def __len__(self) -> int:
         return self.frames

@@ -1,7 +1,10 @@
 """Crops: each is one place of one clip, drawn by seed and index alone."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from dcvsr.data.clips import ALL
 from dcvsr.data.crops import CentreCrops, RandomCrops
+from dcvsr.data.pairs import Pair
 from dcvsr.errors import UserError
 
 
@@ -24,6 +28,10 @@ class Chart:
     def name(self) -> str:
         return f"chart-{self.number}"
 
+    @property
+    def shots(self) -> list[range]:
+        return [range(self.frames)]
+
     def __len__(self) -> int:
         return self.frames
 
@@ -34,7 +42,7 @@ class Chart:
 
 
 CLIPS = {"long": Chart(1, 10, (20, 24)), "short": Chart(2, 4, (40, 16))}
-CROPS = RandomCrops(CLIPS, frames=3, crop=12, count=400, seed=0)
+CROPS = RandomCrops(CLIPS, frames=3, crop=12, count=400, seed=0, epoch=1)
 SAMPLES = [CROPS[index]["hr"] for index in range(len(CROPS))]
 
 
@@ -66,11 +74,74 @@ def test_crops_reach_every_border() -> None:
         assert (min(tops), max(tops), min(lefts), max(lefts)) == (0, height - 12, 0, width - 12)
 
 
-def test_a_sample_is_a_function_of_seed_and_index_alone() -> None:
-    fewer = RandomCrops(CLIPS, frames=3, crop=12, count=5, seed=0)
+def test_a_sample_is_a_function_of_seed_epoch_and_number_alone() -> None:
+    fewer = RandomCrops(CLIPS, frames=3, crop=12, count=5, seed=0, epoch=1)
     assert all(torch.equal(fewer[index]["hr"], SAMPLES[index]) for index in (4, 0, 2))
-    other = RandomCrops(CLIPS, frames=3, crop=12, count=5, seed=1)
-    assert not all(torch.equal(other[index]["hr"], SAMPLES[index]) for index in range(5))
+    assert [(fewer[index]["epoch"], fewer[index]["number"]) for index in (4, 0)] == [(1, 4), (1, 0)]
+    for seed, epoch in ((1, 1), (0, 2)):
+        other = RandomCrops(CLIPS, frames=3, crop=12, count=5, seed=seed, epoch=epoch)
+        assert not all(torch.equal(other[index]["hr"], SAMPLES[index]) for index in range(5))
+
+
+def both(clips: Any, frames: int, crop: int) -> list[Callable[[], object]]:
+    """What crops clips, at random and at the centre."""
+    return [lambda: RandomCrops(clips, frames, crop, 1, 0, 0), lambda: CentreCrops(clips, frames, crop)]
+
+
+@dataclass(frozen=True)
+class Film(Chart):
+    """A chart of several shots."""
+
+    cuts: tuple[int, ...]
+
+    @property
+    def shots(self) -> list[range]:
+        return [range(*ends) for ends in pairwise([0, *self.cuts, self.frames])]
+
+
+def test_no_crop_shows_two_shots_and_every_start_within_one_is_drawn() -> None:
+    film = Film(0, 10, (16, 16), cuts=(4, 6))
+    crops = RandomCrops({"film": film}, frames=3, crop=12, count=100, seed=0, epoch=1)
+    starts = {int(crops[index]["hr"][0, 0, 0, 0]) for index in range(100)}
+    assert starts == {0, 1, 6, 7}
+
+
+def test_the_middle_of_the_first_shot_that_is_long_enough_validates() -> None:
+    film = Film(0, 10, (16, 16), cuts=(2, 4))
+    assert CentreCrops({"film": film}, frames=3, crop=12)[0]["hr"][0, :, 0, 0, 0].tolist() == [4, 5, 6]
+
+
+def test_a_clip_of_short_shots_is_named_with_its_longest() -> None:
+    film = {"film": Film(0, 10, (16, 16), cuts=(4, 6))}
+    for make in both(film, frames=5, crop=12):
+        with pytest.raises(UserError, match="film is 16x16, 10 frames, its longest shot 4: too small"):
+            make()
+
+
+def test_a_pair_is_cropped_at_one_place() -> None:
+    pair = Pair(lr=Chart(0, 10, (5, 6)), hr=Chart(0, 10, (20, 24)))
+    crops = RandomCrops({"pair": pair}, frames=3, crop=12, count=50, seed=0, epoch=0)
+    for sample in [crops[index] for index in range(50)] + [CentreCrops({"pair": pair}, 3, 12)[0]]:
+        hr, lr = (sample[part].reshape(3, 3, *sample[part].shape[-2:]) for part in ("hr", "lr"))
+        assert lr.shape == (3, 3, 3, 3)
+        assert torch.equal(lr[:, 0], hr[:, 0, ::4, ::4])
+        places = hr[:, 1:, ::4, ::4], hr[:, 1:, 3::4, 3::4]
+        assert torch.equal(torch.minimum(*places) // 4, lr[:, 1:])
+
+
+def test_footage_without_truth_is_not_trained_on() -> None:
+    for make in both({"old": Pair(None, Chart(0, 10, (16, 16)))}, frames=3, crop=12):
+        with pytest.raises(UserError, match="clip old has no HR"):
+            make()
+
+
+def test_a_pair_s_crop_fits_its_lr() -> None:
+    pair = {"pair": Pair(hr=Chart(0, 10, (20, 24)), lr=Chart(0, 10, (5, 6)))}
+    for make in both(pair, frames=3, crop=10):
+        with pytest.raises(
+            UserError, match="crop must be a multiple of 4, as clip pair brings its LR; got 10"
+        ):
+            make()
 
 
 def test_centre_crops_are_the_middle_of_the_first_frames() -> None:
@@ -84,11 +155,12 @@ def test_centre_crops_are_the_middle_of_the_first_frames() -> None:
 
 @pytest.mark.parametrize(("frames", "crop"), [(5, 12), (3, 17)])
 def test_a_clip_too_small_for_the_crops_is_named_with_its_size(frames: int, crop: int) -> None:
-    for make in (lambda: RandomCrops(CLIPS, frames, crop, 1, 0), lambda: CentreCrops(CLIPS, frames, crop)):
+    for make in both(CLIPS, frames, crop):
         with pytest.raises(UserError, match=f"short is 16x40, 4 frames: .* {crop}x{crop}, {frames} frames"):
             make()
 
 
 def test_no_clips_at_all_are_refused() -> None:
-    with pytest.raises(UserError, match="no clips"):
-        CentreCrops({}, frames=1, crop=8)
+    for make in both({}, frames=1, crop=8):
+        with pytest.raises(UserError, match="no clips"):
+            make()

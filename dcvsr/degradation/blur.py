@@ -1,0 +1,121 @@
+"""Blur by a kernel whose kind and size are a clip's, and whose shape walks from frame to frame.
+
+Axes: frames are ``c h w``.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+from torch import Generator, Tensor
+
+from dcvsr.degradation import kernels
+from dcvsr.degradation.filtering import filtered
+from dcvsr.degradation.seeds import choose, seed
+from dcvsr.degradation.walk import Params, Walk, walked
+
+KINDS: Mapping[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
+    "iso": (kernels.gaussian, ("sigma_x",)),
+    "aniso": (kernels.gaussian, ("sigma_x", "sigma_y", "angle")),
+    "generalized_iso": (kernels.generalized_gaussian, ("beta_gaussian", "sigma_x")),
+    "generalized_aniso": (kernels.generalized_gaussian, ("beta_gaussian", "sigma_x", "sigma_y", "angle")),
+    "plateau_iso": (kernels.plateau, ("beta_plateau", "sigma_x")),
+    "plateau_aniso": (kernels.plateau, ("beta_plateau", "sigma_x", "sigma_y", "angle")),
+    "sinc": (kernels.sinc, ("omega",)),
+}
+"""Kind -> its kernel, and the parameters it takes after its size."""
+
+
+@dataclass(frozen=True)
+class Blur:
+    """One kind of kernel for a clip.
+
+    Args:
+        kinds: kind -> how often.
+        smallest, largest: odd sizes of a kernel.
+        sigma_x, sigma_y: widths in pixels.
+        angle: radians.
+        beta_gaussian, beta_plateau: exponents.
+        omega_small, omega_large: cutoff of sinc in radians a pixel, for sizes below 13 and from there on.
+    """
+
+    kinds: Mapping[str, float]
+    smallest: int
+    largest: int
+    sigma_x: Walk
+    sigma_y: Walk
+    angle: Walk
+    beta_gaussian: Walk
+    beta_plateau: Walk
+    omega_small: Walk
+    omega_large: Walk
+
+    def __post_init__(self) -> None:
+        _require_odd(self.smallest, self.largest)
+        if unknown := self.kinds.keys() - KINDS.keys():
+            raise ValueError(
+                f"no kernel is called {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}"
+            )
+
+    def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        kind, size = choose(generator, self.kinds), _size(generator, self.smallest, self.largest)
+        params: Params = {"kind": kind, "size": size}
+        for name in KINDS[kind][1]:
+            walk = getattr(self, name, self.omega_small if size < 13 else self.omega_large)
+            params[name] = walk.draw(generator)
+        if any(name.startswith("beta") for name in params):
+            params["beta_seed"] = seed(generator)
+        return params
+
+    def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        return blurred(params, frames)
+
+
+@dataclass(frozen=True)
+class Sinc:
+    """A sinc kernel for every clip: the overshoot of resizing and sharpening in cameras and players."""
+
+    smallest: int
+    largest: int
+    omega: Walk
+
+    def __post_init__(self) -> None:
+        _require_odd(self.smallest, self.largest)
+
+    def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        size = _size(generator, self.smallest, self.largest)
+        return {"kind": "sinc", "size": size, "omega": self.omega.draw(generator)}
+
+    def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        return blurred(params, frames)
+
+
+def blurred(params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Every frame under its kernel."""
+    for frame, kernel in zip(frames, drawn_kernels(params), strict=False):
+        yield filtered(frame, kernel)
+
+
+def drawn_kernels(params: Params) -> Iterator[Tensor]:
+    """The kernels of a clip, ``size size`` in float64, frame by frame, without end.
+
+    RealBasicVSR draws each frame's beta anew between the walk's value and 1.
+    """
+    build, names = KINDS[params["kind"]]
+    jitter = Random(params.get("beta_seed", 0))
+    for values in zip(*(walked(params[name]) for name in names), strict=True):
+        if "beta_seed" in params:
+            beta, *shape = values
+            yield build(params["size"], 1 + jitter.random() * (beta - 1), *shape)
+        else:
+            yield build(params["size"], *values)
+
+
+def _size(generator: Generator, smallest: int, largest: int) -> int:
+    return smallest + 2 * int(torch.randint((largest - smallest) // 2 + 1, (), generator=generator))
+
+
+def _require_odd(smallest: int, largest: int) -> None:
+    if not (0 < smallest <= largest and smallest % 2 and largest % 2):
+        raise ValueError(f"kernels have odd sizes, smallest first; got {smallest} to {largest}")

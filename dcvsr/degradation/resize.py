@@ -1,0 +1,87 @@
+"""Resizing: by a factor that walks, so that frames of one clip may differ in size; and to the LR size.
+
+Axes: frames are ``c h w``.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from dcvsr.degradation.seeds import choose, uniform
+from dcvsr.degradation.walk import Params, Walk, walked
+
+KERNELS: Mapping[str, dict[str, Any]] = {
+    "bilinear": {"mode": "bilinear", "antialias": True, "align_corners": False},
+    "bicubic": {"mode": "bicubic", "antialias": True, "align_corners": False},
+    "area": {"mode": "area"},
+}
+"""What `torch.nn.functional.interpolate` is asked for."""
+
+
+def resized(frame: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
+    """``c h w`` at another height and width; bicubic overshoots [0, 1] at edges."""
+    if frame.shape[1:] == size:
+        return frame
+    return F.interpolate(frame[None], size=size, **KERNELS[kernel])[0]
+
+
+@dataclass(frozen=True)
+class Resize:
+    """By a factor: enlarged up to ``scale.high``, reduced down to ``scale.low`` or kept; sizes are even.
+
+    Args:
+        up, down, keep: how often.
+        scale: range and step of the factor.
+        kernels: kernel -> how often.
+    """
+
+    up: float
+    down: float
+    keep: float
+    scale: Walk
+    kernels: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        _require_known(self.kernels)
+
+    def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        limits = {"up": (1, self.scale.high), "down": (self.scale.low, 1), "keep": (1, 1)}
+        mode = choose(generator, {"up": self.up, "down": self.down, "keep": self.keep})
+        scale = self.scale.draw_from(generator, uniform(generator, *limits[mode]))
+        return {"kernel": choose(generator, self.kernels), "scale": scale}
+
+    def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """All by their factor of the first frame's size."""
+        first = None
+        for frame, scale in zip(frames, walked(params["scale"]), strict=False):
+            first = first or frame.shape[1:]
+            height, width = (max(2, 2 * int(side * scale / 2)) for side in first)
+            yield resized(frame, (height, width), params["kernel"])
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """To HR's size divided by ``factor``, whatever the size now."""
+
+    factor: int
+    kernels: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        _require_known(self.kernels)
+
+    def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        *_, height, width = shape
+        size = [height // self.factor, width // self.factor]
+        return {"kernel": choose(generator, self.kernels), "size": size}
+
+    def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        height, width = params["size"]
+        return (resized(frame, (height, width), params["kernel"]) for frame in frames)
+
+
+def _require_known(kernels: Mapping[str, float]) -> None:
+    if unknown := kernels.keys() - KERNELS.keys():
+        raise ValueError(f"cannot resize by {', '.join(sorted(unknown))}; choose from {', '.join(KERNELS)}")
