@@ -164,7 +164,10 @@ def test_svd_loads_what_a_folder_holds(tmp_path):
 def test_reds_names_what_is_missing(tmp_path):
     for clip in range(269):
         (tmp_path / f"{clip:03d}").mkdir()
-    with pytest.raises(InstantiationException, match=r"lacks 1 of 270 clips \(269\)"):
+        for frame in range(100 - (clip == 7)):
+            (tmp_path / f"{clip:03d}" / f"{frame:08d}.png").touch()
+    missing = r"lacks 1 of 270 clips \(269\) and frames of 1 of 270 clips \(007 has 99 of 100, not .*99.png"
+    with pytest.raises(InstantiationException, match=missing):
         instantiate(_compose("train", *PAPER, f"data.path={tmp_path}").data.requires)
 
 
