@@ -11,4 +11,4 @@ def to_unit(frames: Tensor) -> Tensor:
 
 def to_bytes(frames: Tensor) -> Tensor:
     """[0, 1] to uint8, rounded; what lies outside is clamped."""
-    return frames.float().mul(255).round().clamp(0, 255).to(torch.uint8)
+    return frames.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)

@@ -58,7 +58,7 @@ def poisson(seen: Tensor, scale: float, generator: Generator) -> Tensor:
     different = int(torch.bincount(levels.flatten(), minlength=256).count_nonzero())
     photons = 2 ** (different - 1).bit_length()
     signal = to_unit(levels)
-    return (torch.poisson(signal * photons, generator) / photons - signal).mul_(scale)
+    return torch.poisson(signal * photons, generator).div_(photons).sub_(signal).mul_(scale)
 
 
 KINDS: Mapping[str, Callable[[Tensor, float, Generator], Tensor]] = {"gaussian": gaussian, "poisson": poisson}

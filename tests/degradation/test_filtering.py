@@ -8,6 +8,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from dcvsr.degradation.filtering import filtered, filtered_separably
+from dcvsr.degradation.kernels import gaussian
 from tests.degradation.making import clip, rng
 
 SIZES = [(48, 33), (16, 16), (7, 64), (5, 4), (2, 9), (1, 1)]
@@ -54,6 +55,13 @@ def test_the_kernel_of_one_tap_at_its_centre_changes_nothing() -> None:
     kernel[4, 4] = 1
     frame = clip(1, 23, 31)[0]
     assert torch.equal(filtered(frame, kernel), frame)
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.7, 1.6])
+def test_taps_too_small_to_be_felt_are_not_missed(sigma: float) -> None:
+    frame, kernel = clip(1, 48, 33)[0], gaussian(21, sigma)
+    exact = ndimage.correlate(frame.double().numpy(), kernel[None].numpy(), mode="mirror")
+    np.testing.assert_allclose(filtered(frame, kernel).numpy(), exact, atol=5e-7)
 
 
 def test_colours_are_filtered_apart() -> None:
