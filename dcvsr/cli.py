@@ -22,7 +22,7 @@ _HERE = Path(__file__).resolve().parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The YAML tree: inside the package in an installed wheel, beside it in a checkout."""
 
-FILE_KEYS = {"input", "output", "ckpt", "resume", "runs", "data.path", "model.weights"}
+FILE_KEYS = {"input", "output", "manifest", "ckpt", "resume", "runs", "data.path", "data.lr", "model.weights"}
 """Keys whose values are file names, which Hydra's grammar must not read."""
 
 FILE_GROUPS = {"pairs", "evaluations", "trainings"}

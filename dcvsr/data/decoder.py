@@ -58,6 +58,20 @@ def decode(path: Path) -> Video:
         )
 
 
+def announced(path: Path) -> tuple[int, int, int]:
+    """Frames, height and width that a file's header tells; its first frame is decoded, no other.
+
+    Raises:
+        UserError: if the file is cut off or no video, as far as can be told.
+    """
+    with opened(path) as container:
+        stream = _picture(path, container)
+        first = next(_frames(path, container, stream))
+        frames = stream.frames or round((stream.duration or 1) * (stream.time_base or 1) * _rate(stream))
+        turned = is_turned(first)
+        return (frames, first.width, first.height) if turned else (frames, first.height, first.width)
+
+
 def _picture(path: Path, container: InputContainer) -> av.VideoStream:
     """The first video stream that is no cover art, of a file that is not cut off."""
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
