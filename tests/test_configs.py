@@ -109,6 +109,14 @@ def test_table_2_is_the_paper_s():
     ]
 
 
+@pytest.mark.parametrize("experiment", ["stage1", "stage2"])
+@pytest.mark.parametrize(("scale", "degradation"), [("svd", "realbasicvsr"), ("nano", "light")])
+def test_training_degrades_as_its_scale_asks(experiment, scale, degradation):
+    chosen = _compose("train", f"+experiment={experiment}", f"scale={scale}").degradation
+    named = _compose("train", f"+experiment={experiment}", f"degradation={degradation}").degradation
+    assert chosen == named
+
+
 def _compose_sweep(name: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("evaluate", [f"+sweep={name}"], return_hydra_config=True).hydra.sweeper.params

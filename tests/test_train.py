@@ -151,7 +151,14 @@ def test_wandb_gets_losses_scores_and_videos(run, tmp_path):
     assert done.code == 0, done.err
     [offline] = (tmp_path / "outputs/a/wandb").glob("offline-run-*")
     log = b"".join(file.read_bytes() for file in offline.glob("*.wandb"))
-    for key in (b"train/loss", b"train/lr", b"train/grad_norm", b"val/psnr", b"val/ssim"):
+    for key in (
+        b"train/loss",
+        b"train/lr",
+        b"train/grad_norm",
+        b"train/data_wait",
+        b"val/psnr",
+        b"val/ssim",
+    ):
         assert key in log
     assert len(list((offline / "files/media/videos/val").glob("slide_*.mp4"))) == 1
 
