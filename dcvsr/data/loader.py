@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -41,7 +42,7 @@ class DegradingLoader(DataLoader[Batch]):
         return self._ahead(_without_traceback(super().__iter__()))
 
     def _ahead(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        pool = ThreadPoolExecutor(min(self.batch_size or 1, os.cpu_count() or 1), "degrade")
+        pool = ThreadPoolExecutor(min(self.batch_size or 1, os.cpu_count() or 1), "degrade", _alone)
         ahead: deque[Batch] = deque()
         try:
             for batch in batches:
@@ -56,6 +57,11 @@ class DegradingLoader(DataLoader[Batch]):
 
     def _begun(self, pool: ThreadPoolExecutor, batch: Batch) -> list[Any]:
         return [pool.submit(work) for work in self.degrade(batch)]
+
+
+def _alone() -> None:
+    """One core a thread: torch keeps the number by thread, and the training step's stays as it is."""
+    torch.set_num_threads(1)
 
 
 def _without_traceback(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -6,12 +6,14 @@ Axes: frames are ``c h w`` in [0, 1]; what lies outside is clamped. PyAV's image
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import chain, count
 from typing import Protocol, cast
 
 import av
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 from einops import rearrange
 from torch import Generator, Tensor
 
@@ -97,10 +99,11 @@ class PyAV:
         for first in remaining:
             size, device = first.shape[1:], first.device
             encoder, decoder = _encoder(params, *size), _decoder(params)
-            pictures = map(_picture, chain([first], remaining), count())
+            to_yuv, to_rgb = VideoReformatter(), VideoReformatter()
+            pictures = map(partial(_picture, to_yuv), chain([first], remaining), count())
             packets = chain.from_iterable(map(encoder.encode, chain(pictures, [None])))
             for decoded in chain.from_iterable(map(decoder.decode, chain(packets, [None]))):
-                yield _frame(decoded, *size).to(device)
+                yield _frame(to_rgb, decoded, *size).to(device)
 
 
 def _encoder(params: Params, height: int, width: int) -> av.VideoCodecContext:
@@ -124,18 +127,19 @@ def _decoder(params: Params) -> av.VideoCodecContext:
     return decoder
 
 
-def _picture(frame: Tensor, index: int) -> av.VideoFrame:
+def _picture(to_yuv: VideoReformatter, frame: Tensor, index: int) -> av.VideoFrame:
     """Chroma at half the size needs even sides: the last pixels are repeated, and `_frame` cuts them off."""
     image = rearrange(to_bytes(frame).cpu().numpy(), "c h w -> h w c")
     height, width, _ = image.shape
-    image = np.pad(image, [(0, _even(height) - height), (0, _even(width) - width), (0, 0)], mode="edge")
-    picture = av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="yuv420p")
+    if height % 2 or width % 2:
+        image = np.pad(image, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
+    picture = to_yuv.reformat(av.VideoFrame.from_ndarray(image, "rgb24"), format="yuv420p")
     picture.pts = index
     return picture
 
 
-def _frame(decoded: av.VideoFrame, height: int, width: int) -> Tensor:
-    image = rearrange(decoded.to_ndarray(format="rgb24"), "h w c -> c h w")
+def _frame(to_rgb: VideoReformatter, decoded: av.VideoFrame, height: int, width: int) -> Tensor:
+    image = rearrange(to_rgb.reformat(decoded, format="rgb24").to_ndarray(), "h w c -> c h w")
     return to_unit(torch.from_numpy(np.ascontiguousarray(image[:, :height, :width])))
 
 

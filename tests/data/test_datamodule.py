@@ -125,6 +125,14 @@ def test_the_clips_of_a_batch_are_degraded_beside_each_other(monkeypatch: pytest
     assert len(batches(data(degradation=Meeting(4, NOISY.steps, meet=both.wait), batch_size=2))) == 4
 
 
+def test_degrading_takes_a_core_a_clip_and_leaves_the_step_its_threads() -> None:
+    threads, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    batches(data(degradation=Meeting(4, NOISY.steps, meet=lambda: seen.append(torch.get_num_threads()))))
+    assert (set(seen), torch.get_num_threads()) == ({1}, 2)
+    torch.set_num_threads(threads)
+
+
 @pytest.mark.timeout(60)
 def test_a_loader_that_is_left_early_does_not_wait_and_leaves_no_thread() -> None:
     threads, left = threading.active_count(), threading.Event()
