@@ -1,0 +1,167 @@
+"""The reference: the same degradations frame by frame with OpenCV and numpy, from the same drawn parameters.
+
+Random walks are ours, and so is the video codec, which is FFmpeg on either side. Noise comes from numpy's
+`Generator`, which is faster than its older `RandomState`.
+Axes: frames are ``h w c`` float32 in [0, 1]; gray noise is ``h w``.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
+from random import Random
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.random import default_rng
+from scipy.special import j1
+
+from dcvsr.degradation.codec import Coder
+from dcvsr.degradation.walk import Params, walked
+
+Frame = np.ndarray
+Frames = Iterable[Frame]
+
+INTERPOLATIONS: Mapping[str, int] = {
+    "bilinear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+    "bicubic": cv2.INTER_CUBIC,
+}
+
+
+def degraded(params: Params, frames: Frames, video: Coder) -> list[Frame]:
+    """What `Degradation.apply` makes of a clip with these parameters, but for noise and resizing filters."""
+    return [_unit(_bytes(frame)) for frame in applied(params, frames, video)]
+
+
+def applied(params: Params, frames: Frames, video: Coder) -> Frames:
+    """Steps in the order of their names; a step without parameters is left out."""
+    for name, drawn in params.items():
+        step = name.rstrip("12")
+        if drawn is None:
+            continue
+        if step in ("last", "reduce"):
+            frames = applied(drawn, frames, video)
+        elif step == "video":
+            frames = coded(drawn, frames, video)
+        else:
+            frames = STEPS[step](drawn, frames)
+    return frames
+
+
+def sharpened(params: Params, frames: Frames) -> Iterator[Frame]:
+    for frame in frames:
+        residue = frame - cv2.GaussianBlur(frame, (51, 51), 8)
+        mask = cv2.GaussianBlur((np.abs(residue) > 10 / 255).astype(np.float32), (51, 51), 8)
+        yield mask * np.clip(frame + 0.5 * residue, 0, 1) + (1 - mask) * frame
+
+
+def blurred(params: Params, frames: Frames) -> Iterator[Frame]:
+    for frame, kernel in zip(frames, kernels(params), strict=False):
+        yield cv2.filter2D(frame, -1, kernel)
+
+
+def kernels(params: Params) -> Iterator[np.ndarray]:
+    """The kernels of a clip, without end."""
+    taps = np.arange(params["size"]) - params["size"] // 2
+    x, y = np.meshgrid(taps, taps)
+    jitter = Random(params.get("beta_seed", 0))
+    walks = [name for name, drawn in params.items() if isinstance(drawn, dict)]
+    for values in zip(*(walked(params[name]) for name in walks), strict=True):
+        kernel = _kernel(params["kind"], x, y, dict(zip(walks, values, strict=True)), jitter)
+        yield (kernel / kernel.sum()).astype(np.float32)
+
+
+def _kernel(kind: str, x: np.ndarray, y: np.ndarray, drawn: Params, jitter: Random) -> np.ndarray:
+    if kind == "sinc":
+        r = np.hypot(x, y)
+        r[r == 0] = 1e-6
+        return j1(drawn["omega"] * r) * drawn["omega"] / (2 * math.pi * r)
+    angle, sigma_x = drawn.get("angle", 0), drawn["sigma_x"]
+    along, across = math.cos(angle) * x + math.sin(angle) * y, math.cos(angle) * y - math.sin(angle) * x
+    r2 = (along / sigma_x) ** 2 + (across / drawn.get("sigma_y", sigma_x)) ** 2
+    if "beta_plateau" in drawn:
+        return 1 / (1 + r2 ** (1 + jitter.random() * (drawn["beta_plateau"] - 1)))
+    if "beta_gaussian" in drawn:
+        return np.exp(-(r2 ** (1 + jitter.random() * (drawn["beta_gaussian"] - 1))) / 2)
+    return np.exp(-r2 / 2)
+
+
+def resized(params: Params, frames: Frames) -> Iterator[Frame]:
+    scales = walked(params["scale"]) if "scale" in params else count()
+    first: tuple[int, int] | None = None
+    for frame, scale in zip(frames, scales, strict=False):
+        first = first or frame.shape[:2]
+        height, width = params.get("size") or (max(2, 2 * int(side * scale / 2)) for side in first)
+        yield cv2.resize(frame, (width, height), interpolation=INTERPOLATIONS[params["kernel"]])
+
+
+def noised(params: Params, frames: Frames) -> Iterator[Frame]:
+    noise, rng = NOISES[params["kind"]], default_rng(params["seed"])
+    for frame, strength in zip(frames, walked(params["strength"]), strict=False):
+        if params["colours"] == "gray":
+            gray = noise(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), strength, rng)
+            yield frame + cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+        else:
+            yield frame + noise(frame, strength, rng)
+
+
+def gaussian(seen: Frame, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal(seen.shape, np.float32) * np.float32(sigma / 255)
+
+
+def poisson(seen: Frame, scale: float, rng: np.random.Generator) -> np.ndarray:
+    levels = _bytes(seen)
+    different = int(np.count_nonzero(np.bincount(levels.ravel(), minlength=256)))
+    photons = 2 ** (different - 1).bit_length()
+    signal = _unit(levels)
+    counted = rng.poisson(signal * photons).astype(np.float32)
+    return (counted / np.float32(photons) - signal) * np.float32(scale)
+
+
+def compressed(params: Params, frames: Frames) -> Iterator[Frame]:
+    for frame, quality in zip(frames, walked(params["quality"]), strict=False):
+        image = cv2.cvtColor(_bytes(frame), cv2.COLOR_RGB2BGR)
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
+        decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        yield _unit(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+
+
+def coded(params: Params, frames: Frames, video: Coder) -> Iterator[Frame]:
+    joined = (rearrange(torch.from_numpy(frame), "h w c -> c h w") for frame in _joined(frames))
+    return (rearrange(frame, "c h w -> h w c").numpy() for frame in video(params, joined))
+
+
+def _joined(frames: Frames) -> Iterator[Frame]:
+    first: tuple[int, int] | None = None
+    for frame in frames:
+        height, width = first = first or frame.shape[:2]
+        yield (
+            frame
+            if frame.shape[:2] == first
+            else cv2.resize(frame, (width, height), None, 0, 0, cv2.INTER_CUBIC)
+        )
+
+
+def _bytes(frame: Frame) -> np.ndarray:
+    return np.clip(np.rint(frame * 255), 0, 255).astype(np.uint8)
+
+
+def _unit(image: np.ndarray) -> Frame:
+    return image.astype(np.float32) / 255
+
+
+NOISES: Mapping[str, Callable[[Frame, float, np.random.Generator], np.ndarray]] = {
+    "gaussian": gaussian,
+    "poisson": poisson,
+}
+STEPS: Mapping[str, Callable[[Params, Frames], Iterator[Frame]]] = {
+    "sharpen": sharpened,
+    "blur": blurred,
+    "sinc": blurred,
+    "resize": resized,
+    "noise": noised,
+    "jpeg": compressed,
+}
