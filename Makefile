@@ -31,7 +31,7 @@ check: $(STAMP) ## ruff, pyright, import-linter
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
-bench: $(STAMP) ## speed and memory as ratios against named references, ten minutes
+bench: $(STAMP) ## speed and memory as ratios against named references, 20 minutes
 	$(BIN)/python -m benchmarks
 
 gpu-check: $(STAMP) ## the same at SVD's true size on a GPU, and its memory, into gpu.json
