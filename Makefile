@@ -17,6 +17,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@echo "making $(VENV): about three minutes and 6 GB"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation basicsr==1.4.2
 	@touch $@
 
 demo: $(STAMP) ## train both stages at nano, upscale a real clip, score it: outputs/demo/report.html
