@@ -22,10 +22,23 @@ _HERE = Path(__file__).resolve().parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The YAML tree: inside the package in an installed wheel, beside it in a checkout."""
 
-FILE_KEYS = {"input", "output", "manifest", "ckpt", "resume", "runs", "data.path", "data.lr", "model.weights"}
+FILE_KEYS = {
+    "input",
+    "output",
+    "manifest",
+    "ckpt",
+    "resume",
+    "runs",
+    "data.path",
+    "data.lr",
+    "model.weights",
+    "upscaler.path",
+    "upscaler.weights",
+    "flow.weights",
+}
 """Keys whose values are file names, which Hydra's grammar must not read."""
 
-FILE_GROUPS = {"pairs", "evaluations", "trainings"}
+FILE_GROUPS = {"pairs", "trainings"}
 """Keys with such keys below them."""
 
 Task = Callable[[DictConfig], None]
@@ -89,7 +102,7 @@ def _mistakes_end_in_one_line(config_name: str | None = None) -> Iterator[None]:
     except UserError as error:
         fail(str(error))
     except InstantiationException as error:
-        refused = _refused_value(error)
+        refused = refused_value(error)
         if refused is None:
             raise
         fail(refused)
@@ -107,7 +120,7 @@ def fail(message: str, code: int = 2) -> NoReturn:
     sys.exit(code)
 
 
-def _refused_value(error: BaseException) -> str | None:
+def refused_value(error: BaseException) -> str | None:
     """What a constructor said of a value in the configuration, or None where it is no user's mistake."""
     key = re.search(r"full_key: (\S+)", str(error))
     cause: BaseException | None = error
@@ -173,6 +186,6 @@ def preflight(cfg: DictConfig) -> None:
         try:
             hydra.utils.instantiate(requirement)
         except InstantiationException as error:
-            missing.append(_refused_value(error) or str(error))
+            missing.append(refused_value(error) or str(error))
     if missing:
         raise UserError("; ".join(missing))

@@ -1,0 +1,61 @@
+"""Image restorers on a video: frame by frame, none of which sees another.
+
+Axes: video ``f c h w`` in [0, 1].
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from dcvsr.attention.observer import Observer
+from dcvsr.baselines.pretrained import pretrained
+from dcvsr.tiling.padding import padded
+
+
+class ImageRestorer:
+    """Real-ESRGAN (Wang et al. 2021), SwinIR (Liang et al. 2021); ``models.upscaler.Upscaler``'s protocol.
+
+    Args:
+        network: ``b c h w`` -> ``b c (factor h) (factor w)``, in [0, 1].
+        weights: as in `pretrained`.
+        multiple: of pixels a side that the network takes; frames are reflected up to it, and cut again.
+        factor: by which the network enlarges.
+        floats: numbers that the network keeps at once for each pixel of its result.
+
+    Raises:
+        UserError: as `pretrained`.
+    """
+
+    def __init__(
+        self, network: nn.Module, weights: str | None, multiple: int, factor: int, floats: int
+    ) -> None:
+        self.network, self.multiple, self.factor, self.floats = network, multiple, factor, floats
+        self.origin = pretrained(network, weights)
+
+    def to(self, device: torch.device) -> None:
+        """Move the network to ``device``."""
+        self.network.to(device)
+
+    def memory(self, frames: int, height: int, width: int) -> int:
+        """Bytes of the result, and of a frame on its way through the network."""
+        return 4 * (3 * frames + self.floats) * height * width * self.factor**2
+
+    def work(self, frames: int, height: int, width: int) -> int:
+        """One piece of work a frame."""
+        return frames
+
+    @torch.inference_mode()
+    def __call__(
+        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
+    ) -> Tensor:
+        """LR ``f c h w`` -> ``f c (factor h) (factor w)``, clamped; there is nothing to observe."""
+        frames, channels, height, width = lr.shape
+        hr = lr.new_empty(frames, channels, height * self.factor, width * self.factor)
+        rows, columns = (-(-side // self.multiple) * self.multiple for side in (height, width))
+        with torch.autocast(lr.device.type, enabled=False):
+            for i, frame in enumerate(lr.split(1)):
+                restored = self.network(padded(frame, 1, rows, columns))[0]
+                hr[i] = restored[:, : hr.shape[2], : hr.shape[3]].clamp_(0, 1)
+                on_tile()
+        return hr

@@ -1,0 +1,39 @@
+"""Published weights in a network, and where they came from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from dcvsr.weights.published import locate
+from dcvsr.weights.states import fill
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file of weights that others trained; it has neither the stage nor the step of a checkpoint."""
+
+    path: Path
+
+    stage = None
+    step = None
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def pretrained(network: nn.Module, weights: str | None) -> Published | None:
+    """Put ``weights`` into ``network``, ready for inference.
+
+    Args:
+        weights: a file, or the name of one that `dcvsr.weights.published` knows; None leaves random weights.
+
+    Raises:
+        UserError: if the file cannot be had, or holds another network.
+    """
+    network.eval().requires_grad_(False)
+    if weights is None:
+        return None
+    path = locate(weights)
+    fill(network, path)
+    return Published(path)

@@ -1,0 +1,77 @@
+"""Results made elsewhere: read by a clip's name, and refused if they are not that clip's."""
+
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dcvsr.baselines.precomputed import Precomputed
+from dcvsr.data.clips import folder_of_clips
+from dcvsr.data.frames import write_frames
+from dcvsr.data.video import write_clip
+from dcvsr.errors import UserError
+from tests.baselines.making import noise
+
+LR = noise(3, 3, 6, 8)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """What another program left: ``frames`` as PNGs, ``video`` in a file, both flat by frame."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    write_frames(folder / "frames", expected().mul(255).byte().permute(0, 2, 3, 1).numpy(), [])
+    write_clip(folder / "video.mp4", expected(), Fraction(25), crf=0)
+    return folder
+
+
+def expected() -> Tensor:
+    return torch.tensor([51, 102, 204]).view(3, 1, 1, 1).expand(3, 3, 24, 32) / 255
+
+
+def precomputed(results: Path, clip: str | None) -> Precomputed:
+    read = partial(folder_of_clips, cache=results.parent / "cache")
+    found = Precomputed(str(results), read, factor=4)
+    found.clip = clip
+    return found
+
+
+@pytest.mark.parametrize("clip", ["frames", "video"])
+def test_the_result_is_the_clips_own(results: Path, clip: str) -> None:
+    done: list[None] = []
+    found = precomputed(results, clip)
+    found.to(torch.device("cpu"))
+    torch.testing.assert_close(found(LR, lambda: done.append(None)), expected(), rtol=0, atol=1.01 / 255)
+    assert len(done) == found.work(3, 6, 8)
+    assert found.origin is None
+    assert 0 < found.memory(3, 6, 8) < found.memory(4, 6, 8)
+
+
+def test_frames_arrive_bit_for_bit(results: Path) -> None:
+    assert torch.equal(precomputed(results, "frames")(LR), expected())
+
+
+def test_a_clip_without_a_result_is_named_with_those_that_have_one(results: Path) -> None:
+    with pytest.raises(UserError, match="holds no clip other; it has frames, video"):
+        precomputed(results, "other")(LR)
+
+
+def test_without_a_name_nothing_can_be_found(results: Path) -> None:
+    with pytest.raises(UserError, match=r"go by the names of clips: python -m dcvsr.evaluate"):
+        precomputed(results, None)(LR)
+
+
+@pytest.mark.parametrize(
+    ("lr", "asked"),
+    [(LR[:2], "2 frames of 32x24"), (LR[..., :7], "3 frames of 28x24"), (LR[:, :, :5], "3 frames of 32x20")],
+)
+def test_a_result_of_another_length_or_size_is_refused_with_both(
+    results: Path, lr: Tensor, asked: str
+) -> None:
+    with pytest.raises(
+        UserError, match=f"frames has 3 frames of 32x24, not the {asked} that its LR asks for"
+    ):
+        precomputed(results, "frames")(lr)
