@@ -1,0 +1,54 @@
+"""What the temporal metrics share: consecutive frames are scored, a clip by the mean of its pairs."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from dcvsr.errors import UserError
+from dcvsr.metrics.framewise import _size
+from dcvsr.pixels import to_bytes, to_unit
+
+
+class Pairwise(Metric):
+    """Mean of `score` over all pairs since ``reset``, frames rounded to eight bits as a file would hold them.
+
+    A pair is two consecutive frames of one clip, ``2 c h w``. Memory is that of a few frames, whatever the
+    length of the clip.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    smallest = 1  # pixels a side below which a pair has no score
+    dropped = 0  # frames at either end of a clip that are not scored
+    scores: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("scores", [], dist_reduce_fx="cat")
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """One pair's score, or several: ``2 c h w`` in [0, 1], twice -> a scalar, or ``s``."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def update(self, restored: Tensor, reference: Tensor) -> None:
+        """Score the pairs of a clip: ``f c h w`` in [0, 1], twice.
+
+        Raises:
+            UserError: if the clips differ in frames or size, or are too short or too small to score.
+        """
+        name, frames = type(self).__name__, 2 + 2 * self.dropped
+        if restored.shape != reference.shape:
+            raise UserError(f"cannot score {_size(restored)} against {_size(reference)}; nothing is cropped")
+        if len(restored) < frames:
+            raise UserError(f"{name} compares consecutive frames and needs {frames}, got {_size(restored)}")
+        if min(restored.shape[-2:]) < self.smallest:
+            raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {_size(restored)}")
+        for i in range(self.dropped, len(restored) - self.dropped - 1):
+            pair = (to_unit(to_bytes(clip[i : i + 2])) for clip in (restored, reference))
+            self.scores.append(self.score(*pair)[None])
+
+    def compute(self) -> Tensor:
+        """The mean over pairs: a scalar, or ``s``."""
+        return dim_zero_cat(self.scores).mean(dim=0)
