@@ -1,0 +1,112 @@
+"""How natural frames look by themselves: NIQE and MUSIQ, of each frame, then the mean."""
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import einsum
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from dcvsr.errors import UserError
+from dcvsr.metrics.framewise import Framewise
+from dcvsr.third_party import basicsr
+from dcvsr.weights.published import locate
+from dcvsr.weights.states import fill
+
+BLOCK = 96  # pixels a side of NIQE's blocks
+
+
+class Unreferenced(Framewise):
+    """Mean of `score` over all frames since ``reset`` that have one; NaN if none has."""
+
+    @torch.no_grad()
+    def update(self, restored: Tensor, reference: Tensor | None) -> None:
+        """Score the frames of a clip, ``f c h w`` in [0, 1]; the reference is not looked at.
+
+        Raises:
+            UserError: if the frames are too small to score.
+        """
+        super().update(restored, restored)
+
+    def compute(self) -> Tensor:
+        """The mean over frames, a scalar."""
+        return dim_zero_cat(self.scores).nanmean()
+
+
+class NIQE(Unreferenced):
+    """Mittal et al. 2013: natural image quality evaluator, with basicsr's parameters; in numpy, on the CPU.
+
+    The convention is basicsr's, `luma` in float32 and nothing cropped, which gives baboon.png the 5.7296 of
+    the authors' MATLAB. The official values that pyiqa cites are of gray, .299 R + .587 G + .114 B, rounded,
+    in float64: the same function reproduces those on sharp images. A frame without texture in two blocks at
+    least has no score.
+
+    Raises:
+        UserError: if basicsr is not installed.
+    """
+
+    higher_is_better = False
+    smallest = BLOCK
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._niqe = basicsr.module("metrics.niqe")
+        with np.load(Path(self._niqe.__file__).with_name("niqe_pris_params.npz")) as stored:
+            self._pristine = [stored[name] for name in ("mu_pris_param", "cov_pris_param", "gaussian_window")]
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        height, width = restored.shape[-2:]
+        if (height // BLOCK) * (width // BLOCK) < 2:
+            raise UserError(
+                f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels, got a frame of {width}x{height}"
+            )
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # blocks without texture divide by zero, and are left out
+            try:
+                return restored.new_tensor(self._niqe.niqe(luma(restored), *self._pristine))
+            except np.linalg.LinAlgError:
+                return restored.new_tensor(torch.nan)
+
+
+class MUSIQ(Unreferenced):
+    """Ke et al. 2021: multi-scale image quality transformer, pyiqa's, with the head for KonIQ-10k: 0 to 100.
+
+    pyiqa comes under the PolyForm Noncommercial License 1.0.0 and is not installed with dcvsr.
+
+    Args:
+        weights: a file, or the name of pyiqa's.
+
+    Raises:
+        UserError: if pyiqa is not installed, or the weights cannot be had or are another network's.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, weights: str) -> None:
+        super().__init__()
+        try:
+            pyiqa: Any = importlib.import_module("pyiqa.archs.musiq_arch")
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"MUSIQ needs pyiqa ({error}), for noncommercial use (PolyForm-Noncommercial-1.0.0): "
+                "pip install --no-deps pyiqa==0.1.16"
+            ) from error
+        path = locate(weights)
+        with torch.random.fork_rng(devices=[]):
+            self.network = pyiqa.MUSIQ(pretrained=False)
+        fill(self.network, path)
+        self.network.eval().requires_grad_(False)
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        return self.network(restored)
+
+
+def luma(frame: Tensor) -> np.ndarray:
+    """ITU-R BT.601: Y of a frame ``1 c h w`` in [0, 1], from 16 to 235, rounded; float32 ``h w``."""
+    rgb = frame[0].double()
+    weights = rgb.new_tensor([65.481, 128.553, 24.966])
+    return (16 + einsum(rgb, weights, "c h w, c -> h w")).round().float().cpu().numpy()

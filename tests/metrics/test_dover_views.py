@@ -1,0 +1,162 @@
+"""What DOVER looks at: which frames, which squares of them, at which levels."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from einops import rearrange
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from dcvsr.errors import UserError
+from dcvsr.metrics.dover_views import aesthetic_view, fragments, segments, technical_view
+
+MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None, None]
+STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None, None]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def clip(frames: int, height: int = 224, width: int = 224) -> Tensor:
+    """Levels of eight bits in [0, 1]."""
+    return torch.randint(256, (frames, 3, height, width), generator=generator(9)) / 255
+
+
+def numbered(frames: int) -> Tensor:
+    """A clip whose frames show their own number."""
+    return (torch.arange(frames) / 255)[:, None, None, None].expand(-1, 3, 64, 64)
+
+
+def numbers(view: Tensor) -> Tensor:
+    """The number that each frame of a view ``b c t h w`` shows."""
+    return (view * STD + MEAN).mean((1, 3, 4)).round().int()
+
+
+@given(
+    frames=st.integers(1, 600),
+    parts=st.sampled_from([(3, 32), (32, 1)]),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=100, deadline=None)
+def test_every_second_frame_of_equal_parts_is_seen_and_the_clip_starts_over(
+    frames: int, parts: tuple[int, int], seed: int
+) -> None:
+    count, length = parts
+    seen = segments(frames, count, length, generator(seed))
+    assert seen.shape == (count, length)
+    assert ((seen[:, 1:] - seen[:, :-1]) % frames == 2 % frames).all()
+    part = frames // count
+    late = seen[:, 0] - part * torch.arange(count)
+    assert ((late >= 0) & (late < max(part - 2 * length, 1))).all()
+
+
+def test_a_part_that_leaves_room_is_entered_anywhere() -> None:
+    starts = torch.stack([segments(100, 32, 1, generator(seed))[:, 0] for seed in range(100)])
+    assert (starts - 3 * torch.arange(32)).unique().tolist() == [0]
+    starts = torch.stack([segments(210, 3, 32, generator(seed))[:, 0] for seed in range(100)])
+    assert (starts - 70 * torch.arange(3)).unique().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_short_clip_is_seen_more_than_once_technically() -> None:
+    seen = numbers(technical_view(numbered(14), generator()))
+    assert seen.tolist() == [[(start + 2 * i) % 14 for i in range(32)] for start in (0, 4, 8)]
+
+
+def test_a_clip_of_32_frames_is_seen_whole_aesthetically_and_a_shorter_one_by_its_first() -> None:
+    assert numbers(aesthetic_view(numbered(32), generator())).tolist() == [list(range(32))]
+    assert numbers(aesthetic_view(numbered(31), generator())).tolist() == [[0] * 32]
+
+
+def test_frames_of_224_pixels_are_seen_as_they_are() -> None:
+    frames = clip(1)
+    expected = (frames[0][:, None] * 255 - MEAN) / STD
+    for view, shape in ((technical_view, (3, 3, 32, 224, 224)), (aesthetic_view, (1, 3, 32, 224, 224))):
+        seen = view(frames, generator())
+        assert seen.shape == shape
+        assert torch.allclose(seen, expected.expand_as(seen), atol=1e-5)
+
+
+@given(height=st.integers(224, 700), width=st.integers(224, 700), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_fragments_are_squares_from_within_the_cells_of_the_frame(height: int, width: int, seed: int) -> None:
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    place = torch.stack([y % 256, x % 256, 16 * (y // 256) + x // 256]).to(torch.uint8)
+    mosaic = fragments(torch.stack([place, 255 - place]), generator(seed)).int()
+    assert torch.equal(mosaic[1], 255 - mosaic[0])
+    y, x = mosaic[0, 0] + 256 * (mosaic[0, 2] // 16), mosaic[0, 1] + 256 * (mosaic[0, 2] % 16)
+    for along, size, axis in ((y, height, 0), (x, width, 1)):
+        squares = rearrange(along, "(i y) (j x) -> i j y x", i=7, j=7)
+        corner = squares[..., :1, :1]
+        steps = torch.arange(32).reshape((32, 1) if axis == 0 else (1, 32))
+        assert torch.equal(squares, (corner + steps).expand_as(squares))
+        cell = torch.arange(7).reshape((7, 1) if axis == 0 else (1, 7)) * (size // 7)
+        offset = corner[..., 0, 0] - cell
+        assert ((offset >= 0) & (offset <= size // 7 - 32)).all()
+
+
+def test_each_square_is_drawn_for_itself() -> None:
+    y = torch.arange(1000, dtype=torch.float).div(4).to(torch.uint8)[:, None].expand(1000, 1000)
+    mosaic = fragments(y.expand(1, 3, -1, -1), generator())
+    assert (mosaic[0, 0, ::32, ::32].int().amax(1) > mosaic[0, 0, ::32, ::32].int().amin(1)).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(112, 112), (40, 224), (160, 300)])
+def test_smaller_frames_are_enlarged_but_cut_where_their_own_cells_are(height: int, width: int) -> None:
+    frames = (clip(2, height, width) * 255).round().to(torch.uint8)
+    scale = 224 / min(height, width)
+    enlarged = (F.interpolate(frames.double(), scale_factor=scale, mode="bilinear") + 1e-6).floor()
+    mosaic = fragments(frames, generator())
+    for i in range(7):
+        top = min(height // 7 * i, height - 32)
+        jitter = width // 7 - 32
+        for j in range(7):
+            left = min(width // 7 * j, width - 32)
+            square = mosaic[..., 32 * i : 32 * i + 32, 32 * j : 32 * j + 32]
+            places = [
+                enlarged[..., top : top + 32, left + dx : left + dx + 32] for dx in range(max(jitter, 1))
+            ]
+            assert any(torch.equal(square.double(), place) for place in places)
+
+
+def test_frames_smaller_than_a_fragment_are_refused() -> None:
+    with pytest.raises(UserError, match="DOVER needs 32x32 pixels, got frames of 40x31"):
+        technical_view(clip(4, 31, 40), generator())
+
+
+@pytest.mark.parametrize("level", [0, 77, 255])
+@pytest.mark.parametrize("size", [(40, 64), (300, 240)])
+def test_flat_frames_stay_flat(level: int, size: tuple[int, int]) -> None:
+    frames = torch.full((4, 3, *size), level / 255)
+    expected = (level - MEAN) / STD
+    for view in (technical_view, aesthetic_view):
+        seen = view(frames, generator())
+        assert torch.allclose(seen, expected.expand_as(seen), atol=1e-5)
+
+
+def test_the_aesthetic_view_is_bilinear_without_antialiasing() -> None:
+    """Halved, each pixel is the mean of four; at a quarter, still of four, the middle ones of sixteen."""
+    levels = (clip(1, 896, 448) * 255).double()
+    tiles = rearrange(levels, "1 c (h i) (w j) -> c h w i j", i=4, j=2)[..., 1:3, :]
+    expected = (tiles.mean((-2, -1))[:, None] - MEAN) / STD
+    seen = aesthetic_view(clip(1, 896, 448), generator())[0]
+    assert ((seen - expected).abs() * STD).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("view", "frames"), [(technical_view, clip(9, 240, 300)), (aesthetic_view, clip(130, 16, 16))]
+)
+def test_the_same_seed_sees_the_same(view: Callable[..., Tensor], frames: Tensor) -> None:
+    once, again, other = (view(frames, generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+def test_what_eight_bits_cannot_hold_is_not_seen() -> None:
+    frames = clip(3, 64, 64)
+    assert torch.equal(
+        technical_view(frames + 0.4 / 255, generator()), technical_view(frames.clamp(0, 1), generator())
+    )
