@@ -17,31 +17,40 @@ from dcvsr.cli import command
 from dcvsr.errors import UserError
 from dcvsr.files import read_json, read_text, write_whole
 from dcvsr.page.curve import Curve, curves
+from dcvsr.page.formats import comma_separated, latex, markdown
 from dcvsr.page.pair import Pair, pair
-from dcvsr.page.table import Table, tables
+from dcvsr.page.runs import runs_under
+from dcvsr.page.table import Paper, Table, tables
 
 log = logging.getLogger(__name__)
 
-KINDS = {"pairs": dict, "evaluations": dict, "trainings": dict, "settings": list}
+KINDS = {"pairs": dict, "trainings": dict, "settings": list}
 """What the keys must hold; an override can put anything there."""
 
 
 @command("report")
 def main(cfg: DictConfig) -> None:
-    """Write one page on what ``pairs``, ``evaluations``, ``trainings`` and ``settings`` name."""
+    """Write a page on what ``pairs``, ``runs``, ``trainings``, ``settings`` name; its tables also as text."""
     named: Any = OmegaConf.to_container(cfg, resolve=True)
     for key, kind in KINDS.items():
         if not isinstance(named[key], kind):
             raise UserError(f"{key}={named[key]} is no {kind.__name__}; --help shows an example")
-    trainings = folders(named["trainings"])
+    trainings, output = folders(named["trainings"]), Path(cfg.output)
+    paper = Paper(**named["paper"]) if "paper" in named else None
+    compared = tables(runs_under(Path(cfg.runs)), paper, cfg.reference) if cfg.runs else []
     page = render(
         pairs=[pair(str(name), videos) for name, videos in named["pairs"].items()],
-        tables=tables(folders(named["evaluations"])),
+        tables=compared,
         curves=[drawn for label, folder in trainings.items() for drawn in curves(label, folder)],
         settings=settings(trainings, [Path(str(path)) for path in named["settings"]]),
     )
-    write_whole(Path(cfg.output), page)
-    log.info(f"report: {cfg.output}")
+    written = {".html": page}
+    if compared:
+        log.info(markdown(compared))
+        written |= {".md": markdown(compared), ".tex": latex(compared), ".csv": comma_separated(compared)}
+    for suffix, text in written.items():
+        write_whole(output.with_suffix(suffix), text)
+    log.info(f"report: {output}")
 
 
 def folders(named: Mapping[Any, Any]) -> dict[str, Path]:
@@ -72,9 +81,7 @@ def render(
         UserError: there is nothing to show.
     """
     if not (pairs or tables or curves or settings):
-        raise UserError(
-            "nothing to report: name pairs, evaluations, trainings or settings; --help shows an example"
-        )
+        raise UserError("nothing to report: name pairs, runs, trainings or settings; --help shows an example")
     template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return page.from_string(template).render(pairs=pairs, tables=tables, curves=curves, settings=settings)

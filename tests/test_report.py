@@ -16,11 +16,13 @@ from dcvsr.errors import UserError
 from dcvsr.files import write_whole
 from dcvsr.page.curve import curves
 from dcvsr.page.pair import pair
-from dcvsr.page.table import Column, tables
+from dcvsr.page.runs import runs_under
+from dcvsr.page.table import tables
 from dcvsr.report import render, settings
 
 LOOK = Path(__file__).parents[1] / "experiments" / "demo" / "look.py"
 HOSTILE = """<script>alert("1")</script>' onload="alert(2)"""
+DIFFERENCE = "0.3127 -0.0896 [-0.0896, -0.0896]"
 LABELS = {"left_label": "bicubic", "right_label": "dcvsr"}
 
 
@@ -53,7 +55,7 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         self.text += data
         if self.cell:
-            self.rows[-1][-1] += data
+            self.rows[-1][-1] = " ".join([*self.rows[-1][-1].split(), *data.split()]).replace("* ", "*")
 
 
 def make_video(path: Path, frames: int = 8, gain: float = 1.0) -> Path:
@@ -62,16 +64,18 @@ def make_video(path: Path, frames: int = 8, gain: float = 1.0) -> Path:
     return path
 
 
-def make_evaluation(folder: Path, **means: float) -> Path:
+def make_evaluation(folder: Path, **scores: float) -> Path:
     metrics = {
-        name: {"mean": mean, "higher_is_better": name in ("psnr", "ssim")} for name, mean in means.items()
+        name: {"mean": mean, "higher_is_better": name in ("psnr", "ssim")} for name, mean in scores.items()
     }
-    folder.mkdir()
+    folder.mkdir(parents=True)
     summary = {
         "dataset": "packaged",
         "upscaler": folder.name,
+        "seed": 0,
         "metrics": metrics,
-        "clips": {"carphone": means},
+        "clips": {"carphone": scores},
+        "cost": {"evaluations": 48, "seconds": 2.5},
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
@@ -86,7 +90,7 @@ def make_training(folder: Path) -> Path:
 
 
 def command(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "dcvsr.report", f"output={folder}/report.html", f"runs={folder}/runs"]
+    arguments = [sys.executable, "-m", "dcvsr.report", f"output={folder}/report.html"]
     return subprocess.run([*arguments, *overrides], capture_output=True, text=True, check=False)
 
 
@@ -94,14 +98,15 @@ def command(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     (folder / "out.json").write_text('{"tiles": 5678}')
+    make_evaluation(folder / "runs/bicubic", psnr=29.314, ssim=0.85, lpips=0.31271)
+    make_evaluation(folder / "runs/dcvsr", psnr=28.02, ssim=0.84, lpips=0.2231)
     done = command(
         folder,
         f"+pairs.clip.left={make_video(folder / 'left.mp4')}",
         f"+pairs.clip.right={make_video(folder / 'right.mp4', gain=0.5)}",
         "+pairs.clip.left_label=bicubic",
         "+pairs.clip.right_label=dcvsr",
-        f"+evaluations.bicubic={make_evaluation(folder / 'a', psnr=29.314, ssim=0.85, lpips=0.31271)}",
-        f"+evaluations.dcvsr={make_evaluation(folder / 'b', psnr=28.02, ssim=0.84, lpips=0.2231)}",
+        f"runs={folder}/runs",
         f"+trainings.stage1={make_training(folder / 'stage1')}",
         f"settings=[{folder / 'out.json'}]",
     )
@@ -113,9 +118,16 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_table_has_every_metric_and_marks_the_best(page: Path) -> None:
     assert Page(page.read_text()).rows == [
         ["", "PSNR ↑", "SSIM ↑", "LPIPS ↓"],
-        ["bicubic", "*29.31", "*0.8500", "0.3127"],
+        ["bicubic", "*29.31 -1.29 [-1.29, -1.29]", "*0.8500 -0.0100 [-0.0100, -0.0100]", DIFFERENCE],
         ["dcvsr", "28.02", "0.8400", "*0.2231"],
     ]
+
+
+def test_the_tables_lie_beside_the_page_as_text(page: Path) -> None:
+    markdown, latex, lines = (page.with_suffix(suffix).read_text() for suffix in (".md", ".tex", ".csv"))
+    assert "| bicubic | **29.31** | **0.8500** | *0.3127* | 1 | 48 | 2 |" in markdown
+    assert r"dcvsr & \underline{28.02}" in latex
+    assert "packaged,dcvsr,LPIPS,0.2231,,,1" in lines.splitlines()
 
 
 def test_curves_and_settings_are_on_the_page(page: Path) -> None:
@@ -143,7 +155,7 @@ def test_text_from_files_stays_text(tmp_path: Path) -> None:
     shown = Page(
         render(
             [pair(HOSTILE, videos | {"left_label": HOSTILE, "right_label": HOSTILE})],
-            tables({HOSTILE: evaluation}),
+            tables(runs_under(evaluation)),
             curves(HOSTILE, run),
             settings({HOSTILE: run}, []),
         )
@@ -153,28 +165,6 @@ def test_text_from_files_stays_text(tmp_path: Path) -> None:
     assert shown.text.count(HOSTILE) >= 6
 
 
-def test_what_prints_alike_is_equally_good() -> None:
-    column = Column("lpips", False, {"a": 0.123401, "b": 0.123399, "c": 0.2})
-    assert [column.is_best(label) for label in "abc"] == [True, True, False]
-
-
-def test_a_metric_that_one_run_lacks_leaves_a_gap(tmp_path: Path) -> None:
-    runs = {
-        "a": make_evaluation(tmp_path / "a", psnr=30.0),
-        "b": make_evaluation(tmp_path / "b", psnr=31.0, ssim=0.9),
-    }
-    [table] = tables(runs)
-    assert table.columns["ssim"].text("a") == "-"
-    assert not table.columns["ssim"].is_best("b")
-
-
-def test_means_over_other_clips_stand_in_another_table(tmp_path: Path) -> None:
-    one, other = make_evaluation(tmp_path / "one", psnr=30.0), make_evaluation(tmp_path / "other", psnr=40.0)
-    summary = json.loads((other / "summary.json").read_text())
-    (other / "summary.json").write_text(json.dumps(summary | {"clips": {"bikes": {}}}))
-    assert [table.rows for table in tables({"one": one, "other": other})] == [["one"], ["other"]]
-
-
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [("{", "no JSON"), ("[]", "dcvsr.evaluate"), ('{"dataset": "x"}', "dcvsr.evaluate")],
@@ -182,7 +172,7 @@ def test_means_over_other_clips_stand_in_another_table(tmp_path: Path) -> None:
 def test_a_broken_summary_is_named(tmp_path: Path, content: str, complaint: str) -> None:
     (tmp_path / "summary.json").write_text(content)
     with pytest.raises(UserError, match=complaint) as raised:
-        tables({"run": tmp_path})
+        runs_under(tmp_path)
     assert str(tmp_path / "summary.json") in str(raised.value)
 
 
@@ -194,7 +184,6 @@ def test_a_broken_log_is_named(tmp_path: Path) -> None:
 
 def test_missing_runs_are_named(tmp_path: Path) -> None:
     for gather in (
-        lambda: tables({"a": tmp_path}),
         lambda: curves("a", tmp_path),
         lambda: settings({"a": tmp_path}, []),
     ):
@@ -215,7 +204,7 @@ def test_videos_that_no_browser_can_play_in_step_are_refused(tmp_path: Path) -> 
         pair("clip", {"left": str(left), "right": str(left), "lefft_label": "typo"})
 
 
-@pytest.mark.parametrize("mistake", ["+evaluations.dcvsr=gone", "evaluations=gone", "settings=gone.json"])
+@pytest.mark.parametrize("mistake", ["runs=gone", "trainings=gone", "settings=gone.json"])
 def test_a_mistake_ends_in_one_line_and_writes_nothing(tmp_path: Path, mistake: str) -> None:
     done = command(tmp_path, mistake)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

@@ -1,67 +1,161 @@
-"""Tables of metrics."""
+"""Tables of scores: rows of upscalers and settings, columns of metrics, the paper's values beside ours."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from dcvsr.errors import UserError
-from dcvsr.files import read_json
+from dcvsr.page.runs import Run, by_label
+from dcvsr.page.statistics import Scores, interval, is_noise, mean, spread
+
+NOISE = "within noise"
+UNKNOWN = "-"
 
 
 @dataclass(frozen=True)
-class Column:
-    """One metric: its mean over a dataset's clips, by the label of the evaluation."""
+class Paper:
+    """One of the paper's tables: data set -> metric -> value by row.
 
-    metric: str
-    higher_is_better: bool
-    means: dict[str, float]
+    Args:
+        title, rows, columns: in its order.
+        values: of each data set.
+    """
 
-    def text(self, label: str) -> str:
-        if label not in self.means:
-            return "-"
-        digits = 2 if max(map(abs, self.means.values())) >= 10 else 4
-        return f"{self.means[label]:.{digits}f}"
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Mapping[str, Mapping[str, Sequence[float]]]
 
-    def is_best(self, label: str) -> bool:
-        """Whether ``label`` reads like the best of several: what prints alike is equally good."""
-        if label not in self.means or len(self.means) == 1:
-            return False
-        best = (max if self.higher_is_better else min)(self.means, key=self.means.__getitem__)
-        return self.text(label) == self.text(best)
+    def row(self, label: str) -> str | None:
+        """The row that a label stands for: ``dcvsr +table2=sap`` is ``sap``."""
+        return next((row for row in self.rows if label == row or label.endswith(f"={row}")), None)
+
+    def value(self, dataset: str, metric: str, row: str) -> float | None:
+        column = self.values.get(dataset, {}).get(metric)
+        return None if column is None else column[list(self.rows).index(row)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a row scores in a metric; ``rank`` 1 and 2 are the best and the second, as far as they print."""
+
+    text: str = UNKNOWN
+    paper: str = ""
+    difference: str = ""
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    cells: list[Cell]
+    seeds: int = 0
+    evaluations: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Evaluations (rows) of the same clips by metric (columns)."""
+    """Means over the same clips; ``reference`` is the row that differences are of, minus each other."""
 
+    title: str
     dataset: str
     clips: tuple[str, ...]
-    rows: list[str]
-    columns: dict[str, Column]
+    columns: list[str]
+    rows: list[Row]
+    reference: str | None
 
 
-def tables(evaluations: Mapping[str, Path]) -> list[Table]:
-    """Tabulate run folders of python -m dcvsr.evaluate, by the label of their row.
+def tables(runs: Sequence[Run], paper: Paper | None = None, reference: str = "dcvsr") -> list[Table]:
+    """Tabulate runs, those of one setting and different seeds as one row.
 
     One table for each set of clips, because means over different clips do not compare.
-
-    Raises:
-        UserError: a folder without a summary.json of that command.
     """
-    by_clips: dict[tuple[str, ...], Table] = {}
-    for label, folder in evaluations.items():
-        summary = read_json(folder / "summary.json")
-        try:
-            dataset, clips = summary["dataset"], tuple(sorted(summary["clips"]))
-            table = by_clips.setdefault((dataset, *clips), Table(dataset, clips, [], {}))
-            table.rows.append(label)
-            for metric, score in summary["metrics"].items():
-                column = table.columns.setdefault(metric, Column(metric, score["higher_is_better"], {}))
-                if not math.isnan(score["mean"]):
-                    column.means[label] = score["mean"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{folder}/summary.json is not what python -m dcvsr.evaluate writes: {error}"
-            ) from error
-    return list(by_clips.values())
+    by_clips: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        by_clips.setdefault((run.dataset, *sorted(run.scores)), []).append(run)
+    return [_table(of_clips, paper, reference) for of_clips in by_clips.values()]
+
+
+def _table(runs: Sequence[Run], paper: Paper | None, reference: str) -> Table:
+    rows = by_label(runs)
+    labels = _in_order(list(rows), paper)
+    better = {metric: higher for run in runs for metric, higher in run.higher_is_better.items()}
+    metrics = list(better)
+    if paper is not None:
+        metrics = [*paper.columns, *(metric for metric in metrics if metric not in paper.columns)]
+    dataset, base = runs[0].dataset, next((label for label in labels if label == reference), None)
+    columns = [_column(metric, labels, rows, better, base, paper, dataset) for metric in metrics]
+    table_rows = [
+        _row(label, rows.get(label, []), [column[i] for column in columns]) for i, label in enumerate(labels)
+    ]
+    arrows = {True: " ↑", False: " ↓", None: ""}
+    titles = [f"{metric.upper()}{arrows[better.get(metric)]}" for metric in metrics]
+    title = paper.title if paper else "Metrics"
+    return Table(title, dataset, tuple(sorted(runs[0].scores)), titles, table_rows, base)
+
+
+def _row(label: str, runs: Sequence[Run], cells: list[Cell]) -> Row:
+    """Cost is that of the first seed."""
+    if not runs:
+        return Row(label, cells)
+    return Row(label, cells, len(runs), runs[0].evaluations, runs[0].seconds)
+
+
+def _in_order(labels: list[str], paper: Paper | None) -> list[str]:
+    """The paper's rows, ours where there are, and then what it has not."""
+    if paper is None:
+        return labels
+    found = {paper.row(label): label for label in labels}
+    return [*(found.get(row, row) for row in paper.rows), *(l for l in labels if paper.row(l) is None)]
+
+
+def _column(
+    metric: str,
+    labels: list[str],
+    rows: Mapping[str, list[Run]],
+    better: Mapping[str, bool],
+    base: str | None,
+    paper: Paper | None,
+    dataset: str,
+) -> list[Cell]:
+    scores = {label: _scores(rows.get(label, []), metric) for label in labels}
+    known = {label: mean(of_row) for label, of_row in scores.items() if of_row}
+    digits = 2 if max(map(abs, known.values()), default=0) >= 10 else 4
+    printed = {label: round(value, digits) for label, value in known.items()}
+    ranks = sorted(set(printed.values()), reverse=better.get(metric, True))
+    cells = []
+    for label in labels:
+        row = paper.row(label) if paper else None
+        published = paper.value(dataset, metric, row) if paper and row else None
+        cell = {"paper": "" if published is None else f"{published:g}"}
+        if label in known:
+            cell["text"] = _text(known[label], spread(scores[label]), digits)
+            if base and label != base and base in known:
+                cell["difference"] = _difference(scores[base], scores[label], digits)
+        rank = ranks.index(printed[label]) + 1 if label in known and len(known) > 1 else 0
+        cells.append(Cell(**cell, rank=rank if rank < 3 else 0))
+    return cells
+
+
+def _scores(runs: Sequence[Run], metric: str) -> Scores:
+    """Nothing if a run or a clip lacks the metric."""
+    clips: dict[str, list[float]] = {}
+    for run in runs:
+        for clip, values in run.scores.items():
+            value = values.get(metric)
+            if value is None or math.isnan(value):
+                return {}
+            clips.setdefault(clip, []).append(value)
+    return clips
+
+
+def _text(value: float, spread: float | None, digits: int) -> str:
+    return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
+
+
+def _difference(ours: Scores, theirs: Scores, digits: int) -> str:
+    bounds = interval(ours, theirs)
+    if is_noise(bounds):
+        return NOISE
+    low, high = bounds
+    return f"{mean(ours) - mean(theirs):+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"

@@ -66,7 +66,6 @@ def main() -> None:
             "+pairs.carphone.left_label=bicubic",
             f"+pairs.carphone.right={OUT}/carphone_dcvsr.mp4",
             "+pairs.carphone.right_label=dcvsr nano",
-            *(f"+evaluations.{name}={OUT}/evaluate_{name}" for name in ("bicubic", "dcvsr")),
             *(f"+trainings.{name}={OUT}/{name}" for name in ("stage1", "stage2")),
             f"settings=[{OUT}/carphone_dcvsr.json]",
             runs,

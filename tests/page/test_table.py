@@ -1,0 +1,106 @@
+"""Tables: best and second as far as they print, the paper's order and values, noise called noise."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from dcvsr.cli import CONF
+from dcvsr.page.formats import comma_separated, latex, markdown
+from dcvsr.page.runs import Run
+from dcvsr.page.table import NOISE, Cell, Paper, Table, tables
+
+PAPER = Paper("Table 9", ["bicubic", "other", "dcvsr"], ["psnr", "musiq"], {"X": {"psnr": [25.9, 24, 25.1]}})
+
+
+def run(
+    upscaler: str, seed: int = 0, dataset: str = "X", settings: tuple[str, ...] = (), **scores: list[float]
+) -> Run:
+    """``scores``: metric -> a value a clip."""
+    clips = len(next(iter(scores.values())))
+    of_clips = {f"clip{i}": {name: values[i] for name, values in scores.items()} for i in range(clips)}
+    return Run(upscaler, seed, dataset, of_clips, {name: name == "psnr" for name in scores}, settings, 8, 1.5)
+
+
+def cells(table: Table, label: str) -> dict[str, Cell]:
+    [row] = [row for row in table.rows if row.label == label]
+    return {title[:5].strip(" ↑↓"): cell for title, cell in zip(table.columns, row.cells, strict=True)}
+
+
+def test_what_prints_alike_is_equally_good() -> None:
+    scores = {"a": 0.123401, "b": 0.123399, "c": 0.2, "d": 0.3}
+    [table] = tables([run(name, lpips=[value]) for name, value in scores.items()])
+    assert [row.cells[0].rank for row in table.rows] == [1, 1, 2, 0]
+    assert table.columns == ["LPIPS ↓"]
+
+
+def test_a_metric_that_one_run_lacks_leaves_its_cell_empty() -> None:
+    [table] = tables([run("a", psnr=[30.0]), run("b", psnr=[31.0], ssim=[0.9])])
+    assert cells(table, "a")["SSIM"] == Cell("-")
+    assert cells(table, "b")["SSIM"].rank == 0
+
+
+def test_means_over_other_clips_stand_in_another_table() -> None:
+    found = tables([run("a", psnr=[30.0]), run("b", psnr=[30.0, 31.0]), run("c", dataset="Y", psnr=[30.0])])
+    assert [[row.label for row in table.rows] for table in found] == [["a"], ["b"], ["c"]]
+
+
+def test_seeds_are_one_row_with_their_spread() -> None:
+    [table] = tables([run("dcvsr", seed, psnr=[30.0 + seed, 20.0]) for seed in range(3)])
+    [row] = table.rows
+    assert (row.cells[0].text, row.seeds) == ("25.50 ± 0.50", 3)
+
+
+def test_a_difference_inside_the_noise_is_called_so() -> None:
+    runs = [
+        run("bicubic", psnr=[20.0, 25.0, 30.0], lpips=[0.4, 0.5, 0.6]),
+        run("dcvsr", psnr=[20.5, 24.8, 29.9], lpips=[0.3, 0.38, 0.5]),
+    ]
+    [table] = tables(runs)
+    assert cells(table, "bicubic")["PSNR"].difference == NOISE
+    assert cells(table, "bicubic")["LPIPS"].difference == "-0.1067 [-0.1200, -0.1000]"
+    assert cells(table, "dcvsr")["LPIPS"].difference == ""
+
+
+def test_rows_and_columns_come_in_the_paper_s_order_with_its_values() -> None:
+    [table] = tables(
+        [run("dcvsr", psnr=[25.0], lpips=[0.2]), run("bicubic", psnr=[26.0]), run("new", psnr=[1.0])], PAPER
+    )
+    assert [row.label for row in table.rows] == ["bicubic", "other", "dcvsr", "new"]
+    assert table.columns == ["PSNR ↑", "MUSIQ", "LPIPS ↓"]
+    assert [row.cells[0].paper for row in table.rows] == ["25.9", "24", "25.1", ""]
+    assert [row.cells[0].text for row in table.rows] == ["26.00", "-", "25.00", "1.00"]
+    assert all(row.cells[1] == Cell() for row in table.rows)
+
+
+def test_other_data_have_none_of_the_paper_s_values() -> None:
+    [table] = tables([run("dcvsr", dataset="mine", psnr=[25.0])], PAPER)
+    assert not any(cell.paper for row in table.rows for cell in row.cells)
+
+
+def test_a_row_of_table_2_is_found_by_its_setting() -> None:
+    paper = Paper("Table 2", ["none", "sap", "sap_tap_sag"], ["psnr"], {})
+    rows = [run("dcvsr", settings=(f"+table2={name}",), psnr=[25.0]) for name in ("sap_tap_sag", "sap")]
+    [table] = tables(rows, paper)
+    assert [row.label for row in table.rows] == ["none", "dcvsr +table2=sap", "dcvsr +table2=sap_tap_sag"]
+
+
+@pytest.mark.parametrize("name", [file.stem for file in Path(CONF, "paper").glob("*.yaml")])
+def test_the_paper_s_tables_are_whole(name: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("report", ["output=a.html", f"+paper={name}"])
+    paper = Paper(**OmegaConf.to_container(cfg.paper))  # type: ignore[arg-type]
+    for columns in paper.values.values():
+        assert columns.keys() <= set(paper.columns)
+        assert all(len(values) == len(paper.rows) for values in columns.values())
+
+
+def test_all_formats_show_every_row_and_mark_the_best() -> None:
+    found = tables([run("bicubic", psnr=[26.0]), run("a_b", psnr=[25.0]), run("dcvsr", psnr=[24.0])], PAPER)
+    assert "| bicubic | **26.00** (25.9) | - | 1 | 8 | 2 |" in markdown(found)
+    assert "dcvsr minus each other, paired, with 95 % bootstrap intervals" in markdown(found)
+    assert r"bicubic & \textbf{26.00} (25.9) & - \\" in latex(found)
+    assert r"a\_b & \underline{25.00} & - \\" in latex(found)
+    assert r" & PSNR $\uparrow$ & MUSIQ \\" in latex(found)
+    assert 'X,bicubic,PSNR,26.00,25.9,"-2.00 [-2.00, -2.00]",1' in comma_separated(found).splitlines()
