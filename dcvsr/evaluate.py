@@ -1,6 +1,7 @@
 """``python -m dcvsr.evaluate``: an upscaler on the test clips of a data set, scored by every metric."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -8,10 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.cli import command, preflight
+from dcvsr.cli import command, preflight, refused_value
 from dcvsr.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.provenance import describe, write_csv, write_json
 
     folder, choices = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().runtime.choices
-    upscaler, metrics, device = instantiate(cfg.upscaler), instantiate(cfg.metrics), choose(cfg.device)
+    upscaler, device = instantiate(cfg.upscaler), choose(cfg.device)
+    metrics, missing = _metrics(cfg.metrics)
     upscaler.to(device)
     clips, degradation = (instantiate(part, _convert_="all") for part in (cfg.data.test, cfg.degradation))
     _require_lr_and_truth(clips, degradation, metrics)
@@ -41,13 +44,8 @@ def main(cfg: DictConfig) -> None:
     summary = {
         "dataset": cfg.data.name,
         "upscaler": choices["upscaler"],
-        "metrics": {
-            name: {
-                "mean": fmean(row[name] for row in scores.values()),
-                "higher_is_better": metric.higher_is_better,
-            }
-            for name, metric in metrics.items()
-        },
+        "metrics": _means(scores, metrics),
+        "missing": missing,
         "clips": scores,
         "cost": ledger.report(),
         **describe(upscaler.origin, cfg.seed, device),
@@ -81,22 +79,71 @@ def _score(
     from dcvsr.data.video import to_bytes, to_unit, write_clip
 
     scores: Scores = {}
+    named = [*probes, *([upscaler] if hasattr(upscaler, "clip") else [])]
     (folder / "videos").mkdir()
     for name, clip in clips.items():
         hr, lr = _hr_and_lr(name, clip, degradation, cfg.lr_seed)
         lr = lr.to(device)
         work = upscaler.work(len(lr), *lr.shape[-2:])
-        for probe in probes:
-            probe.clip = name
+        for part in named:
+            part.clip = name
         with tqdm(total=work, desc=name, unit="tile") as bar, ledger.running(lr):
             restored = to_unit(to_bytes(upscaler(lr, bar.update, Observers([ledger, *probes]))))
-        scores[name] = {}
-        for metric_name, metric in tqdm(metrics.items(), desc=f"{name}: score"):
-            metric.to(device).reset()
-            metric.update(restored, hr.to(device))
-            scores[name][metric_name] = metric.compute().item()
+        scores[name] = _scored(name, restored, hr, metrics, device)
         write_clip(folder / "videos" / f"{name}.mp4", restored, Fraction(cfg.fps), crf=cfg.crf)
     return scores
+
+
+def _scored(name: str, restored: Any, hr: Any, metrics: Mapping[str, Any], device: Any) -> dict[str, float]:
+    """What every metric says of a clip, other published readings of it by ``<metric>_<reading>``."""
+    from tqdm import tqdm
+
+    from dcvsr.metrics.alignment import ALLOWED, shift
+
+    scores: dict[str, Any] = {}
+    hr = None if hr is None else hr.to(device)
+    for metric_name, metric in tqdm(metrics.items(), desc=f"{name}: score"):
+        metric.to(device).reset()
+        metric.update(restored, hr)
+        scores[metric_name] = metric.compute()
+        if hasattr(metric, "readings"):
+            scores |= {f"{metric_name}_{reading}": value for reading, value in metric.readings().items()}
+    if hr is not None and metrics:
+        x, y = shift(restored, hr)
+        if max(abs(x), abs(y)) >= ALLOWED:
+            log.warning(f"{name}: the result lies {x:+.1f} pixels right of and {y:+.1f} below its truth")
+    return {metric_name: value.item() for metric_name, value in scores.items()}
+
+
+def _metrics(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, str]]:
+    """Metrics by name, and why others are missing: their weights, or what they are made with, is not here.
+
+    Raises:
+        UserError: if all of them are missing.
+    """
+    metrics, missing = {}, {}
+    for name, part in cfg.items():
+        try:
+            metrics[str(name)] = instantiate(part)
+        except InstantiationException as error:
+            if (reason := refused_value(error)) is None:
+                raise
+            missing[str(name)] = reason
+            log.warning(f"{name} is missing, and its scores stay empty: {reason}")
+    if missing and not metrics:
+        raise UserError(f"no metric can score: {'; '.join(missing.values())}")
+    return metrics, missing
+
+
+def _means(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of all clips that have a score; a reading is as good as its metric in the same direction."""
+    means = {}
+    for name in dict.fromkeys(name for row in scores.values() for name in row):
+        metric = max((key for key in metrics if name.startswith(key)), key=len)
+        values = [row[name] for row in scores.values() if not math.isnan(row[name])]
+        mean = fmean(values) if values else math.nan
+        means[name] = {"mean": mean, "higher_is_better": metrics[metric].higher_is_better}
+    return means
 
 
 def _require_lr_and_truth(clips: Mapping[str, Any], degradation: Any, metrics: Mapping[str, Any]) -> None:

@@ -104,6 +104,46 @@ def test_a_sweep_runs_every_job_in_a_folder_of_its_own(run, tmp_path):
     assert sorted(seeds) == [1, 2]
 
 
+def test_a_metric_without_its_weights_is_named_and_the_others_score(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("DCVSR_WEIGHTS", raising=False)
+    dover = "+metrics.dover._target_=dcvsr.metrics.dover.DOVER"
+    done = run("evaluate", "upscaler=bicubic", *QUICK, dover)
+    assert done.code == 0, done.err
+    assert "dover is missing, and its scores stay empty: DOVER.pth is neither in" in done.out
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["metrics"].keys() == {"psnr", "ssim"}
+    assert summary["missing"].keys() == {"dover"}
+    alone = run("evaluate", "upscaler=bicubic", *QUICK, dover, "~metrics.psnr", "~metrics.ssim")
+    assert (alone.code, alone.err.count("\n")) == (2, 1)
+
+
+def test_other_readings_of_a_metric_are_scored_beside_it(run, tmp_path):
+    done = run(
+        "evaluate",
+        "upscaler=bicubic",
+        *TINY,
+        "metrics=temporal",
+        "metrics.flow=dis",
+        *QUICK[-2:],
+        "~metrics.tlp",
+    )
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    scores = summary["clips"]["slide"]
+    assert scores["tof_components"] == pytest.approx(scores["tof"] / 2)
+    assert summary["metrics"]["tof_endpoint"]["higher_is_better"] is False
+
+
+def test_a_result_that_lies_beside_its_truth_is_warned_of(run, monkeypatch):
+    from dcvsr.baselines.interpolation import Bicubic
+
+    whole = Bicubic.__call__
+    monkeypatch.setattr(Bicubic, "__call__", lambda *arguments: whole(*arguments).roll(2, dims=-1))
+    done = run("evaluate", "upscaler=bicubic", *QUICK)
+    assert "slide: the result lies +2.0 pixels right of and" in done.out
+
+
 def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
     """An upscaler that loses a frame is an error, never trimmed."""
     from dcvsr.baselines.interpolation import Bicubic
