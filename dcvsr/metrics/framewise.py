@@ -34,10 +34,12 @@ class Framewise(Metric):
             UserError: if the clips differ in frames or size (nothing is cropped), or are too small to score.
         """
         if restored.shape != reference.shape:
-            raise UserError(f"cannot score {_size(restored)} against {_size(reference)}; nothing is cropped")
+            raise UserError(
+                f"cannot score {described(restored)} against {described(reference)}; nothing is cropped"
+            )
         if min(restored.shape[-2:]) < self.smallest:
             name = type(self).__name__
-            raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {_size(restored)}")
+            raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {described(restored)}")
         for pair in zip(restored.split(1), reference.split(1), strict=True):
             self.scores.append(self.score(*(_eight_bit(frame) for frame in pair)).reshape(1))
 
@@ -46,7 +48,8 @@ class Framewise(Metric):
         return dim_zero_cat(self.scores).mean()
 
 
-def _size(clip: Tensor) -> str:
+def described(clip: Tensor) -> str:
+    """Its length and size, for messages."""
     frames, channels, height, width = clip.shape
     return f"{frames} frames of {width}x{height} in {channels} channels"
 

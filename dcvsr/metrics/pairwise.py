@@ -6,7 +6,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from dcvsr.errors import UserError
-from dcvsr.metrics.framewise import _size
+from dcvsr.metrics.framewise import described
 from dcvsr.pixels import to_bytes, to_unit
 
 
@@ -40,11 +40,15 @@ class Pairwise(Metric):
         """
         name, frames = type(self).__name__, 2 + 2 * self.dropped
         if restored.shape != reference.shape:
-            raise UserError(f"cannot score {_size(restored)} against {_size(reference)}; nothing is cropped")
+            raise UserError(
+                f"cannot score {described(restored)} against {described(reference)}; nothing is cropped"
+            )
         if len(restored) < frames:
-            raise UserError(f"{name} compares consecutive frames and needs {frames}, got {_size(restored)}")
+            raise UserError(
+                f"{name} compares consecutive frames and needs {frames}, got {described(restored)}"
+            )
         if min(restored.shape[-2:]) < self.smallest:
-            raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {_size(restored)}")
+            raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {described(restored)}")
         for i in range(self.dropped, len(restored) - self.dropped - 1):
             pair = (to_unit(to_bytes(clip[i : i + 2])) for clip in (restored, reference))
             self.scores.append(self.score(*pair)[None])

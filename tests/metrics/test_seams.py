@@ -1,0 +1,293 @@
+"""What every score of tile consistency must do, and the three of seams against their formulas."""
+
+import math
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from dcvsr.cli import CONF
+from dcvsr.data.synthetic import SyntheticClip, Translation, Wallpaper
+from dcvsr.data.video import to_unit
+from dcvsr.errors import UserError
+from dcvsr.metrics.clipwise import Clipwise
+from dcvsr.metrics.correspondence import detail
+from dcvsr.metrics.seams import Drift, TileLines
+from dcvsr.tiling.canvas import Canvas
+from dcvsr.tiling.grid import Tile, TileGrid, overlapping, shifted
+
+SMALL = ("tile.size=12", "tile.frames=4", "tile/schedule=overlap", "tile.overlap=0")
+"""Tiles of 48x48 pixels, four frames long."""
+
+SLIDE = partial(Translation, frames=16, height=96, width=144, dx=1.3, dy=-0.4)
+WALLPAPER = partial(Wallpaper, frames=16, height=96, width=144, dx=1, dy=1, period=44)
+
+PLANTED = {
+    "seam_steepness": (SLIDE, "texture", (0.25, 0.5, 1)),
+    "seam_drift": (SLIDE, "colour", (2, 4, 8)),
+    "seam_jump": (SLIDE, "texture", (0.25, 0.5, 1)),
+    "far_textures": (WALLPAPER, "texture", (0.25, 0.5, 1)),
+    "reappearance": (WALLPAPER, "texture", (0.25, 0.5, 1)),
+}
+"""Where each score should see which defect, and its strengths."""
+
+
+@cache
+def metrics(*overrides: str) -> dict[str, Clipwise]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("evaluate", ["metrics=seams", "ckpt=null", *(overrides or SMALL)])
+    return dict(instantiate(cfg.metrics))
+
+
+def value(name: str, restored: Tensor, reference: Tensor) -> float:
+    metric = metrics()[name]
+    metric.reset()
+    metric.update(restored, reference)
+    return float(metric.compute())
+
+
+@cache
+def read(clip: SyntheticClip) -> Tensor:
+    return to_unit(clip.read(0, len(clip)))
+
+
+def smooth(clip: Tensor, sigma: float) -> Tensor:
+    return gaussian_blur(clip, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma] * 2)
+
+
+@cache
+def another_texture(scene: partial[SyntheticClip]) -> tuple[Tensor, Tensor]:
+    """What is coarse in one clip, and the fine texture of another that moves alike, no less strong."""
+    truth, other = read(scene(seed=1)), read(scene(seed=2))
+    texture, instead = truth - smooth(truth, 1.5), other - smooth(other, 1.5)
+    ours, theirs = (torch.stack([detail(frame) for frame in x]).norm() for x in (truth, instead))
+    return truth - texture, instead * 1.2 * ours / theirs
+
+
+def by_tile(clip: Tensor, fill: Callable[[], Tensor]) -> Tensor:
+    """A clip like ``clip`` whose every tile is made by itself."""
+    out = torch.empty_like(clip)
+    for f, y, x in product(range(0, 16, 4), range(0, 96, 48), range(0, 144, 48)):
+        out[f : f + 4, :, y : y + 48, x : x + 48] = fill()[f : f + 4, :, y : y + 48, x : x + 48]
+    return out
+
+
+@cache
+def planted(name: str) -> list[Tensor]:
+    """Clips whose tiles disagree more and more."""
+    scene, kind, strengths = PLANTED[name]
+    truth, generator = read(scene(seed=1)), torch.Generator().manual_seed(0)
+
+    def shade() -> Tensor:
+        return torch.randn(1, 3, 1, 1, generator=generator).expand_as(truth)
+
+    def elsewhere() -> Tensor:
+        by = torch.randint(-40, 40, (2,), generator=generator).tolist()
+        return texture.roll(by, (2, 3))
+
+    if kind == "colour":
+        shades = by_tile(truth, shade)
+        return [truth + levels / 255 * shades for levels in strengths]
+    coarse = smooth(truth, 1.5)
+    texture = truth - coarse
+    own = by_tile(truth, elsewhere)
+    return [coarse + math.sqrt(1 - part**2) * texture + part * own for part in strengths]
+
+
+each = pytest.mark.parametrize("name", PLANTED)
+
+
+@each
+def test_the_reference_scores_zero(name: str) -> None:
+    truth = read(PLANTED[name][0](seed=1))
+    assert value(name, truth, truth) == pytest.approx(0, abs=1e-6)
+
+
+@each
+def test_another_consistent_texture_scores_next_to_nothing(name: str) -> None:
+    scene = PLANTED[name][0]
+    another = sum(another_texture(scene))
+    assert value(name, another, read(scene(seed=1))) < 0.1 * value(
+        name, planted(name)[-1], read(scene(seed=1))
+    )
+
+
+@each
+def test_the_more_tiles_disagree_the_worse_the_score(name: str) -> None:
+    truth = read(PLANTED[name][0](seed=1))
+    scores = [value(name, clip, truth) for clip in (truth, *planted(name))]
+    assert scores == sorted(scores)
+    assert all(worse > 1.5 * better for better, worse in pairwise(scores))
+
+
+@each
+@pytest.mark.parametrize("sigma", [1, 4])
+def test_blur_does_not_pay(name: str, sigma: float) -> None:
+    scene = PLANTED[name][0]
+    truth, another = read(scene(seed=1)), sum(another_texture(scene))
+    for clip in (truth, *planted(name)):
+        assert value(name, smooth(clip, sigma), truth) >= 0.95 * value(name, clip, truth)
+    noise = 0.05 * value(name, planted(name)[-1], truth)
+    assert value(name, smooth(another, sigma), truth) > value(name, another, truth) - noise
+
+
+@each
+def test_however_long_a_life_a_metric_has_it_scores_the_mean_of_clips_since_reset(name: str) -> None:
+    truth = read(PLANTED[name][0](seed=1))
+    expected = np.mean([value(name, clip, truth) for clip in planted(name)[:2]])
+    metric = metrics()[name]
+    metric.reset()
+    for clip in planted(name)[:2]:
+        metric.update(clip, truth)
+    assert float(metric.compute()) == pytest.approx(expected)
+
+
+@each
+def test_a_clip_within_one_tile_is_not_measured(name: str) -> None:
+    metric = metrics()[name]
+    corner = read(SLIDE(seed=1))[:4, :, :48, :48]
+    metric.reset()
+    metric.update(corner, corner)
+    assert math.isnan(metric.compute())
+
+
+@each
+def test_what_is_not_measured_leaves_the_mean_alone(name: str) -> None:
+    truth, clip = read(PLANTED[name][0](seed=1)), planted(name)[1]
+    expected = value(name, clip, truth)
+    metrics()[name].update(clip[:4, :, :48, :48], truth[:4, :, :48, :48])
+    assert float(metrics()[name].compute()) == expected
+
+
+@each
+def test_flat_frames_break_nothing(name: str) -> None:
+    flat = torch.full((16, 3, 96, 144), 0.4)
+    score = value(name, flat, flat)
+    assert score == 0 if name in ("seam_steepness", "seam_drift") else math.isnan(score)
+
+
+@each
+def test_clips_that_differ_in_size_are_refused_with_both_named(name: str) -> None:
+    clip = read(SLIDE(seed=1))
+    with pytest.raises(UserError, match="15 frames of 144x96 in 3 channels against 16 frames of 144x96"):
+        metrics()[name].update(clip[1:], clip)
+
+
+def test_lines_are_those_of_the_run_at_its_last_step() -> None:
+    lines = metrics("scale=svd")["seam_drift"].lines
+    assert lines == TileLines(TileGrid(64, 14, 0.5, overlapping), 25, 8)
+    times, rows, columns = lines(28, 720, 1280)
+    assert (times, rows, columns) == ([10.5, 17.5], [45], [48, 80, 112])
+    nano = metrics("scale=nano")["seam_drift"].lines
+    assert nano == TileLines(TileGrid(32, 8, 0.125, shifted), 4, 4)
+    cuts = [
+        [tile.stop for tile in shifted(n, size, 0, 3)[:-1]] for n, size in ((48, 8), (144, 32), (176, 32))
+    ]
+    assert nano(48, 576, 704) == cuts
+
+
+def test_lines_beyond_the_clip_are_those_of_its_padding() -> None:
+    lines = TileLines(TileGrid(12, 4, 0, overlapping, lambda *_: 30), 1, 4)
+    assert lines(4, 45, 48) == [[], [], []]
+    assert lines(5, 50, 49) == [[4], [12], [12]]
+
+
+@pytest.mark.parametrize("size", range(3, 12))
+def test_every_tile_holds_pixels_of_a_clip_that_ends_within_a_latent(size: int) -> None:
+    lines = TileLines(TileGrid(size, 4, 0.5, overlapping), 1, 4)
+    _, rows, columns = lines(1, 50, 49)
+    assert max(rows) < 50 / 4
+    assert max(columns) < 49 / 4
+    flat = torch.full((1, 3, 50, 49), 0.5)
+    drift = Drift(lines)
+    drift.update(flat, flat)
+    assert drift.compute() == 0
+
+
+@pytest.mark.parametrize(("length", "size", "overlap"), [(14, 8, 0.25), (21, 14, 0.5), (26, 10, 0.25)])
+def test_blending_changes_sides_at_the_line(length: int, size: int, overlap: float) -> None:
+    """The first tile is all zeros, the second all ones: before the line is nearer 0, after it 1."""
+    slices = overlapping(length, size, overlap, 0)[:2]
+    canvas = Canvas(torch.zeros(1, 1, 1, slices[1].stop), 0.1, 0.1)
+    for level, columns in enumerate(slices):
+        tile = Tile(slice(0, 1), slice(0, 1), columns)
+        canvas.add(tile, torch.full((1, 1, 1, size), float(level)))
+    blended = canvas.merge().flatten()
+    (line,) = TileLines(TileGrid(size, 1, overlap, overlapping), 1, 1)(1, 1, slices[1].stop)[2]
+    middle = torch.arange(len(blended)) + 0.5
+    assert all(blended[middle < line] < 0.5)
+    assert all(blended[middle > line] > 0.5)
+    assert blended[middle == line].tolist() == pytest.approx([0.5] * (line % 1 == 0.5))
+
+
+def steepness_of_the_formula(restored: np.ndarray, reference: np.ndarray) -> float:
+    """Rows with a line at 48, columns with lines at 48 and 96; numpy fits what the reference explains."""
+
+    def steps(clip: np.ndarray, axis: int) -> list[float]:
+        at = range(4, clip.shape[axis], 4)
+        return [np.abs(clip.take(i, axis) - clip.take(i - 1, axis)).mean() + 0.1 / 255 for i in at]
+
+    seen = expected = 0.0
+    for axis, lines in ((2, [11]), (3, [11, 23])):
+        ours, truth = (np.array(steps(clip, axis)) for clip in (restored, reference))
+        slope, offset = np.polyfit(np.delete(truth, lines), np.delete(ours, lines), 1)
+        seen += ours[lines].sum()
+        expected += (slope * truth[lines] + offset).sum()
+
+    def gradient(clip: np.ndarray) -> float:
+        return np.mean([np.abs(np.diff(clip, axis=axis)).mean() for axis in (2, 3)]) + 0.1 / 255
+
+    return abs(np.log(seen / expected)) + max(0, np.log(gradient(reference) / gradient(restored)))
+
+
+@pytest.mark.parametrize("contrast", [0.5, 1])
+def test_steepness_is_its_formula(contrast: float) -> None:
+    reference, texture = read(SLIDE(seed=1)), another_texture(SLIDE)[1]
+    restored = 0.5 + contrast * (reference - 0.5) + 0.2 * texture
+    restored[..., 48:96] += 0.05
+    restored[..., 48:, :] -= 0.05
+    restored = (restored.clamp(0, 1) * 255).round() / 255
+    expected = steepness_of_the_formula(restored.double().numpy(), reference.double().numpy())
+    assert value("seam_steepness", restored, reference) == pytest.approx(expected, rel=1e-4)
+
+
+def test_colours_drift_by_what_tiles_were_given() -> None:
+    levels = torch.tensor([[0.0, 3, 5], [10, 10, 20]])
+    reference = torch.full((16, 3, 96, 144), 100 / 255)
+    given = levels.repeat_interleave(48, 0).repeat_interleave(48, 1) / 255
+    differences = [3, 2, 0, 10, 10, 7, 15]
+    assert value("seam_drift", reference + given, reference) == pytest.approx(np.mean(differences), rel=1e-4)
+
+
+def test_a_colour_that_all_tiles_are_given_is_no_drift() -> None:
+    truth = read(SLIDE(seed=1)) * 0.5
+    assert value("seam_drift", truth + 40 / 255, truth) == pytest.approx(0, abs=0.01)
+
+
+def test_where_nothing_moves_a_jump_is_what_windows_were_given() -> None:
+    still = (read(Translation(1, 1, 96, 144, 0, 0)) * 0.8 * 255).round().expand(16, -1, -1, -1) / 255
+    given = torch.tensor([0.0, 4, 0, 4]).repeat_interleave(4)[:, None, None, None] / 255
+    assert value("seam_jump", still + given, still) == pytest.approx(math.log((4 + 0.1) / 0.1), rel=1e-3)
+
+
+def test_a_flicker_that_is_everywhere_is_no_jump() -> None:
+    truth = read(SLIDE(seed=1)) * 0.8
+    flicker = torch.tensor([0.0, 4]).repeat(8)[:, None, None, None] / 255
+    jumps = torch.tensor([0.0, 4, 0, 4]).repeat_interleave(4)[:, None, None, None] / 255
+    assert value("seam_jump", truth + flicker, truth) < 0.2 * value("seam_jump", truth + jumps, truth)
+
+
+def test_clips_without_a_second_window_have_no_jump_and_those_without_a_second_tile_no_seam() -> None:
+    truth = read(SLIDE(seed=1))
+    short, narrow = truth[:4], truth[:, :, :48, :48]
+    assert value("seam_steepness", short, short) == 0
+    assert math.isnan(value("seam_jump", short, short))
+    assert value("seam_jump", narrow, narrow) == 0
+    assert math.isnan(value("seam_steepness", narrow, narrow))
