@@ -1,7 +1,6 @@
 """``python -m dcvsr.evaluate``: an upscaler on the test clips of a data set, scored by every metric."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +17,8 @@ from dcvsr.errors import UserError
 
 log = logging.getLogger(__name__)
 
-Scores = dict[str, dict[str, float]]
-"""Clip -> metric -> value."""
+Scores = dict[str, dict[str, float | None]]
+"""Clip -> metric -> value; None where it is infinite or not defined, as JSON has neither."""
 
 RESULTS = ("clip", "metric", "value")
 
@@ -57,7 +56,7 @@ def main(cfg: DictConfig) -> None:
         write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
     write_json(folder / "summary.json", summary)
     _publish(cfg, summary, rows, probes)
-    means = ", ".join(f"{name} {score['mean']:.4f}" for name, score in summary["metrics"].items())
+    means = ", ".join(f"{name} {mean:.4f}" for name, mean in _known(summary))
     log.info(f"{choices['upscaler']} on {cfg.data.name}: {means or 'not scored'}\nrun: {folder}")
 
 
@@ -94,7 +93,9 @@ def _score(
     return scores
 
 
-def _scored(name: str, restored: Any, hr: Any, metrics: Mapping[str, Any], device: Any) -> dict[str, float]:
+def _scored(
+    name: str, restored: Any, hr: Any, metrics: Mapping[str, Any], device: Any
+) -> dict[str, float | None]:
     """What every metric says of a clip, other published readings of it by ``<metric>_<reading>``."""
     from tqdm import tqdm
 
@@ -112,7 +113,7 @@ def _scored(name: str, restored: Any, hr: Any, metrics: Mapping[str, Any], devic
         x, y = shift(restored, hr)
         if max(abs(x), abs(y)) >= ALLOWED:
             log.warning(f"{name}: the result lies {x:+.1f} pixels right of and {y:+.1f} below its truth")
-    return {metric_name: value.item() for metric_name, value in scores.items()}
+    return {name: value.item() if value.isfinite() else None for name, value in scores.items()}
 
 
 def _metrics(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, str]]:
@@ -140,8 +141,8 @@ def _means(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, dict[str, An
     means = {}
     for name in dict.fromkeys(name for row in scores.values() for name in row):
         metric = max((key for key in metrics if name.startswith(key)), key=len)
-        values = [row[name] for row in scores.values() if not math.isnan(row[name])]
-        mean = fmean(values) if values else math.nan
+        values = [value for row in scores.values() if (value := row[name]) is not None]
+        mean = fmean(values) if values else None
         means[name] = {"mean": mean, "higher_is_better": metrics[metric].higher_is_better}
     return means
 
@@ -173,6 +174,11 @@ def _hr_and_lr(name: str, clip: Any, degradation: Any, seed: int) -> tuple[Any, 
     return hr, degradation.apply(degradation.draw(generator(seed, name), hr.shape), hr)
 
 
+def _known(summary: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """The means that there are, by metric."""
+    return [(name, m["mean"]) for name, m in summary["metrics"].items() if m["mean"] is not None]
+
+
 def _publish(cfg: DictConfig, summary: Mapping[str, Any], rows: list[Any], probes: Sequence[Any]) -> None:
     """What a run measured, as a run of wandb."""
     import wandb
@@ -182,7 +188,7 @@ def _publish(cfg: DictConfig, summary: Mapping[str, Any], rows: list[Any], probe
     try:
         logger = instantiate(cfg.wandb)
         logger.log_table("evaluate/results", columns=list(RESULTS), data=rows)
-        logger.log_metrics({f"evaluate/{name}": score["mean"] for name, score in summary["metrics"].items()})
+        logger.log_metrics({f"evaluate/{name}": mean for name, mean in _known(summary)})
         logger.log_metrics(flat(summary["cost"], "evaluate/cost"))
         for probe in probes:
             for table in probe.tables:

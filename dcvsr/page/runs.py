@@ -31,7 +31,7 @@ class Run:
     """What a run left in its summary.json.
 
     Args:
-        scores: clip -> metric -> value.
+        scores: clip -> metric -> value, None where it is infinite or not defined.
         higher_is_better: metric -> whether.
         settings: overrides that may tell it from others.
         evaluations: of the U-Net, of a tile each.
@@ -40,7 +40,7 @@ class Run:
     upscaler: str
     seed: int
     dataset: str
-    scores: dict[str, dict[str, float]]
+    scores: dict[str, dict[str, float | None]]
     higher_is_better: dict[str, bool]
     settings: tuple[str, ...]
     evaluations: int

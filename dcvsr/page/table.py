@@ -1,6 +1,5 @@
 """Tables of scores: rows of upscalers and settings, columns of metrics, the paper's values beside ours."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -118,7 +117,7 @@ def _column(
     paper: Paper | None,
     dataset: str,
 ) -> list[Cell]:
-    scores = {label: _scores(rows.get(label, []), metric) for label in labels}
+    scores = _on_the_same_clips({label: _scores(rows.get(label, []), metric) for label in labels})
     known = {label: mean(of_row) for label, of_row in scores.items() if of_row}
     digits = 2 if max(map(abs, known.values()), default=0) >= 10 else 4
     printed = {label: round(value, digits) for label, value in known.items()}
@@ -138,15 +137,24 @@ def _column(
 
 
 def _scores(runs: Sequence[Run], metric: str) -> Scores:
-    """Nothing if a run or a clip lacks the metric."""
+    """Of the clips on which it is defined; nothing if a run lacks the metric."""
     clips: dict[str, list[float]] = {}
     for run in runs:
         for clip, values in run.scores.items():
-            value = values.get(metric)
-            if value is None or math.isnan(value):
+            if metric not in values:
                 return {}
-            clips.setdefault(clip, []).append(value)
-    return clips
+            if (value := values[metric]) is not None:
+                clips.setdefault(clip, []).append(value)
+    return {clip: values for clip, values in clips.items() if len(values) == len(runs)}
+
+
+def _on_the_same_clips(scores: Mapping[str, Scores]) -> dict[str, Scores]:
+    """Those of all rows that have any."""
+    known = [of_row.keys() for of_row in scores.values() if of_row]
+    return {
+        label: {clip: values for clip, values in of_row.items() if all(clip in clips for clips in known)}
+        for label, of_row in scores.items()
+    }
 
 
 def _text(value: float, spread: float | None, digits: int) -> str:

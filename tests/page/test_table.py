@@ -15,7 +15,11 @@ PAPER = Paper("Table 9", ["bicubic", "other", "dcvsr"], ["psnr", "musiq"], {"X":
 
 
 def run(
-    upscaler: str, seed: int = 0, dataset: str = "X", settings: tuple[str, ...] = (), **scores: list[float]
+    upscaler: str,
+    seed: int = 0,
+    dataset: str = "X",
+    settings: tuple[str, ...] = (),
+    **scores: list[float | None],
 ) -> Run:
     """``scores``: metric -> a value a clip."""
     clips = len(next(iter(scores.values())))
@@ -39,6 +43,16 @@ def test_a_metric_that_one_run_lacks_leaves_its_cell_empty() -> None:
     [table] = tables([run("a", psnr=[30.0]), run("b", psnr=[31.0], ssim=[0.9])])
     assert cells(table, "a")["SSIM"] == Cell("-")
     assert cells(table, "b")["SSIM"].rank == 0
+
+
+def test_rows_are_compared_on_the_clips_where_all_have_a_score() -> None:
+    [table] = tables(
+        [run("dcvsr", seams=[0.5, None]), run("b", seams=[0.4, 0.7]), run("c", psnr=[30.0, 30.0])]
+    )
+    assert [cells(table, label)["SEAMS"].text for label in ("dcvsr", "b", "c")] == ["0.5000", "0.4000", "-"]
+    assert cells(table, "b")["SEAMS"].difference.startswith("+0.1000")
+    [table] = tables([run("dcvsr", seams=[None]), run("b", seams=[0.4])])
+    assert [row.cells[0].text for row in table.rows] == ["-", "0.4000"]
 
 
 def test_means_over_other_clips_stand_in_another_table() -> None:
