@@ -151,11 +151,13 @@ def _require_lr_and_truth(clips: Mapping[str, Any], degradation: Any, metrics: M
     """Raises UserError if LR of a clip comes from nowhere, or what metrics compare with is not known."""
     from dcvsr.data.pairs import Pair, require_one_lr
 
+    comparing = [name for name, metric in metrics.items() if metric.needs_reference]
     for name, clip in clips.items():
         require_one_lr(name, clip, degradation)
-        if isinstance(clip, Pair) and clip.hr is None and metrics:
+        if isinstance(clip, Pair) and clip.hr is None and comparing:
             raise UserError(
-                f"clip {name} has no HR for {', '.join(metrics)} to compare with: choose metrics=none"
+                f"clip {name} has no HR for {', '.join(comparing)} to compare with: choose "
+                "metrics=musiq|niqe|dover|none"
             )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,9 +79,10 @@ def test_an_lr_set_is_scored_against_its_hr(run, clip, tmp_path):
 
 
 def test_footage_without_truth_is_restored_and_not_scored(run, tmp_path):
-    (tmp_path / "lq").mkdir()
     for number in range(50):
-        write_frames(tmp_path / "lq" / f"{number:03d}", [np.full((8, 12, 3), number, np.uint8)], [])
+        write_frames(
+            _made(tmp_path / "lq") / f"{number:03d}", [np.full((8, 12, 3), number, np.uint8)] * 2, []
+        )
     usual = ("evaluate", "upscaler=bicubic", "data=videolq", "data.path=lq", "hydra.run.dir=run")
     for refused, said in (
         (("degradation=none",), "clip 000 has no HR for psnr, ssim"),
@@ -91,7 +93,34 @@ def test_footage_without_truth_is_restored_and_not_scored(run, tmp_path):
         assert said in done.err
     done = run(*usual, "degradation=none", "metrics=none")
     assert done.code == 0, done.err
+    assert "bicubic on VideoLQ: not scored" in done.out
     assert len(list((tmp_path / "run/videos").iterdir())) == 50
+
+
+def test_footage_without_truth_is_scored_by_what_needs_none(run, tmp_path):
+    for number in range(50):
+        write_frames(
+            _made(tmp_path / "lq") / f"{number:03d}", [np.full((8, 12, 3), number, np.uint8)] * 2, []
+        )
+    done = run(
+        "evaluate",
+        "upscaler=bicubic",
+        "data=videolq",
+        "data.path=lq",
+        "degradation=none",
+        "metrics=temporal",
+        "metrics.flow=dis",
+        *(f"~metrics.{name}" for name in ("tof", "tof_farneback", "tlp")),
+        "hydra.run.dir=run",
+    )
+    assert done.code == 0, done.err
+    means = json.loads((tmp_path / "run/summary.json").read_text())["metrics"]
+    assert means == {"warping_error": {"mean": 0, "higher_is_better": False}}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def test_a_sweep_runs_every_job_in_a_folder_of_its_own(run, tmp_path):

@@ -14,6 +14,7 @@ class Clipwise(Metric):
     """Mean of `measure` over those clips since ``reset`` on which it is defined; NaN if there are none."""
 
     full_state_update = False
+    needs_reference = True
     scores: list[Tensor]
 
     def __init__(self) -> None:

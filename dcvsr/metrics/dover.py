@@ -36,6 +36,7 @@ class DOVER(Metric):
     """
 
     higher_is_better = True
+    needs_reference = False
     full_state_update = False
     technical: list[Tensor]
     aesthetic: list[Tensor]

@@ -15,6 +15,7 @@ class Framewise(Metric):
     """
 
     full_state_update = False
+    needs_reference = True
     smallest = 1  # pixels a side below which a frame has no score
     scores: list[Tensor]
 

@@ -23,6 +23,8 @@ BLOCK = 96  # pixels a side of NIQE's blocks
 class Unreferenced(Framewise):
     """Mean of `score` over all frames since ``reset`` that have one; NaN if none has."""
 
+    needs_reference = False
+
     @torch.no_grad()
     def update(self, restored: Tensor, reference: Tensor | None) -> None:
         """Score the frames of a clip, ``f c h w`` in [0, 1]; the reference is not looked at.

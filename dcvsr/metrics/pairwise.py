@@ -18,6 +18,7 @@ class Pairwise(Metric):
     """
 
     full_state_update = False
+    needs_reference = True
     higher_is_better = False
     smallest = 1  # pixels a side below which a pair has no score
     dropped = 0  # frames at either end of a clip that are not scored

@@ -90,6 +90,8 @@ class WarpingError(Pairwise):
     lowers it: what has no detail cannot flicker.
     """
 
+    needs_reference = False
+
     def __init__(self, flow: Flow) -> None:
         super().__init__()
         self.flow = flow
