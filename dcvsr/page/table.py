@@ -162,8 +162,9 @@ def _text(value: float, spread: float | None, digits: int) -> str:
 
 
 def _difference(ours: Scores, theirs: Scores, digits: int) -> str:
-    bounds = interval(ours, theirs)
-    if is_noise(bounds):
-        return NOISE
-    low, high = bounds
-    return f"{mean(ours) - mean(theirs):+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    """With its interval; a single clip has none, whatever the number of its seeds."""
+    difference = f"{mean(ours) - mean(theirs):+.{digits}f}"
+    if len(ours) == 1:
+        return f"{difference} (one clip)"
+    low, high = bounds = interval(ours, theirs)
+    return NOISE if is_noise(bounds) else f"{difference} [{low:+.{digits}f}, {high:+.{digits}f}]"

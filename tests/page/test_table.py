@@ -117,4 +117,4 @@ def test_all_formats_show_every_row_and_mark_the_best() -> None:
     assert r"bicubic & \textbf{26.00} (25.9) & - \\" in latex(found)
     assert r"a\_b & \underline{25.00} & - \\" in latex(found)
     assert r" & PSNR $\uparrow$ & MUSIQ \\" in latex(found)
-    assert 'X,bicubic,PSNR,26.00,25.9,"-2.00 [-2.00, -2.00]",1' in comma_separated(found).splitlines()
+    assert "X,bicubic,PSNR,26.00,25.9,-2.00 (one clip),1" in comma_separated(found).splitlines()
