@@ -24,6 +24,7 @@ def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float) ->
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     sigmas = (high + ramp * (low - high)) ** rho
+    sigmas[-1], sigmas[0] = sigma_min, sigma_max  # without the rounding: gamma is 0 at the very last
     return torch.cat([sigmas, sigmas.new_zeros(1)])
 
 

@@ -20,6 +20,14 @@ def test_noise_levels_are_diffusers_for_svd(steps):
     torch.testing.assert_close(ours.float(), scheduler.sigmas, rtol=1e-4, atol=1e-6)
 
 
+@given(low=st.floats(0.002, 10), ratio=st.floats(1.01, 1000), steps=st.integers(2, 30))
+def test_both_ends_are_exact_whatever_the_processor_rounds(low, ratio, steps):
+    sigmas = karras_sigmas(steps, low, low * ratio, 7).tolist()
+    assert (sigmas[0], sigmas[-2], sigmas[-1]) == (low * ratio, low, 0)
+    assert suppression(sigmas[-2], 0.5, low, low * ratio) == 0
+    assert sigmas == sorted(sigmas, reverse=True)
+
+
 @pytest.mark.parametrize(
     ("step", "gamma"),
     [
