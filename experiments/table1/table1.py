@@ -1,0 +1,75 @@
+"""Table 1 in miniature, by one command: ``python experiments/table1/table1.py CLIPS NAME ...``.
+
+The first frames of each clip, the middle of the picture, are degraded to an LR set, restored by each upscaler
+and scored by the paper's metrics: outputs/table1/table1.md has the paper's rows and columns.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+OUT = Path("outputs/table1")
+
+
+def main() -> None:
+    asked = _arguments()
+    for path in sorted(asked.clips.iterdir()):
+        if path.stem in asked.names:
+            _cut(path, OUT / "hr" / path.stem, asked.frames, asked.side)
+    hr, lr = f"{OUT}/hr", f"{OUT}/lr"
+    _dcvsr("degrade", f"input={hr}", f"output={lr}", f"degradation={asked.degradation}", "workers=2")
+    _dcvsr(
+        "evaluate",
+        "-m",
+        "+experiment=table1",
+        "data=pairs",
+        f"data.path={hr}",
+        f"data.lr={lr}",
+        "degradation=none",
+        f"metrics.flow={asked.flow}",
+        f"hydra.sweep.dir={OUT}/runs",
+        *asked.overrides,
+    )
+    _dcvsr("report", f"output={OUT}/table1.html", f"runs={OUT}/runs", "+paper=table1")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clips", type=Path, help="a folder of videos")
+    parser.add_argument("names", nargs="+", help="those to take, without suffix")
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--side", type=int, default=384, help="HR pixels, a multiple of 4")
+    parser.add_argument("--degradation", default="light")
+    parser.add_argument("--flow", default="spynet", help="raft, as the paper, where its weights are")
+    parser.add_argument(
+        "--overrides", nargs="*", default=[], help="of python -m dcvsr.evaluate, such as ckpt=FILE"
+    )
+    return parser.parse_args()
+
+
+def _cut(path: Path, folder: Path, frames: int, side: int) -> None:
+    """The first frames' middle as PNG, where it is not there yet."""
+    from einops import rearrange
+
+    from dcvsr.data.frames import write_frames
+    from dcvsr.data.video import read_video
+
+    if folder.exists():
+        return
+    video = read_video(path).frames[:frames]
+    top, left = ((length - side) // 2 for length in video.shape[-2:])
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_frames(folder, rearrange(video, "f c h w -> f h w c").numpy()[:, top:, left:][:, :side, :side], [])
+
+
+def _dcvsr(command: str, *arguments: str) -> None:
+    print(f"\n$ python -m dcvsr.{command} {shlex.join(arguments)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
