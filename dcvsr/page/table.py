@@ -82,7 +82,7 @@ def _table(runs: Sequence[Run], paper: Paper | None, reference: str) -> Table:
     metrics = list(better)
     if paper is not None:
         metrics = [*paper.columns, *(metric for metric in metrics if metric not in paper.columns)]
-    dataset, base = runs[0].dataset, next((label for label in labels if label == reference), None)
+    dataset, base = runs[0].dataset, reference if reference in rows else None
     columns = [_column(metric, labels, rows, better, base, paper, dataset) for metric in metrics]
     table_rows = [
         _row(label, rows.get(label, []), [column[i] for column in columns]) for i, label in enumerate(labels)
@@ -104,8 +104,9 @@ def _in_order(labels: list[str], paper: Paper | None) -> list[str]:
     """The paper's rows, ours where there are, and then what it has not."""
     if paper is None:
         return labels
-    found = {paper.row(label): label for label in labels}
-    return [*(found.get(row, row) for row in paper.rows), *(l for l in labels if paper.row(l) is None)]
+    found = {paper.row(label): label for label in reversed(labels)}
+    ordered = [found.get(row, row) for row in paper.rows]
+    return [*ordered, *(label for label in labels if label not in ordered)]
 
 
 def _column(

@@ -96,8 +96,13 @@ def test_other_data_have_none_of_the_paper_s_values() -> None:
 def test_a_row_of_table_2_is_found_by_its_setting() -> None:
     paper = Paper("Table 2", ["none", "sap", "sap_tap_sag"], ["psnr"], {})
     rows = [run("dcvsr", settings=(f"+table2={name}",), psnr=[25.0]) for name in ("sap_tap_sag", "sap")]
-    [table] = tables(rows, paper)
-    assert [row.label for row in table.rows] == ["none", "dcvsr +table2=sap", "dcvsr +table2=sap_tap_sag"]
+    [table] = tables([*rows, run("other", settings=("+table2=sap",), psnr=[24.0])], paper)
+    assert [row.label for row in table.rows] == [
+        "none",
+        "dcvsr +table2=sap",
+        "dcvsr +table2=sap_tap_sag",
+        "other +table2=sap",
+    ]
 
 
 @pytest.mark.parametrize("name", [file.stem for file in Path(CONF, "paper").glob("*.yaml")])
