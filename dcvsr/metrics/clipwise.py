@@ -5,8 +5,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from dcvsr.errors import UserError
-from dcvsr.metrics.framewise import described
+from dcvsr.metrics.framewise import require_alike
 from dcvsr.pixels import to_bytes, to_unit
 
 
@@ -32,10 +31,7 @@ class Clipwise(Metric):
         Raises:
             UserError: if the clips differ in frames or size; nothing is cropped.
         """
-        if restored.shape != reference.shape:
-            raise UserError(
-                f"cannot score {described(restored)} against {described(reference)}; nothing is cropped"
-            )
+        require_alike(restored, reference)
         clips = (to_unit(to_bytes(clip)) for clip in (restored, reference))
         self.scores.append(self.measure(*clips).reshape(1))
 

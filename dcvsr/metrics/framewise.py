@@ -34,10 +34,7 @@ class Framewise(Metric):
         Raises:
             UserError: if the clips differ in frames or size (nothing is cropped), or are too small to score.
         """
-        if restored.shape != reference.shape:
-            raise UserError(
-                f"cannot score {described(restored)} against {described(reference)}; nothing is cropped"
-            )
+        require_alike(restored, reference)
         if min(restored.shape[-2:]) < self.smallest:
             name = type(self).__name__
             raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {described(restored)}")
@@ -47,6 +44,14 @@ class Framewise(Metric):
     def compute(self) -> Tensor:
         """The mean over frames, a scalar."""
         return dim_zero_cat(self.scores).mean()
+
+
+def require_alike(restored: Tensor, reference: Tensor) -> None:
+    """Raises UserError if two clips differ in frames, colours or size: nothing is cropped to fit."""
+    if restored.shape != reference.shape:
+        raise UserError(
+            f"cannot score {described(restored)} against {described(reference)}; nothing is cropped"
+        )
 
 
 def described(clip: Tensor) -> str:

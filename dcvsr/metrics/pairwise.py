@@ -6,7 +6,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from dcvsr.errors import UserError
-from dcvsr.metrics.framewise import described
+from dcvsr.metrics.framewise import described, require_alike
 from dcvsr.pixels import to_bytes, to_unit
 
 
@@ -40,10 +40,7 @@ class Pairwise(Metric):
             UserError: if the clips differ in frames or size, or are too short or too small to score.
         """
         name, frames = type(self).__name__, 2 + 2 * self.dropped
-        if restored.shape != reference.shape:
-            raise UserError(
-                f"cannot score {described(restored)} against {described(reference)}; nothing is cropped"
-            )
+        require_alike(restored, reference)
         if len(restored) < frames:
             raise UserError(
                 f"{name} compares consecutive frames and needs {frames}, got {described(restored)}"
