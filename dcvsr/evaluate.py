@@ -33,6 +33,8 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.provenance import describe, write_csv, write_json
 
     folder, choices = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().runtime.choices
+    if (folder / "videos").exists():
+        raise UserError(f"{folder} holds a run already; name another folder, or move it away")
     upscaler, device = instantiate(cfg.upscaler), choose(cfg.device)
     metrics, missing = _metrics(cfg.metrics)
     upscaler.to(device)

@@ -38,6 +38,15 @@ def test_bicubic_gets_the_scores_of_bicubic(run, tmp_path):
     assert summary["cost"]["seconds"] > 0
 
 
+def test_a_run_is_not_written_over_another(run, tmp_path):
+    assert run("evaluate", "upscaler=bicubic", *QUICK).code == 0
+    before = (tmp_path / "run/summary.json").read_bytes()
+    again = run("evaluate", "upscaler=bicubic", *QUICK)
+    assert (again.code, again.err.count("\n")) == (2, 1)
+    assert "run holds a run already; name another folder" in again.err
+    assert (tmp_path / "run/summary.json").read_bytes() == before
+
+
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
     done = run("evaluate", *QUICK, "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")

@@ -15,10 +15,15 @@ OUT = Path("outputs/table1")
 
 def main() -> None:
     asked = _arguments()
-    for path in sorted(asked.clips.iterdir()):
-        if path.stem in asked.names:
-            _cut(path, OUT / "hr" / path.stem, asked.frames, asked.side)
-    hr, lr = f"{OUT}/hr", f"{OUT}/lr"
+    paths = {path.stem: path for path in sorted(asked.clips.iterdir())}
+    if unknown := [name for name in asked.names if name not in paths]:
+        sys.exit(f"table1: {asked.clips} has no {', '.join(unknown)}; it has {', '.join(paths)}")
+    part = f"{asked.frames}x{asked.side}x{asked.side}"
+    hr, lr, runs = OUT / f"hr_{part}", OUT / f"lr_{part}_{asked.degradation}", OUT / "runs"
+    if runs.exists():
+        sys.exit(f"table1: {runs} holds the runs of an earlier table; move it away")
+    for name in asked.names:
+        _cut(paths[name], hr / name, asked.frames, asked.side)
     _dcvsr("degrade", f"input={hr}", f"output={lr}", f"degradation={asked.degradation}", "workers=2")
     _dcvsr(
         "evaluate",
@@ -29,10 +34,10 @@ def main() -> None:
         f"data.lr={lr}",
         "degradation=none",
         f"metrics.flow={asked.flow}",
-        f"hydra.sweep.dir={OUT}/runs",
+        f"hydra.sweep.dir={runs}",
         *asked.overrides,
     )
-    _dcvsr("report", f"output={OUT}/table1.html", f"runs={OUT}/runs", "+paper=table1")
+    _dcvsr("report", f"output={OUT}/table1.html", f"runs={runs}", "+paper=table1")
 
 
 def _arguments() -> argparse.Namespace:
@@ -59,6 +64,10 @@ def _cut(path: Path, folder: Path, frames: int, side: int) -> None:
     if folder.exists():
         return
     video = read_video(path).frames[:frames]
+    if len(video) < frames or min(video.shape[-2:]) < side:
+        sys.exit(
+            f"table1: {path} is smaller than {frames} frames of {side}x{side}; ask for less or leave it out"
+        )
     top, left = ((length - side) // 2 for length in video.shape[-2:])
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_frames(folder, rearrange(video, "f c h w -> f h w c").numpy()[:, top:, left:][:, :side, :side], [])
