@@ -26,7 +26,6 @@ PARENTS = {
     "guidance/uncond": "cfg",
     "guidance/maxima": "dssag",
     "guidance/pag/layers": "pag",
-    "metrics/flow": "temporal",
 }
 ELSEWHERE = ("DCVSR_WEIGHTS", "pip install")
 """How to get what does not come along: one of these is in what a choice says that lacks it."""

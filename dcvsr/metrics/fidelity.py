@@ -1,7 +1,7 @@
-"""How far the pixels are from the reference's: PSNR on RGB and SSIM on luma, over the whole frame."""
+"""How far the pixels are from the reference's: PSNR and SSIM, of RGB and of luma, over the whole frame."""
 
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,6 +20,16 @@ class PSNR(Framewise):
         return -10 * (restored - reference).square().mean().log10()
 
 
+class PSNRY(PSNR):
+    """The same of luma as video holds it, ITU-R BT.601 in [16, 235], and still against a peak of 255.
+
+    The convention of basicsr and of MATLAB's rgb2ycbcr, not rounded.
+    """
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        return super().score(_video_luma(restored), _video_luma(reference))
+
+
 class SSIM(Framewise):
     """Structural similarity of luma (Wang et al. 2004), in the convention of the official values pyiqa cites.
 
@@ -35,8 +45,18 @@ class SSIM(Framewise):
         return ssim(_luma(restored), _luma(reference))
 
 
+class SSIMRGB(SSIM):
+    """The same of red, green and blue, and their mean."""
+
+    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        colours = (
+            rearrange(255 * frame.double(), "f c h w -> (f c) 1 h w") for frame in (restored, reference)
+        )
+        return ssim(*colours)
+
+
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Wang et al. 2004, Eq. (13), averaged over the frame: ``1 1 h w`` in [0, 255], twice -> a scalar."""
+    """Wang et al. 2004, Eq. (13), averaged over the frames: ``f 1 h w`` in [0, 255], twice -> a scalar."""
     C_1, C_2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mu_x, mu_y = _window(x), _window(y)
     var_x, var_y = _window(x * x) - mu_x**2, _window(y * y) - mu_y**2
@@ -49,6 +69,11 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 def _luma(frame: Tensor) -> Tensor:
     rgb = (frame * 255).round().double()
     return (einsum(rgb, rgb.new_tensor([[299, 587, 114]]), "f c h w, y c -> f y h w") / 1000).round()
+
+
+def _video_luma(frame: Tensor) -> Tensor:
+    weights = frame.new_tensor([[65.481, 128.553, 24.966]], dtype=torch.float64) / 255
+    return 16 / 255 + einsum(frame.double(), weights, "f c h w, y c -> f y h w")
 
 
 def _window(image: Tensor) -> Tensor:

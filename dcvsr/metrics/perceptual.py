@@ -24,19 +24,31 @@ class LPIPS(Framewise):
 
     higher_is_better = False
     smallest = 31  # what AlexNet's two poolings leave something of
+    net, backbone = "alex", "alexnet"
 
     def __init__(self) -> None:
         super().__init__()
-        backbone = weights.features("alexnet")
+        backbone = weights.features(self.backbone)
         with torch.random.fork_rng(devices=[]):
-            self.network = lpips._NoTrainLpips(net="alex", pnet_rand=True)
-        alexnet = self.network.net
-        alexnet.load_state_dict(
-            {key: backbone[f"features.{key.split('.', 1)[1]}"] for key in alexnet.state_dict()}
+            self.network = lpips._NoTrainLpips(net=self.net, pnet_rand=True)
+        layers = self.network.net
+        layers.load_state_dict(
+            {key: backbone[f"features.{key.split('.', 1)[1]}"] for key in layers.state_dict()}
         )
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
         return self.network(restored, reference, normalize=True)
+
+
+class LPIPSVGG(LPIPS):
+    """The same on VGG16.
+
+    Raises:
+        UserError: if VGG16's weights cannot be had.
+    """
+
+    smallest = 16  # what its four poolings leave something of
+    net, backbone = "vgg", "vgg16"
 
 
 class DISTS(Framewise):

@@ -9,16 +9,17 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.models import vgg16
 
 from dcvsr import weights
 from dcvsr.errors import UserError
 from dcvsr.metrics.framewise import Framewise
-from dcvsr.metrics.perceptual import DISTS, LPIPS
+from dcvsr.metrics.perceptual import DISTS, LPIPS, LPIPSVGG
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 
 
-@pytest.fixture(scope="module", params=[LPIPS, DISTS])
+@pytest.fixture(scope="module", params=[LPIPS, LPIPSVGG, DISTS])
 def metric(request: pytest.FixtureRequest) -> Framewise:
     return built(request.param)
 
@@ -52,6 +53,28 @@ def clips() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(("image", "published"), [("ex_p0.png", 0.722), ("ex_p1.png", 0.138)])
 def test_lpips_is_its_authors(image: str, published: float) -> None:
     assert value(built(LPIPS), golden(image), golden("ex_ref.png")) == pytest.approx(published, abs=1e-3)
+
+
+def test_lpips_on_vgg16_is_the_published_distance() -> None:
+    """Zhang et al. 2018, Eq. (1), on torchvision's network, with the weightings that torchmetrics brings."""
+    metric, convolutions = built(LPIPSVGG), weights.features("vgg16")
+    generator = torch.Generator().manual_seed(0)
+    pictures = (torch.rand(2, 3, 32, 40, generator=generator) * 255).round() / 255
+    mean, std = (
+        torch.tensor(values).view(3, 1, 1) for values in ([-0.03, -0.088, -0.188], [0.458, 0.448, 0.45])
+    )
+    network = vgg16(weights=None).features.eval()
+    network.load_state_dict({key.removeprefix("features."): value for key, value in convolutions.items()})
+    expected, x = 0.0, (2 * pictures - 1 - mean) / std
+    for number, layers in enumerate(
+        (network[:4], network[4:9], network[9:16], network[16:23], network[23:30])
+    ):
+        with torch.no_grad():
+            x = layers(x)
+        unit = x / x.norm(dim=1, keepdim=True)
+        weighting = metric.network.lins[number].model[-1].weight.detach()[0]
+        expected += float((weighting * (unit[0] - unit[1]) ** 2).sum(dim=0).mean())
+    assert value(metric, *pictures.split(1)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_dists_is_its_authors() -> None:
@@ -98,7 +121,7 @@ def test_frames_that_alexnet_would_pool_to_nothing_are_refused() -> None:
         lpips.update(smallest[..., :30], smallest[..., :30])
 
 
-@pytest.mark.parametrize("kind", [LPIPS, DISTS])
+@pytest.mark.parametrize("kind", [LPIPS, LPIPSVGG, DISTS])
 def test_building_a_metric_leaves_the_random_state_alone(kind: type[Framewise]) -> None:
     built(kind)
     before = torch.get_rng_state()
@@ -107,7 +130,7 @@ def test_building_a_metric_leaves_the_random_state_alone(kind: type[Framewise]) 
     assert not any(parameter.requires_grad for parameter in metric.parameters())
 
 
-@pytest.mark.parametrize("kind", [LPIPS, DISTS])
+@pytest.mark.parametrize("kind", [LPIPS, LPIPSVGG, DISTS])
 def test_a_backbone_that_lacks_a_layer_is_refused(
     kind: type[Framewise], monkeypatch: pytest.MonkeyPatch
 ) -> None:
