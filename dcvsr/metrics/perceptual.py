@@ -4,6 +4,7 @@ torchmetrics bundles what the two metrics themselves learnt, but would download 
 """
 
 from types import SimpleNamespace
+from typing import Literal
 from unittest.mock import patch
 
 import torch
@@ -24,7 +25,8 @@ class LPIPS(Framewise):
 
     higher_is_better = False
     smallest = 31  # what AlexNet's two poolings leave something of
-    net, backbone = "alex", "alexnet"
+    net: Literal["alex", "vgg"] = "alex"
+    backbone = "alexnet"
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +50,8 @@ class LPIPSVGG(LPIPS):
     """
 
     smallest = 16  # what its four poolings leave something of
-    net, backbone = "vgg", "vgg16"
+    net = "vgg"
+    backbone = "vgg16"
 
 
 class DISTS(Framewise):
