@@ -17,7 +17,8 @@ from benchmarks import opencv
 from benchmarks.report import Line
 from benchmarks.timing import Ratio, speedup
 from dcvsr.cli import CONF
-from dcvsr.data.clips import VideoClip, packaged
+from dcvsr.data.clips import VideoClip
+from dcvsr.data.packaged import packaged
 from dcvsr.degradation.codec import Uncompressed
 from dcvsr.degradation.pipeline import Degradation
 from dcvsr.degradation.seeds import generator

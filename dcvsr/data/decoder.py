@@ -72,6 +72,16 @@ def announced(path: Path) -> tuple[int, int, int]:
         return (frames, first.width, first.height) if turned else (frames, first.height, first.width)
 
 
+def announced_rate(path: Path) -> Fraction:
+    """Frames per second that a file's header tells.
+
+    Raises:
+        UserError: if the file is cut off or no video, as far as can be told.
+    """
+    with opened(path) as container:
+        return _rate(_picture(path, container))
+
+
 def _picture(path: Path, container: InputContainer) -> av.VideoStream:
     """The first video stream that is no cover art, of a file that is not cut off."""
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]

@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from dcvsr.data.clips import VIDEOS, FrameFolder
+from dcvsr.data.clips import FrameFolder
 from dcvsr.data.decoder import announced
+from dcvsr.data.folders import VIDEOS
 from dcvsr.data.frames import SUFFIXES, frame_paths
 from dcvsr.data.video import read_video
 from dcvsr.errors import UserError

@@ -28,7 +28,7 @@ def dcvsr(command: str, *arguments: str) -> None:
 
 def first_frames(path: Path) -> None:
     """The first frames of carphone, losslessly, as a clip of its own."""
-    from dcvsr.data.clips import packaged
+    from dcvsr.data.packaged import packaged
     from dcvsr.data.video import read_video, to_unit, write_clip
 
     video = read_video(packaged("carphone_pristine"))

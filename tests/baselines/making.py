@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from dcvsr.cli import CONF
-from dcvsr.data.clips import packaged
+from dcvsr.data.packaged import packaged
 from dcvsr.data.video import read_video, to_unit
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator

@@ -12,7 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from dcvsr.data import store
-from dcvsr.data.clips import FrameFolder, VideoClip, folder_of_clips, packaged
+from dcvsr.data.clips import FrameFolder, VideoClip
+from dcvsr.data.folders import folder_of_clips
+from dcvsr.data.packaged import packaged
 from dcvsr.data.store import frame_store
 from dcvsr.data.video import Video, read_video, write_video
 from dcvsr.errors import UserError

@@ -15,10 +15,11 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DistributedSampler
 
-from dcvsr.data.clips import FrameFolder, packaged
+from dcvsr.data.clips import FrameFolder
 from dcvsr.data.crops import RandomCrops
 from dcvsr.data.datamodule import VSRDataModule
 from dcvsr.data.frames import write_frames
+from dcvsr.data.packaged import packaged
 from dcvsr.data.pairs import Pair
 from dcvsr.data.synthetic import Translation, Wallpaper
 from dcvsr.data.video import read_video

@@ -6,7 +6,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from dcvsr.data.clips import folder_of_clips
+from dcvsr.data.folders import folder_of_clips
 from dcvsr.data.frames import write_frames
 from dcvsr.data.pairs import Pair, pairs, unpaired
 from dcvsr.data.synthetic import Wallpaper

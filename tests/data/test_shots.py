@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcvsr.data.clips import FrameFolder, VideoClip, packaged
+from dcvsr.data.clips import FrameFolder, VideoClip
 from dcvsr.data.frames import write_frames
+from dcvsr.data.packaged import packaged
 from dcvsr.data.shots import Detected, OneShot
 from dcvsr.data.synthetic import Spiral, Translation
 from dcvsr.errors import UserError

@@ -5,7 +5,7 @@ from types import ModuleType
 import pytest
 from torch import Tensor
 
-from dcvsr.data.clips import packaged
+from dcvsr.data.packaged import packaged
 from dcvsr.data.video import read_video, to_unit
 from dcvsr.errors import UserError
 from dcvsr.third_party import basicsr as fence

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dcvsr.data.clips import packaged
+from dcvsr.data.packaged import packaged
 from dcvsr.data.video import read_video, to_unit
 from dcvsr.errors import UserError
 from dcvsr.metrics.framewise import Framewise

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcvsr.data.clips import packaged
+from dcvsr.data.packaged import packaged
 from dcvsr.data.video import read_video, to_unit
 from dcvsr.errors import UserError
 from dcvsr.metrics.spynet import SpyNet

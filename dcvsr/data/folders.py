@@ -1,0 +1,61 @@
+"""Folders of clips: each subfolder of frames, and each video file, is one."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from dcvsr.data.clips import ONE_SHOT, Clip, FrameFolder, VideoClip
+from dcvsr.data.shots import Shots
+from dcvsr.errors import UserError
+
+VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".y4m")
+
+
+def folder_of_clips(
+    path: Path | str,
+    cache: Path | str,
+    include: Collection[str] | None = None,
+    exclude: Collection[str] = (),
+    shots: Shots = ONE_SHOT,
+) -> dict[str, Clip]:
+    """Every subfolder of frames and every video file of a folder as a clip, by name.
+
+    Args:
+        path: the folder.
+        cache: folder for the stores of videos.
+        include: names to take; None for all.
+        exclude: names to leave out.
+        shots: finds those of each clip.
+
+    Raises:
+        UserError: if the folder, a clip to include, or every clip is missing, or two clips share a name.
+    """
+    if not Path(path).is_dir():
+        raise UserError(f"{path}: no such folder; name one of videos, or of folders of frames")
+    sources: dict[str, Path] = {}
+    for source in sorted(Path(path).iterdir()):
+        if source.name[0] != "." and (source.is_dir() or source.suffix.lower() in VIDEOS):
+            name = source.name if source.is_dir() else source.stem
+            if name in sources:
+                raise UserError(f"{path} holds two clips named {name}; rename one")
+            sources[name] = source
+    for name in include or ():
+        if name not in sources:
+            raise UserError(f"{path} holds no clip {name}; it has {', '.join(sources) or 'none'}")
+    names = [name for name in sources if (include is None or name in include) and name not in exclude]
+    if sources and not names:
+        raise UserError(
+            f"{path} holds {', '.join(sources)}, and none is chosen: name some to validate on, as in "
+            "data.held_out=[...], and leave some to train on"
+        )
+    if not names:
+        raise UserError(f"{path} holds no clips to use; name a folder of videos, or of folders of frames")
+    return {name: _clip(sources[name], cache, shots) for name in names}
+
+
+def frame_folders(folders: Mapping[str, Path], shots: Shots = ONE_SHOT) -> dict[str, Clip]:
+    """Folders of frames as clips, by name."""
+    return {name: FrameFolder(folder, shots=shots) for name, folder in folders.items()}
+
+
+def _clip(source: Path, cache: Path | str, shots: Shots) -> Clip:
+    return FrameFolder(source, shots=shots) if source.is_dir() else VideoClip(source, cache, shots=shots)
