@@ -5,7 +5,7 @@ Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,16 +15,13 @@ from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
-from dcvsr.diffusion.noise import gaussian_noise
+from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.sampler import Euler
-from dcvsr.interpolation import upsample
-from dcvsr.models.denoiser import Condition, Denoiser
+from dcvsr.models.conditioning import Conditioning, ImageEncoder
+from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import Guidance, TiledDenoiser
 from dcvsr.tiling.grid import Tile, TileGrid
-from dcvsr.tiling.padding import padded
-
-ImageEncoder = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class Upscaler:
         batch: tiles of a window that the U-Net takes together; None for all.
         precision: the network's; latents, preconditioning and blending stay in float32.
         seed: of x_T.
+        cache: keeps what guidance and propagation do not change.
     """
 
     denoiser: Denoiser
@@ -52,6 +50,7 @@ class Upscaler:
     batch: int | None
     precision: torch.dtype
     seed: int
+    cache: Cache | NoCache = field(default_factory=NoCache)
 
     factor = 4
 
@@ -97,7 +96,7 @@ class Upscaler:
         with torch.autocast(lr.device.type, enabled=False):  # a trainer's precision is not ours
             job = _Job(self, lr, on_tile, observer)
             with job.sampling():
-                y = self.sampler(job.denoiser(self.guidance), job.noise)
+                y = self.sampler(job.denoiser(self.guidance), job.conditioning.noise(self.seed))
             return job.decoded(y)
 
     @torch.inference_mode()
@@ -112,7 +111,7 @@ class Upscaler:
         with torch.autocast(lr.device.type, enabled=False):
             job = _Job(self, lr, on_tile)
             with job.sampling():
-                states = self.sampler.states(job.denoiser(self.guidance), job.noise)
+                states = self.sampler.states(job.denoiser(self.guidance), job.conditioning.noise(self.seed))
                 x, sigma = next(islice(states, step, None)), self.sampler.sigmas[step]
                 D = [job.denoiser(guidance)(x, sigma, step) for guidance in guidances]
             return [job.decoded(D_x) for D_x in D]
@@ -125,10 +124,7 @@ class Upscaler:
 
 
 class _Job:
-    """One video on its way through an upscaler.
-
-    ``_images``: box of a tile -> what the image encoder made of it; written by ``condition`` alone.
-    """
+    """One video on its way through an upscaler."""
 
     def __init__(
         self,
@@ -139,10 +135,12 @@ class _Job:
     ) -> None:
         self.upscaler, self.on_tile, self.observer = upscaler, on_tile, observer
         self.lr_shape = lr.shape
-        up = upsample(lr, upscaler.factor)
-        self.up = padded(up, *upscaler._padded(len(up), *up.shape[2:]))
-        self.latent = upscaler.latents.condition(self.up[None])[0]
-        self._images: dict[tuple[int, ...], Tensor] = {}
+        frames, _, height, width = lr.shape
+        canvas = upscaler._padded(frames, height * upscaler.factor, width * upscaler.factor)
+        self.conditioning = Conditioning(
+            lr, upscaler.factor, canvas, upscaler.latents, upscaler.image_encoder, upscaler.cache
+        )
+        self.latent = self.conditioning.latent
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
@@ -162,7 +160,7 @@ class _Job:
             guidance,
             up.propagation,
             windows,
-            self.condition,
+            self.conditioning.condition,
             up.blend,
             up.blend_time,
             up.sampler.steps,
@@ -171,28 +169,8 @@ class _Job:
             self.observer,
         )
 
-    def condition(self, tile: Tile) -> Condition:
-        """The tile's LR latents, and the embedding of its first frame (spec A12)."""
-        if tile.box not in self._images:
-            with torch.autocast(self.up.device.type, enabled=False):
-                frame = _first_frame(self.up, tile, self.upscaler.latents.autoencoder.factor)
-                self._images[tile.box] = self.upscaler.image_encoder(frame)
-        return Condition(self.latent[tile.index][None], self._images[tile.box])
-
-    @property
-    def noise(self) -> Tensor:
-        f, k, h, w = self.latent.shape
-        frames = (range(i, i + 1) for i in range(f))  # one by one: its integers are larger than its noise
-        draw = partial(gaussian_noise, self.upscaler.seed)
-        return torch.cat([draw(i, k, range(h), range(w), self.latent.device) for i in frames])
-
     def decoded(self, y: Tensor) -> Tensor:
         """HR video, without the padding."""
         hr = self.upscaler.latents.decode(y[None], self.latent[None])[0]
         frames, _, height, width = self.lr_shape
         return hr[:frames, :, : height * Upscaler.factor, : width * Upscaler.factor].clamp(0, 1)
-
-
-def _first_frame(up: Tensor, tile: Tile, scale: int) -> Tensor:
-    rows, columns = (slice(s.start * scale, s.stop * scale) for s in (tile.rows, tile.columns))
-    return up[tile.frames.start, :, rows, columns][None]

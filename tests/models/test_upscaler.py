@@ -12,6 +12,7 @@ from dcvsr.attention.exchange import lockstep
 from dcvsr.attention.propagation import Alternating, NoPropagation, SpatialPropagation, countdown
 from dcvsr.attention.selection import both
 from dcvsr.baselines.interpolation import Bicubic
+from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.guidance import CFG, DSSAG, NoGuidance
 from dcvsr.diffusion.noise import gaussian_noise
 from dcvsr.diffusion.sampler import Euler, Heun
@@ -144,3 +145,127 @@ def test_what_a_guidance_makes_of_a_state_is_its_estimate_there():
     torch.testing.assert_close(last, upscaler(lr))  # a last step lands on D
     assert torch.equal(last, again)
     assert not torch.allclose(last, guided)
+
+
+class MovedByPictures(LinearDenoiser):
+    """Pointwise, and not blind to the embedding."""
+
+    def forward(self, x, sigma, condition):
+        return super().forward(x, sigma, condition) + condition.image.mean()
+
+
+class CountingEncoder(torch.nn.Module):
+    """An image encoder of one weight."""
+
+    def __init__(self, tell, weight: float = 1.0) -> None:
+        super().__init__()
+        self.tell, self.weight = tell, torch.nn.Parameter(torch.tensor(weight))
+
+    @torch.no_grad()
+    def forward(self, frames):
+        self.tell("embedding")
+        return self.weight * frames.mean(dim=(1, 2, 3))[:, None, None].expand(-1, 1, 32)
+
+
+class CountingAutoencoder(HaarAutoencoder):
+    def __init__(self, tell) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def encode(self, video):
+        self.tell("latent")
+        return super().encode(video)
+
+
+class Sweep:
+    """Runs that share a cache; ``made`` lists what they did not find there."""
+
+    def __init__(self, cache: Cache | NoCache) -> None:
+        self.cache, self.made = cache, []
+        self.autoencoder = CountingAutoencoder(self.made.append)
+        self.encoder = CountingEncoder(self.made.append)
+
+    def __call__(self, lr: torch.Tensor, std: float = 0.1, **changed) -> torch.Tensor:
+        latents = ResidualLatents(self.autoencoder, [std] * 48, [0.0] * 48, [1.0] * 48)
+        parts = {"latents": latents, "image_encoder": self.encoder, "cache": self.cache}
+        return make(MovedByPictures(), **{**parts, **changed})(lr)
+
+
+def test_a_sweep_over_guidance_does_not_encode_again(tmp_path):
+    lr, guidances = torch.rand(3, 3, 9, 12), [NoGuidance(), CFG(1.5), CFG(3)]
+    sweep, plain = Sweep(Cache(tmp_path, 1)), Sweep(NoCache())
+    cold = sweep(lr, guidance=guidances[0])
+    made = [*sweep.made]
+    warm = [sweep(lr, guidance=guidance) for guidance in guidances]
+    anew = [plain(lr, guidance=guidance) for guidance in guidances]
+    assert sweep.made == made == ["latent", *4 * ["embedding"]]  # four tiles
+    assert plain.made == 3 * made
+    assert torch.equal(cold, anew[0])
+    assert all(map(torch.equal, warm, anew))
+    assert not torch.equal(warm[0], warm[1])
+
+
+def test_a_sweep_over_guidance_does_not_draw_x_t_again(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "dcvsr.models.conditioning.gaussian_noise", lambda *args: drawn.append(1) or gaussian_noise(*args)
+    )
+    sweep, lr = Sweep(Cache(tmp_path, 1)), torch.rand(3, 3, 9, 12)
+    sweep(lr)
+    frames = len(drawn)
+    sweep(lr, guidance=CFG(1.5))
+    sweep(lr.flip(0))  # another clip of this size
+    assert len(drawn) == frames > 0
+
+
+LR = torch.rand(2, 3, 9, 12)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lr": torch.where(torch.arange(12) == 11, 1 - LR, LR)},
+        {"lr": LR.flip(0)},
+        {"std": 0.2},
+        {"grid": TileGrid(8, 4, 0.25, border=to_whole_strides)},
+    ],
+    ids=["a column", "order", "constants", "padding"],
+)
+def test_all_that_a_latent_is_made_of_decides_whether_it_is_made_again(tmp_path, changed):
+    sweep = Sweep(Cache(tmp_path, 1))
+    sweep(LR)
+    sweep.made.clear()
+    result = sweep(**{"lr": LR, **changed})
+    assert "latent" in sweep.made
+    assert torch.equal(result, Sweep(NoCache())(**{"lr": LR, **changed}))
+
+
+def test_another_autoencoder_encodes_again(tmp_path):
+    sweep = Sweep(Cache(tmp_path, 1))
+    first = sweep(LR)
+    sweep.autoencoder.basis = sweep.autoencoder.basis.flip(0)
+    assert not torch.equal(sweep(LR), first)
+    assert sweep.made.count("latent") == 2
+
+
+def test_another_image_encoder_looks_again(tmp_path):
+    sweep = Sweep(Cache(tmp_path, 1))
+    first = sweep(LR)
+    once = sweep.made.count("embedding")
+    other = CountingEncoder(sweep.made.append, weight=2.0)
+    assert not torch.equal(sweep(LR, image_encoder=other), first)
+    assert (sweep.made.count("latent"), sweep.made.count("embedding")) == (1, 2 * once)
+
+
+def test_another_seed_has_another_x_t(tmp_path):
+    sweep = Sweep(Cache(tmp_path, 1))
+    one, other = (sweep(LR, seed=seed) for seed in (1, 2))
+    assert not torch.equal(one, other)
+    assert torch.equal(other, Sweep(NoCache())(LR, seed=2))
+    assert torch.equal(one, sweep(LR, seed=1))
+    assert sweep.made.count("latent") == 1
+
+
+def test_what_no_network_makes_is_not_kept(tmp_path):
+    make(LinearDenoiser(), cache=Cache(tmp_path, 1))(LR)
+    assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir()) == ["latent", "noise"]
