@@ -1,189 +1,162 @@
 """``python -m dcvsr.evaluate``: an upscaler on the test clips of a data set, scored by every metric."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.cli import command, preflight, refused_value
+from dcvsr.available import available
+from dcvsr.cli import command, preflight
 from dcvsr.errors import UserError
 
 log = logging.getLogger(__name__)
 
-Scores = dict[str, dict[str, float | None]]
-"""Clip -> metric -> value; None where it is infinite or not defined, as JSON has neither."""
-
 RESULTS = ("clip", "metric", "value")
+KEPT = {"mp4": ".mp4", "mkv": ".mkv", "mov": ".mov", "png": ""}
+"""How results may be kept, and the suffix of their names; a folder of PNGs has none."""
 
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
     """Leaves results.csv, summary.json, the restored videos and a wandb table in the run folder."""
     preflight(cfg)
+    _require_numbers(cfg)
+    if cfg.calibrate:
+        _calibrate(cfg)
+    else:
+        _evaluate(cfg)
+
+
+def _evaluate(cfg: DictConfig) -> None:
     from dcvsr.attention.probe import Probe
     from dcvsr.device import choose
-    from dcvsr.models.cost import Ledger
-    from dcvsr.provenance import describe, write_csv, write_json
+    from dcvsr.evaluation.job import Evaluation
+    from dcvsr.evaluation.progress import Progress
+    from dcvsr.evaluation.summary import summary
+    from dcvsr.provenance import describe
 
-    folder, choices = Path(HydraConfig.get().runtime.output_dir), HydraConfig.get().runtime.choices
-    if (folder / "videos").exists():
-        raise UserError(f"{folder} holds a run already; name another folder, or move it away")
-    upscaler, device = instantiate(cfg.upscaler), choose(cfg.device)
-    metrics, missing = _metrics(cfg.metrics)
-    upscaler.to(device)
-    clips, degradation = (instantiate(part, _convert_="all") for part in (cfg.data.test, cfg.degradation))
-    _require_lr_and_truth(clips, degradation, metrics)
-    ledger, probes = Ledger(upscaler), [Probe()] if cfg.debug.attention else []
-    scores = _score(cfg, upscaler, clips, degradation, metrics, device, folder, ledger, probes)
-    summary = {
-        "dataset": cfg.data.name,
-        "upscaler": choices["upscaler"],
-        "metrics": _means(scores, metrics),
-        "missing": missing,
-        "clips": scores,
-        "cost": ledger.report(),
-        **describe(upscaler.origin, cfg.seed, device),
-        "settings": OmegaConf.to_container(cfg, resolve=True),
+    folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
+    upscaler = instantiate(cfg.upscaler)
+    identity = describe(upscaler.origin, cfg.seed, device) | {
+        "settings": OmegaConf.to_container(cfg, resolve=True)
     }
-    rows = [[clip, name, value] for clip, row in scores.items() for name, value in row.items()]
+    progress = Progress(folder, identity)
+    if progress.is_finished:
+        log.info(f"{folder} holds this very run, finished: nothing to do")
+        return
+    metrics, missing = available(cfg.metrics)
+    if missing and not metrics:
+        raise UserError(f"no metric can score: {'; '.join(missing.values())}")
+    sources = _sources(cfg)
+    sources.require_truth([name for name, metric in metrics.items() if metric.needs_reference])
+    _require_results(upscaler, sources)
+    upscaler.to(device)
+    probes = [Probe()] if cfg.debug.attention else []
+    keep = _keep(cfg, folder, sources)
+    evaluation = Evaluation(_by_seed(upscaler, cfg), sources, metrics, keep, probes, device)
+    log.info(evaluation.plan(progress))
+    if cfg.dry_run:
+        return
+    evaluation.run(progress)
+    found = summary(progress.results, metrics) | {"missing": missing, "cost": progress.cost} | identity
+    _leave(cfg, folder, found, probes)
+    progress.finish()
+
+
+def _calibrate(cfg: DictConfig) -> None:
+    """Leaves calibration.md, .csv and .json: which convention reproduces which published number."""
+    from dcvsr.calibration.comparison import calibrate
+    from dcvsr.calibration.formats import markdown, write
+    from dcvsr.calibration.published import of_paper
+    from dcvsr.calibration.subjects import results
+    from dcvsr.device import choose
+    from dcvsr.page.table import Paper
+
+    folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
+    known, subjects = compose("calibration/published"), []
+    if cfg.golden is not None:
+        subjects += [instantiate(part).subject(Path(cfg.golden), device) for part in known.pictures.values()]
+        subjects += instantiate(known.scoreboard).subjects(Path(cfg.golden), device)
+    published = of_paper(Paper(**known.table1), cfg.data.name, "bicubic")
+    bicubic = instantiate(known.bicubic)
+    subjects.append(results(f"bicubic on {cfg.data.name}", published, _sources(cfg), bicubic, device))
+    conventions, missing = available(known.conventions)
+    found = calibrate(subjects, conventions, missing)
+    write(folder, found)
+    log.info(f"{markdown(found)}\nrun: {folder}")
+
+
+def _sources(cfg: DictConfig) -> Any:
+    """The clips to score on, `dcvsr.evaluation.sources.Sources`."""
+    from dcvsr.evaluation.sources import Sources
+
+    clips, degradation = (instantiate(part, _convert_="all") for part in (cfg.data.test, cfg.degradation))
+    manifest = cfg.data.get("manifest")
+    return Sources(clips, degradation, cfg.lr_seed, manifest and Path(manifest), instantiate(cfg.cache))
+
+
+def _require_numbers(cfg: DictConfig) -> None:
+    """Raises UserError for what would be found out late."""
+    if not (isinstance(cfg.seeds, int) and cfg.seeds >= 1):
+        raise UserError(f"seeds={cfg.seeds} is no number of seeds; give 1 or more")
+    if cfg.keep not in KEPT:
+        raise UserError(f"keep={cfg.keep} is no way to keep results; choose keep={'|'.join(KEPT)}")
+
+
+def _require_results(upscaler: Any, sources: Any) -> None:
+    """Raises UserError if results made elsewhere are not those of the clips, in length, size or rate."""
+    for name in sources.clips if hasattr(upscaler, "require") else ():
+        upscaler.require(name, *sources.lr_shape(name), sources.rate(name))
+
+
+def _by_seed(upscaler: Any, cfg: DictConfig) -> dict[int, Any]:
+    """Seed -> the upscaler with it; one where nothing is drawn."""
+    if not hasattr(upscaler, "seed"):
+        return {cfg.seed: upscaler}
+    return {seed: replace(upscaler, seed=seed) for seed in range(cfg.seed, cfg.seed + cfg.seeds)}
+
+
+def _keep(cfg: DictConfig, folder: Path, sources: Any) -> Callable[[str, Any], None]:
+    """Writes a clip's result, at the clip's own rate where it has one."""
+    from dcvsr.data.video import write_clip
+
+    def write(name: str, frames: Any) -> None:
+        path = folder / "videos" / f"{name}{KEPT[cfg.keep]}"
+        path.parent.mkdir(exist_ok=True)
+        write_clip(path, frames, Fraction(cfg.fps or sources.rate(name) or 25), crf=cfg.crf)
+
+    return write
+
+
+def _leave(cfg: DictConfig, folder: Path, found: dict[str, Any], probes: Sequence[Any]) -> None:
+    """Write what was found, log it, and say it."""
+    from dcvsr.provenance import write_csv, write_json
+
+    told = {"dataset": cfg.data.name, "upscaler": HydraConfig.get().runtime.choices["upscaler"]}
+    overrides = list(HydraConfig.get().overrides.task)
+    rows = [[clip, name, value] for clip, row in found["clips"].items() for name, value in row.items()]
     write_csv(folder / "results.csv", RESULTS, rows)
     for table in (table for probe in probes for table in probe.tables):
         write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
-    write_json(folder / "summary.json", summary)
-    _publish(cfg, summary, rows, probes)
-    means = ", ".join(f"{name} {mean:.4f}" for name, mean in _known(summary))
-    log.info(f"{choices['upscaler']} on {cfg.data.name}: {means or 'not scored'}\nrun: {folder}")
+    write_json(folder / "summary.json", {**told, **found, "overrides": overrides})
+    _publish(cfg, found, rows, probes)
+    means = ", ".join(f"{name} {mean:.4f}" for name, mean in _known(found))
+    log.info(f"{told['upscaler']} on {cfg.data.name}: {means or 'not scored'}\nrun: {folder}")
 
 
-def _score(
-    cfg: DictConfig,
-    upscaler: Any,
-    clips: Mapping[str, Any],
-    degradation: Any,
-    metrics: Mapping[str, Any],
-    device: Any,
-    folder: Path,
-    ledger: Any,
-    probes: Sequence[Any],
-) -> Scores:
-    """Degrade, upscale and score each clip; both LR and result are rounded to 8 bits, as files hold them."""
-    from tqdm import tqdm
-
-    from dcvsr.attention.observer import Observers
-    from dcvsr.data.video import to_bytes, to_unit, write_clip
-
-    scores: Scores = {}
-    named = [*probes, *([upscaler] if hasattr(upscaler, "clip") else [])]
-    (folder / "videos").mkdir()
-    for name, clip in clips.items():
-        hr, lr = _hr_and_lr(name, clip, degradation, cfg.lr_seed)
-        lr = lr.to(device)
-        work = upscaler.work(len(lr), *lr.shape[-2:])
-        for part in named:
-            part.clip = name
-        with tqdm(total=work, desc=name, unit="tile") as bar, ledger.running(lr):
-            restored = to_unit(to_bytes(upscaler(lr, bar.update, Observers([ledger, *probes]))))
-        scores[name] = _scored(name, restored, hr, metrics, device)
-        write_clip(folder / "videos" / f"{name}.mp4", restored, Fraction(cfg.fps), crf=cfg.crf)
-    return scores
-
-
-def _scored(
-    name: str, restored: Any, hr: Any, metrics: Mapping[str, Any], device: Any
-) -> dict[str, float | None]:
-    """What every metric says of a clip, other published readings of it by ``<metric>_<reading>``."""
-    from tqdm import tqdm
-
-    from dcvsr.metrics.alignment import ALLOWED, shift
-
-    scores: dict[str, Any] = {}
-    hr = None if hr is None else hr.to(device)
-    for metric_name, metric in tqdm(metrics.items(), desc=f"{name}: score"):
-        metric.to(device).reset()
-        metric.update(restored, hr)
-        scores[metric_name] = metric.compute()
-        if hasattr(metric, "readings"):
-            scores |= {f"{metric_name}_{reading}": value for reading, value in metric.readings().items()}
-    if hr is not None and metrics:
-        x, y = shift(restored, hr)
-        if max(abs(x), abs(y)) >= ALLOWED:
-            log.warning(f"{name}: the result lies {x:+.1f} pixels right of and {y:+.1f} below its truth")
-    return {name: value.item() if value.isfinite() else None for name, value in scores.items()}
-
-
-def _metrics(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    """Metrics by name, and why others are missing: their weights, or what they are made with, is not here.
-
-    Raises:
-        UserError: if all of them are missing.
-    """
-    metrics, missing = {}, {}
-    for name, part in cfg.items():
-        try:
-            metrics[str(name)] = instantiate(part)
-        except InstantiationException as error:
-            if (reason := refused_value(error)) is None:
-                raise
-            missing[str(name)] = reason
-            log.warning(f"{name} is missing, and its scores stay empty: {reason}")
-    if missing and not metrics:
-        raise UserError(f"no metric can score: {'; '.join(missing.values())}")
-    return metrics, missing
-
-
-def _means(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Of all clips that have a score; a reading is as good as its metric in the same direction."""
-    means = {}
-    for name in dict.fromkeys(name for row in scores.values() for name in row):
-        metric = max((key for key in metrics if name.startswith(key)), key=len)
-        values = [value for row in scores.values() if (value := row[name]) is not None]
-        mean = fmean(values) if values else None
-        means[name] = {"mean": mean, "higher_is_better": metrics[metric].higher_is_better}
-    return means
-
-
-def _require_lr_and_truth(clips: Mapping[str, Any], degradation: Any, metrics: Mapping[str, Any]) -> None:
-    """Raises UserError if LR of a clip comes from nowhere, or what metrics compare with is not known."""
-    from dcvsr.data.pairs import Pair, require_one_lr
-
-    comparing = [name for name, metric in metrics.items() if metric.needs_reference]
-    for name, clip in clips.items():
-        require_one_lr(name, clip, degradation)
-        if isinstance(clip, Pair) and clip.hr is None and comparing:
-            raise UserError(
-                f"clip {name} has no HR for {', '.join(comparing)} to compare with: choose "
-                "metrics=musiq|niqe|dover|none"
-            )
-
-
-def _hr_and_lr(name: str, clip: Any, degradation: Any, seed: int) -> tuple[Any, Any]:
-    """HR, None where it is not known; and LR, the clip's own or what `dcvsr.degrade` makes with this seed."""
-    from dcvsr.data.pairs import Pair
-    from dcvsr.data.video import to_unit
-    from dcvsr.degradation.seeds import generator
-
-    def whole(part: Any) -> Any:
-        return to_unit(part.read(0, len(part)))
-
-    if isinstance(clip, Pair):
-        return whole(clip.hr) if clip.hr is not None else None, whole(clip.lr)
-    hr = whole(clip)
-    return hr, degradation.apply(degradation.draw(generator(seed, name), hr.shape), hr)
-
-
-def _known(summary: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _known(found: Mapping[str, Any]) -> list[tuple[str, float]]:
     """The means that there are, by metric."""
-    return [(name, m["mean"]) for name, m in summary["metrics"].items() if m["mean"] is not None]
+    return [(name, m["mean"]) for name, m in found["metrics"].items() if m["mean"] is not None]
 
 
-def _publish(cfg: DictConfig, summary: Mapping[str, Any], rows: list[Any], probes: Sequence[Any]) -> None:
+def _publish(cfg: DictConfig, found: Mapping[str, Any], rows: list[Any], probes: Sequence[Any]) -> None:
     """What a run measured, as a run of wandb."""
     import wandb
 
@@ -191,9 +164,11 @@ def _publish(cfg: DictConfig, summary: Mapping[str, Any], rows: list[Any], probe
 
     try:
         logger = instantiate(cfg.wandb)
+        chosen = OmegaConf.to_container(HydraConfig.get().runtime.choices)
+        logger.log_hyperparams({**found["settings"], "choices": chosen})
         logger.log_table("evaluate/results", columns=list(RESULTS), data=rows)
-        logger.log_metrics({f"evaluate/{name}": mean for name, mean in _known(summary)})
-        logger.log_metrics(flat(summary["cost"], "evaluate/cost"))
+        logger.log_metrics({f"evaluate/{name}": mean for name, mean in _known(found)})
+        logger.log_metrics(flat(found["cost"], "evaluate/cost"))
         for probe in probes:
             for table in probe.tables:
                 logger.log_table(

@@ -38,13 +38,102 @@ def test_bicubic_gets_the_scores_of_bicubic(run, tmp_path):
     assert summary["cost"]["seconds"] > 0
 
 
-def test_a_run_is_not_written_over_another(run, tmp_path):
+def test_a_finished_run_is_neither_repeated_nor_written_over(run, tmp_path):
     assert run("evaluate", "upscaler=bicubic", *QUICK).code == 0
     before = (tmp_path / "run/summary.json").read_bytes()
     again = run("evaluate", "upscaler=bicubic", *QUICK)
-    assert (again.code, again.err.count("\n")) == (2, 1)
-    assert "run holds a run already; name another folder" in again.err
+    assert again.code == 0
+    assert "finished: nothing to do" in again.out
+    other = run("evaluate", "upscaler=bicubic", "lr_seed=1", *QUICK)
+    assert (other.code, other.err.count("\n")) == (2, 1)
+    assert "run holds a run already, of other settings (lr_seed is 0 there, 1 here); name" in other.err
     assert (tmp_path / "run/summary.json").read_bytes() == before
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkeypatch):
+    from dcvsr.baselines.interpolation import Bicubic
+
+    whole, restored = Bicubic.__call__, []
+
+    def stopped_after_one(self, lr, *others):
+        restored.append(lr)
+        if len(restored) == 2:
+            raise KeyboardInterrupt
+        return whole(self, lr, *others)
+
+    usual = ("evaluate", "upscaler=bicubic", *TINY, "metrics=fidelity")
+    assert run(*usual, "hydra.run.dir=whole").code == 0
+    monkeypatch.setattr(Bicubic, "__call__", stopped_after_one)
+    assert run(*usual, "hydra.run.dir=stopped").code == 130
+    assert not (tmp_path / "stopped/summary.json").exists()
+    changed = run(*usual, "lr_seed=1", "hydra.run.dir=stopped")
+    assert (changed.code, len(restored)) == (2, 2)
+    done = run(*usual, "hydra.run.dir=stopped")
+    assert done.code == 0, done.err
+    assert "results from before: 1" in done.out
+    assert len(restored) == 3
+    results = [(tmp_path / folder / "results.csv").read_text() for folder in ("whole", "stopped")]
+    assert results[0] == results[1]
+    assert not (tmp_path / "stopped/progress.json").exists()
+
+
+def test_several_seeds_are_one_run(run, train, tmp_path):
+    assert train("stage1", "trainer.max_steps=1").code == 0
+    done = run("evaluate", *QUICK, "seeds=2", "seed=3")
+    assert done.code == 0, done.err
+    together = json.loads((tmp_path / "run/summary.json").read_text())
+    assert together["by_seed"].keys() == {"3", "4"}
+    alone = run("evaluate", *QUICK[:-1], "seed=4", "hydra.run.dir=alone")
+    assert alone.code == 0, alone.err
+    assert json.loads((tmp_path / "alone/summary.json").read_text())["clips"] == together["by_seed"]["4"]
+    by_seed = [together["by_seed"][seed]["slide"]["psnr"] for seed in "34"]
+    assert by_seed[0] != by_seed[1]
+    assert together["clips"]["slide"]["psnr"] == pytest.approx(sum(by_seed) / 2)
+    assert together["metrics"]["psnr"]["mean"] == together["clips"]["slide"]["psnr"]
+
+
+def test_what_draws_nothing_is_run_once_whatever_the_seeds(run, tmp_path):
+    assert run("evaluate", "upscaler=bicubic", "seeds=5", *QUICK).code == 0
+    assert "by_seed" not in json.loads((tmp_path / "run/summary.json").read_text())
+
+
+def test_a_dry_run_tells_what_is_ahead_and_restores_nothing(run, tmp_path):
+    done = run("evaluate", "upscaler=bicubic", "dry_run=true", *QUICK)
+    assert done.code == 0
+    assert "clips: 1, seeds: 1, ahead: 16 tiles or frames" in done.out
+    assert not (tmp_path / "run/videos").exists()
+
+
+@pytest.mark.parametrize(("override", "said"), [("seeds=0", "seeds=0"), ("keep=gif", "keep=mp4|mkv|mov|png")])
+def test_what_cannot_be_is_refused_at_once(run, override, said):
+    done = run("evaluate", "upscaler=bicubic", override, *QUICK)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert said in done.err
+
+
+def test_results_may_be_kept_without_loss_and_score_the_same_again(run, tmp_path):
+    done = run("evaluate", "upscaler=bicubic", "keep=png", *QUICK)
+    assert done.code == 0, done.err
+    again = run(
+        "evaluate", "upscaler=precomputed", "upscaler.path=run/videos", *QUICK[:-1], "hydra.run.dir=again"
+    )
+    assert again.code == 0, again.err
+    scores = [
+        json.loads((tmp_path / name / "summary.json").read_text())["clips"] for name in ("run", "again")
+    ]
+    assert scores[0] == scores[1]
+
+
+def test_a_clip_that_a_metric_refuses_has_an_empty_cell_and_the_others_score(run, tmp_path):
+    still = "_target_:dcvsr.data.synthetic.Translation,seed:1,frames:1,height:64,width:64,dx:0,dy:0"
+    only = ("metrics=[psnr,warping_error]", "metrics.flow=dis", *QUICK[-2:])
+    done = run("evaluate", "upscaler=bicubic", *TINY, f"+data.test.short={{{still}}}", *only)
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["clips"]["short"]["warping_error"] is None
+    assert summary["clips"]["short"]["psnr"] > 0
+    assert "needs 2, got 1 frames" in summary["refused"]["short"]["warping_error"]
+    assert summary["metrics"]["warping_error"]["mean"] == summary["clips"]["slide"]["warping_error"] > 0
 
 
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
@@ -193,3 +282,23 @@ def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
         True,
     )
     assert not (tmp_path / "run/results.csv").exists()
+
+
+def test_calibration_tells_each_convention_s_value_and_what_is_missing(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    still = "_target_:dcvsr.data.synthetic.Translation,seed:1,frames:5,height:64,width:64,dx:1,dy:0"
+    clips = ("data=synthetic", "~data.test.return", f"data.test.slide={{{still}}}", "data.name=REDS4")
+    done = run("evaluate", "calibrate=true", "degradation=bicubic", *clips, "hydra.run.dir=run")
+    assert done.code == 0, done.err
+    table = (tmp_path / "run/calibration.md").read_text()
+    assert "25.92" in table, "the paper's value of bicubic on REDS4"
+    assert (tmp_path / "run/calibration.csv").is_file()
+    found = json.loads((tmp_path / "run/calibration.json").read_text())
+    assert "DOVER.pth is neither in" in found["missing"]["dover_overall"]
+    assert not (tmp_path / "run/videos").exists()
+
+
+def test_calibration_names_the_file_that_a_golden_folder_lacks(run, tmp_path):
+    done = run("evaluate", "calibrate=true", f"golden={tmp_path}", *QUICK)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "ex_p0.png" in done.err

@@ -1,6 +1,7 @@
 """Results that another program made, in the place of an upscaler."""
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ class Precomputed:
 
     Args:
         path: the folder.
-        read: ``(path, include=[name])`` -> clips by name, as `dcvsr.data.clips.folder_of_clips`.
+        read: ``(path, include=[name])`` -> clips by name, as `dcvsr.data.folders.folder_of_clips`.
         factor: by which results are larger than LR.
     """
 
@@ -49,14 +50,28 @@ class Precomputed:
         """
         if self.clip is None:
             raise UserError(f"results under {self.path} go by the names of clips: python -m dcvsr.evaluate")
-        result = self.read(self.path, include=[self.clip])[self.clip]
         frames, _, height, width = lr.shape
+        result = self.require(self.clip, frames, height, width)
+        for _ in lr:
+            on_tile()
+        return to_unit(result.read(0, len(result))).to(lr.device)
+
+    def require(self, name: str, frames: int, height: int, width: int, rate: Fraction | None = None) -> Any:
+        """The result of LR with this name, length and size.
+
+        Raises:
+            UserError: if there is none, or one of another length or size; or, where both have a ``rate``, of
+                another.
+        """
+        result = self.read(self.path, include=[name])[name]
         expected, found = (frames, height * self.factor, width * self.factor), (len(result), *result.size)
         if found != expected:
             sizes = [f"{n} frames of {columns}x{rows}" for n, rows, columns in (found, expected)]
+            raise UserError(f"{self.path}: {name} has {sizes[0]}, not the {sizes[1]} that its LR asks for")
+        other = getattr(result, "rate", None)
+        if None not in (rate, other) and rate != other:
             raise UserError(
-                f"{self.path}: {self.clip} has {sizes[0]}, not the {sizes[1]} that its LR asks for"
+                f"{self.path}: {name} has {other} frames per second, its LR {rate}; frames may have been "
+                "dropped or repeated: make it again at that rate"
             )
-        for _ in lr:
-            on_tile()
-        return to_unit(result.read(0, frames)).to(lr.device)
+        return result

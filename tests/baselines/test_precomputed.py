@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcvsr.baselines.precomputed import Precomputed
-from dcvsr.data.clips import folder_of_clips
+from dcvsr.data.folders import folder_of_clips
 from dcvsr.data.frames import write_frames
 from dcvsr.data.video import write_clip
 from dcvsr.errors import UserError
@@ -57,6 +57,14 @@ def test_frames_arrive_bit_for_bit(results: Path) -> None:
 def test_a_clip_without_a_result_is_named_with_those_that_have_one(results: Path) -> None:
     with pytest.raises(UserError, match="holds no clip other; it has frames, video"):
         precomputed(results, "other")(LR)
+
+
+def test_another_frame_rate_is_refused(results: Path) -> None:
+    found = precomputed(results, None)
+    found.require("video", 3, 6, 8, Fraction(25))
+    found.require("frames", 3, 6, 8, Fraction(30))
+    with pytest.raises(UserError, match="video has 25 frames per second, its LR 30"):
+        found.require("video", 3, 6, 8, Fraction(30))
 
 
 def test_without_a_name_nothing_can_be_found(results: Path) -> None:

@@ -1,0 +1,86 @@
+"""What an evaluation has done: kept as it goes, so that the same command goes on where it was stopped."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dcvsr.errors import UserError
+from dcvsr.files import read_json, write_whole
+
+ELSEWHERE = {"wandb", "runs", "cache", "dry_run"}
+"""Settings that do not touch scores."""
+
+
+class Progress:
+    """Results so far, in ``progress.json`` of the run folder; ``add`` and ``finish`` alone write it.
+
+    Args:
+        folder: of the run.
+        identity: ``settings`` and ``weights``, of which results are.
+
+    Raises:
+        UserError: if the folder holds a run of others.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.path, summary = folder / "progress.json", folder / "summary.json"
+        self.is_finished = summary.exists()
+        self.identity = {key: identity[key] for key in ("settings", "weights")}
+        self.results: dict[str, dict[str, Any]] = {}
+        self.cost: dict[str, Any] = {}
+        if before := next((path for path in (summary, self.path) if path.exists()), None):
+            content = read_json(before)
+            require_same(folder, content, identity)
+            self.results, self.cost = content.get("results", {}), content["cost"]
+        self._cost_before = self.cost
+
+    def result(self, clip: str, seed: int) -> dict[str, Any] | None:
+        """What ``add`` was told of it, None if it is still to be done."""
+        return self.results.get(clip, {}).get(str(seed))
+
+    def add(self, clip: str, seed: int, result: Mapping[str, Any], cost: Mapping[str, Any]) -> None:
+        """Keep a clip's result, and the cost of all that was done since this process started."""
+        self.results.setdefault(clip, {})[str(seed)] = dict(result)
+        self.cost = total(self._cost_before, cost)
+        content = {**self.identity, "results": self.results, "cost": self.cost}
+        write_whole(self.path, json.dumps(content, ensure_ascii=False))
+
+    def finish(self) -> None:
+        """The summary tells it all now."""
+        self.path.unlink(missing_ok=True)
+
+
+def require_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises UserError, naming a difference, unless a run in ``folder`` has these settings and weights."""
+    there, here = (
+        _leaves({"weights": part["weights"] and part["weights"]["sha256"], **part["settings"]})
+        for part in (before, now)
+    )
+    for key in dict.fromkeys([*there, *here]):
+        if ELSEWHERE.isdisjoint(key.split(".")) and there.get(key) != here.get(key):
+            raise UserError(
+                f"{folder} holds a run already, of other settings ({key} is {there.get(key)} there, "
+                f"{here.get(key)} here); name another folder, or move it away"
+            )
+
+
+def total(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """What two costs come to: counts and seconds add up, of peaks the larger is taken."""
+    both = dict(other)
+    for key, value in one.items():
+        if isinstance(value, Mapping):
+            both[key] = total(value, other.get(key, {}))
+        elif key in other:
+            both[key] = max(value, other[key]) if key.startswith("peak") else value + other[key]
+        else:
+            both[key] = value
+    return both
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in settings.items():
+        key = f"{prefix}{name}"
+        leaves |= _leaves(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
+    return leaves
