@@ -84,6 +84,10 @@ SOURCES = [
         "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/musiq_koniq_ckpt-e95806b9.pth",
         "e95806b9",
     ),
+    _server(
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "6726825d",
+    ),
 ]
 
 
