@@ -1,6 +1,5 @@
 """``python -m dcvsr.figure3 input=clip.mp4 output=figure3.png``: the paper's Fig. 3, of any clip."""
 
-import io
 import logging
 import os
 from pathlib import Path
@@ -31,6 +30,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.device import choose, require_memory
     from dcvsr.diffusion.guidance import DSSAG
     from dcvsr.diffusion.schedule import suppression
+    from dcvsr.page.grid import beside, picture, png
     from dcvsr.provenance import describe, write_json
 
     video = read_video(source).frames
@@ -61,7 +61,8 @@ def main(cfg: DictConfig) -> None:
     with tqdm(total=work, desc="figure3", unit="tile") as bar:
         views = upscaler.estimates(lr, step, [unconditional, guidance.suppressed], bar.update)
     labels = "(a) without DSSAG", f"(b) with DSSAG: gamma = {gamma:.3g}"
-    write_whole(output, _png([view[cfg.frame - window.start] for view in views], labels))
+    shown = [view[cfg.frame - window.start].cpu() for view in views]
+    write_whole(output, png(picture(beside(shown, labels))))
     report = {
         "input": str(source),
         "output": str(output),
@@ -99,25 +100,6 @@ def _around(frame: int, frames: int, length: int) -> range:
     """The frames of one temporal window about ``frame``, which is all that its estimate needs."""
     start = max(0, min(frame - length // 2, frames - length))
     return range(start, min(start + length, frames))
-
-
-def _png(views: list[Any], labels: tuple[str, ...]) -> bytes:
-    """Views ``c h w`` in [0, 1] side by side, above a strip that says what they are."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    from dcvsr.data.video import to_bytes
-
-    images = [Image.fromarray(to_bytes(view[None])[0].permute(1, 2, 0).cpu().numpy()) for view in views]
-    width, height = images[0].size
-    size = max(9, width // 24)
-    font, strip = ImageFont.load_default(size), 2 * size
-    sheet = Image.new("RGB", (len(images) * width, height + strip), "white")
-    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-        sheet.paste(image, (i * width, 0))
-        ImageDraw.Draw(sheet).text(((i + 0.5) * width, height + strip / 2), label, "black", font, anchor="mm")
-    png = io.BytesIO()
-    sheet.save(png, "PNG")
-    return png.getvalue()
 
 
 if __name__ == "__main__":
