@@ -1,56 +1,121 @@
 """``python -m dcvsr.report``: what runs left behind, gathered into one self-contained HTML page.
 
-The page needs no network and no other file: videos, curves and settings are inside it. How it looks and moves
-is report.html's; what it shows comes from ``dcvsr.page``.
+The page needs no network and no other file: videos, pictures, curves and settings are inside it. How it
+looks and moves is report.html's and the templates' in ``page``; what it shows comes from ``dcvsr.page``.
 """
 
 import json
 import logging
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from hydra.utils import instantiate
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.cli import command
 from dcvsr.errors import UserError
 from dcvsr.files import read_json, read_text, write_whole
+from dcvsr.page import clips, formats
+from dcvsr.page.budget import tables_at_equal_evaluations
 from dcvsr.page.curve import Curve, curves
-from dcvsr.page.formats import comma_separated, latex, markdown
-from dcvsr.page.pair import Pair, pair
+from dcvsr.page.player import Player, pair
+from dcvsr.page.plots import Plot, plots
 from dcvsr.page.runs import runs_under
+from dcvsr.page.scenes import scenes
+from dcvsr.page.strata import strata
 from dcvsr.page.table import Paper, Table, tables
+from dcvsr.page.views import View, views
 
 log = logging.getLogger(__name__)
 
-KINDS = {"pairs": dict, "trainings": dict, "settings": list}
+KINDS = {"pairs": dict, "trainings": dict, "settings": list, "equal_evaluations": bool}
 """What the keys must hold; an override can put anything there."""
+
+NUMBERS = {
+    "media": range(sys.maxsize),
+    "crops.count": range(sys.maxsize),
+    "crops.side": range(1, sys.maxsize),
+    "crf": range(52),
+}
+"""And which numbers."""
+
+LARGE = 100e6
+"""Bytes of a page that browsers are slow to open."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a page shows; settings by title."""
+
+    pairs: Sequence[Player] = ()
+    tables: Sequence[Table] = ()
+    deltas: Sequence[clips.Deltas] = ()
+    strata: Sequence[Table] = ()
+    plots: Sequence[Plot] = ()
+    views: Sequence[View] = ()
+    curves: Sequence[Curve] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @command("report")
 def main(cfg: DictConfig) -> None:
     """Write a page on what ``pairs``, ``runs``, ``trainings``, ``settings`` name; its tables also as text."""
     named: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key, kind in KINDS.items():
-        if not isinstance(named[key], kind):
-            raise UserError(f"{key}={named[key]} is no {kind.__name__}; --help shows an example")
-    trainings, output = folders(named["trainings"]), Path(cfg.output)
-    paper = Paper(**named["paper"]) if "paper" in named else None
-    compared = tables(runs_under(Path(cfg.runs)), paper, cfg.reference) if cfg.runs else []
-    page = render(
+    _check(named, cfg)
+    output, content = Path(cfg.output), gather(named)
+    page = render(content)
+    if len(page) > LARGE:
+        log.warning(f"the page has {len(page) / 1e6:.0f} MB and will open slowly; media= shows fewer clips")
+    if content.tables:
+        log.info(formats.markdown(content.tables))
+    for ending, text in {".html": page, **texts(content)}.items():
+        write_whole(output.with_name(output.stem + ending), text)
+    _publish(cfg, content)
+    log.info(f"report: {output}")
+
+
+def gather(named: Mapping[str, Any]) -> Content:
+    """
+    Raises:
+        UserError: what is named is missing, damaged, or does not fit together.
+    """
+    trainings, reference = folders(named["trainings"]), named["reference"]
+    runs = runs_under(Path(named["runs"])) if named["runs"] else []
+    tabulate = tables_at_equal_evaluations if named["equal_evaluations"] else tables
+    truth = Path(named["truth"]) if named["truth"] else None
+    shown = scenes(runs, reference, truth, named["media"])
+    return Content(
         pairs=[pair(str(name), videos) for name, videos in named["pairs"].items()],
-        tables=compared,
+        tables=tabulate(runs, Paper(**named["paper"]) if "paper" in named else None, reference),
+        deltas=clips.deltas(runs, reference),
+        strata=strata(runs, reference),
+        plots=plots(runs),
+        views=views(shown, named["crops"]["count"], named["crops"]["side"], named["crf"]),
         curves=[drawn for label, folder in trainings.items() for drawn in curves(label, folder)],
         settings=settings(trainings, [Path(str(path)) for path in named["settings"]]),
     )
-    written = {".html": page}
-    if compared:
-        log.info(markdown(compared))
-        written |= {".md": markdown(compared), ".tex": latex(compared), ".csv": comma_separated(compared)}
-    for suffix, text in written.items():
-        write_whole(output.with_suffix(suffix), text)
-    log.info(f"report: {output}")
+
+
+def texts(content: Content) -> dict[str, str]:
+    """What lies beside the page, by the ending of its name; nothing where there is no table."""
+    if not content.tables:
+        return {}
+    scored = [*content.tables, *content.strata]
+    parts = [formats.markdown(scored), clips.markdown(content.deltas)]
+    beside = {
+        ".md": "\n".join(filter(None, parts)),
+        ".tex": formats.latex(scored),
+        ".csv": formats.comma_separated(scored),
+    }
+    if content.deltas:
+        beside["_clips.csv"] = clips.comma_separated(content.deltas)
+    if content.plots:
+        beside["_plots.csv"] = formats.points(content.plots)
+    return beside
 
 
 def folders(named: Mapping[Any, Any]) -> dict[str, Path]:
@@ -72,19 +137,43 @@ def settings(trainings: Mapping[str, Path], results: Sequence[Path]) -> dict[str
     }
 
 
-def render(
-    pairs: Sequence[Pair], tables: Sequence[Table], curves: Sequence[Curve], settings: Mapping[str, str]
-) -> str:
+def render(content: Content) -> str:
     """Fill report.html, with every text escaped.
 
     Raises:
         UserError: there is nothing to show.
     """
-    if not (pairs or tables or curves or settings):
+    if not any(vars(content).values()):
         raise UserError("nothing to report: name pairs, runs, trainings or settings; --help shows an example")
-    template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return page.from_string(template).render(pairs=pairs, tables=tables, curves=curves, settings=settings)
+    page = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return page.get_template("report.html").render(vars(content))
+
+
+def _check(named: Mapping[str, Any], cfg: DictConfig) -> None:
+    for key, kind in KINDS.items():
+        if not isinstance(named[key], kind):
+            raise UserError(f"{key}={named[key]} is no {kind.__name__}; --help shows an example")
+    for key, numbers in NUMBERS.items():
+        value = OmegaConf.select(cfg, key)
+        if not isinstance(value, int) or value not in numbers:
+            most = f" to {numbers[-1]}" if numbers[-1] < sys.maxsize - 1 else " on"
+            raise UserError(f"{key}={value} is no whole number from {numbers[0]}{most}")
+
+
+def _publish(cfg: DictConfig, content: Content) -> None:
+    """Where tables and media go beside the page, if anywhere."""
+    if "project" not in cfg.wandb:
+        return
+    from dcvsr.page.published import publish
+
+    logger = instantiate(cfg.wandb, job_type="report", save_dir=str(Path(cfg.output).parent))
+    publish(logger, [*content.tables, *content.strata], content.deltas, content.views)
 
 
 if __name__ == "__main__":

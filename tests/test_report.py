@@ -4,21 +4,31 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
+from dcvsr.cli import CONF
 from dcvsr.data.video import Video, to_bytes, write_video
 from dcvsr.errors import UserError
 from dcvsr.files import write_whole
+from dcvsr.page import clips
 from dcvsr.page.curve import curves
-from dcvsr.page.pair import pair
+from dcvsr.page.player import pair
 from dcvsr.page.runs import runs_under
+from dcvsr.page.scenes import scenes
 from dcvsr.page.table import tables
-from dcvsr.report import render, settings
+from dcvsr.page.views import views
+from dcvsr.report import Content, gather, render, settings, texts
+
+Run = Callable[..., Any]
 
 LOOK = Path(__file__).parents[1] / "experiments" / "demo" / "look.py"
 HOSTILE = """<script>alert("1")</script>' onload="alert(2)"""
@@ -64,18 +74,19 @@ def make_video(path: Path, frames: int = 8, gain: float = 1.0) -> Path:
     return path
 
 
-def make_evaluation(folder: Path, **scores: float) -> Path:
+def make_evaluation(folder: Path, upscaler: str = "", **scores: float) -> Path:
     metrics = {
         name: {"mean": mean, "higher_is_better": name in ("psnr", "ssim")} for name, mean in scores.items()
     }
-    folder.mkdir(parents=True)
+    (folder / "videos").mkdir(parents=True)
     summary = {
         "dataset": "packaged",
-        "upscaler": folder.name,
+        "upscaler": upscaler or folder.name,
         "seed": 0,
         "metrics": metrics,
         "clips": {"carphone": scores},
         "cost": {"evaluations": 48, "seconds": 2.5},
+        "overrides": [],
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
@@ -98,8 +109,10 @@ def command(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     (folder / "out.json").write_text('{"tiles": 5678}')
-    make_evaluation(folder / "runs/bicubic", psnr=29.314, ssim=0.85, lpips=0.31271)
-    make_evaluation(folder / "runs/dcvsr", psnr=28.02, ssim=0.84, lpips=0.2231)
+    bicubic = make_evaluation(folder / "runs/bicubic", psnr=29.314, ssim=0.85, lpips=0.31271)
+    dcvsr = make_evaluation(folder / "runs/dcvsr", psnr=28.02, ssim=0.84, lpips=0.2231)
+    for run, gain in ((bicubic, 1.0), (dcvsr, 0.5)):
+        make_video(run / "videos/carphone.mp4", gain=gain)
     done = command(
         folder,
         f"+pairs.clip.left={make_video(folder / 'left.mp4')}",
@@ -116,7 +129,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_table_has_every_metric_and_marks_the_best(page: Path) -> None:
-    assert Page(page.read_text()).rows == [
+    assert Page(page.read_text()).rows[:3] == [
         ["", "PSNR ↑", "SSIM ↑", "LPIPS ↓"],
         ["bicubic", "*29.31 -1.29 (one clip)", "*0.8500 -0.0100 (one clip)", DIFFERENCE],
         ["dcvsr", "28.02", "0.8400", "*0.2231"],
@@ -142,27 +155,49 @@ def test_the_page_needs_nothing_outside_itself(page: Path) -> None:
     sources = [
         value or "" for name, value in Page(text).attributes if name in ("src", "href", "srcset", "data")
     ]
-    assert len(sources) == 2
-    assert all(source.startswith("data:video/mp4;base64,") for source in sources)
+    assert sum(source.startswith("data:video/mp4;base64,") for source in sources) == 2 + 2
+    assert all(source.startswith(("data:video/mp4;base64,", "data:image/png;base64,")) for source in sources)
     assert not [outside for outside in ("http:", "https:", "url(", "@import", "fetch(") if outside in text]
+
+
+def test_scores_clip_by_clip_are_on_the_page_and_beside_it(page: Path) -> None:
+    assert Page(page.read_text()).rows[3:6] == [
+        ["", "bicubic"],
+        ["carphone", "-1.29"],
+        ["better on", "0 of 1"],
+    ]
+    assert "PSNR ↑: dcvsr minus each other, clip by clip (packaged)." in page.with_suffix(".md").read_text()
+    lines = page.with_name("report_clips.csv").read_text().splitlines()
+    assert "packaged,carphone,lpips,bicubic,0.3127,-0.0896" in lines
+
+
+def test_each_clip_has_its_videos_crops_and_a_line_over_time(page: Path) -> None:
+    shown = Page(page.read_text())
+    pictures = [value for name, value in shown.attributes if name == "alt"]
+    assert pictures.count("bicubic") == pictures.count("dcvsr") == 1
+    assert sum("over time" in (text or "") for text in pictures) == 2
 
 
 def test_text_from_files_stays_text(tmp_path: Path) -> None:
     run = make_training(tmp_path / "run")
     (run / "config.yaml").write_text(HOSTILE)
-    evaluation = make_evaluation(tmp_path / "evaluation", **{HOSTILE: 0.5})
+    for name in (HOSTILE, "dcvsr", "bicubic"):
+        evaluation = make_evaluation(tmp_path / "runs" / name[-6:], name, **{HOSTILE: 0.5})
+        make_video(evaluation / "videos/carphone.mp4", gain=len(name) / 64)
+    runs = runs_under(tmp_path / "runs")
     videos = {side: str(make_video(tmp_path / f"{side}.mp4")) for side in ("left", "right")}
-    shown = Page(
-        render(
-            [pair(HOSTILE, videos | {"left_label": HOSTILE, "right_label": HOSTILE})],
-            tables(runs_under(evaluation)),
-            curves(HOSTILE, run),
-            settings({HOSTILE: run}, []),
-        )
+    content = Content(
+        pairs=[pair(HOSTILE, videos | {"left_label": HOSTILE, "right_label": HOSTILE})],
+        tables=tables(runs),
+        deltas=clips.deltas(runs, "dcvsr"),
+        views=views(scenes(runs, "dcvsr", None, 1), count=1, side=16, crf=20),
+        curves=curves(HOSTILE, run),
+        settings=settings({HOSTILE: run}, []),
     )
+    shown = Page(render(content))
     assert shown.tags.count("script") == 1
     assert not [name for name, _ in shown.attributes if name.startswith("on")]
-    assert shown.text.count(HOSTILE) >= 6
+    assert shown.text.count(HOSTILE) >= 12
 
 
 @pytest.mark.parametrize(
@@ -183,12 +218,12 @@ def test_a_broken_log_is_named(tmp_path: Path) -> None:
 
 
 def test_missing_runs_are_named(tmp_path: Path) -> None:
-    for gather in (
+    for reader in (
         lambda: curves("a", tmp_path),
         lambda: settings({"a": tmp_path}, []),
     ):
         with pytest.raises(UserError, match=f"cannot read {tmp_path}"):
-            gather()
+            reader()
 
 
 def test_videos_that_no_browser_can_play_in_step_are_refused(tmp_path: Path) -> None:
@@ -204,7 +239,7 @@ def test_videos_that_no_browser_can_play_in_step_are_refused(tmp_path: Path) -> 
         pair("clip", {"left": str(left), "right": str(left), "lefft_label": "typo"})
 
 
-@pytest.mark.parametrize("mistake", ["runs=gone", "trainings=gone", "settings=gone.json"])
+@pytest.mark.parametrize("mistake", ["runs=gone", "trainings=gone", "settings=gone.json", "media=gone"])
 def test_a_mistake_ends_in_one_line_and_writes_nothing(tmp_path: Path, mistake: str) -> None:
     done = command(tmp_path, mistake)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
@@ -221,7 +256,65 @@ def test_an_output_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> N
 
 def test_an_empty_report_is_refused() -> None:
     with pytest.raises(UserError, match="nothing to report"):
-        render([], [], [], {})
+        render(Content())
+
+
+def test_strata_plots_and_equal_evaluations_are_on_the_page_and_beside_it(tmp_path: Path) -> None:
+    for steps in (4, 8):
+        folder = make_evaluation(tmp_path / "runs" / str(steps), "dcvsr", psnr=20.0 + steps)
+        summary = json.loads((folder / "summary.json").read_text())
+        summary["clips"] = {clip: {"psnr": 20.0 + steps} for clip in "abcd"}
+        summary["strength"] = {clip: {"blur": place} for place, clip in enumerate("abcd")}
+        summary["cost"]["evaluations"] = 6 * steps
+        summary["overrides"] = [f"sampler.steps={steps}"]
+        write_whole(folder / "summary.json", json.dumps(summary))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(
+            "report", ["output=a.html", f"runs={tmp_path}/runs", "reference='dcvsr sampler.steps=8'"]
+        )
+    named: Any = OmegaConf.to_container(cfg)
+    content = gather(named)
+    shown = Page(render(content))
+    for text in ("By degradation", "Against sampler.steps"):
+        assert text in shown.text
+    assert ["dcvsr sampler.steps=4", "24.00 +4.00 [+4.00, +4.00]"] in shown.rows
+    assert {*texts(content)} == {".md", ".tex", ".csv", "_clips.csv", "_plots.csv"}
+    equal = gather(named | {"equal_evaluations": True})
+    assert "Rows at 48 U-Net evaluations" in Page(render(equal)).text
+    assert [row.label for row in equal.tables[0].rows] == ["dcvsr sampler.steps=8"]
+
+
+def test_a_page_that_opens_slowly_is_told_of(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_evaluation(tmp_path / "runs/dcvsr", psnr=30.0)
+    arguments = "report", f"runs={tmp_path}/runs", "output=report.html", "media=0"
+    assert "slowly" not in run(*arguments).out
+    monkeypatch.setattr("dcvsr.report.LARGE", 1)
+    assert "MB and will open slowly; media= shows fewer" in run(*arguments).out
+
+
+def test_wandb_gets_the_tables_and_the_media(run: Run, tmp_path: Path) -> None:
+    for name, gain in (("bicubic", 1.0), ("dcvsr", 0.5)):
+        make_video(make_evaluation(tmp_path / "runs" / name, psnr=gain) / "videos/carphone.mp4", gain=gain)
+    done = run("report", f"runs={tmp_path}/runs", "output=page/report.html", "wandb=offline")
+    assert done.code == 0, done.err
+    [media] = (tmp_path / "page/wandb").glob("offline-run-*/files/media")
+    kept = {str(file.relative_to(media)).partition("_")[0] for file in media.rglob("*.*")}
+    assert kept == {
+        "table/report/table 1: Metrics (packaged)",
+        "table/report/clip by clip",
+        "videos/report/packaged/carphone/videos",
+        "images/report/packaged/carphone/worst crops",
+        "images/report/packaged/carphone/x-t slices",
+    }
+
+
+def test_without_wandb_only_the_page_and_its_tables_are_written(page: Path) -> None:
+    written = {path.name for path in page.parent.iterdir()}
+    given = {"runs", "stage1", "left.mp4", "right.mp4", "out.json"}
+    beside = {f"report{ending}" for ending in (".html", ".md", ".tex", ".csv", "_clips.csv")}
+    assert written - given == beside
 
 
 @pytest.mark.skipif(not shutil.which("chromedriver"), reason="needs Debian's chromium and chromium-driver")

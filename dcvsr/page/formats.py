@@ -1,9 +1,10 @@
-"""A table of scores as Markdown, LaTeX and CSV."""
+"""Tables of scores as Markdown, LaTeX and CSV; plots as CSV."""
 
 import csv
 import io
 from collections.abc import Callable, Sequence
 
+from dcvsr.page.plots import Plot
 from dcvsr.page.table import Cell, Row, Table
 
 LATEX = str.maketrans(
@@ -31,6 +32,7 @@ def latex(tables: Sequence[Table]) -> str:
             " & ".join([row.label.translate(LATEX), *map(cell, row.cells)]) + r" \\" for row in table.rows
         ]
         lines = [
+            f"% {table.title} ({table.dataset})",
             rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
             r"\toprule",
             head + r" \\",
@@ -55,16 +57,32 @@ def comma_separated(tables: Sequence[Table]) -> str:
     return file.getvalue()
 
 
+def points(plots: Sequence[Plot]) -> str:
+    """A line each point."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["dataset", "metric", "against", "row", "x", "y", "spread", "seeds"])
+    for plot in plots:
+        for series in plot.series:
+            for point in series.points:
+                spread = "" if point.spread is None else f"{point.spread:.6g}"
+                shown = [f"{point.x:.6g}", f"{point.y:.6g}", spread, point.seeds]
+                writer.writerow([plot.dataset, plot.metric, plot.against, series.label, *shown])
+    return file.getvalue()
+
+
 def _scores(table: Table) -> str:
     def cell(cell: Cell) -> str:
         marked = {1: f"**{cell.text}**", 2: f"*{cell.text}*"}.get(cell.rank, cell.text)
         return marked + (f" ({cell.paper})" if cell.paper else "")
 
     def cost(row: Row) -> list[str]:
-        return ["", "", ""] if not row.seeds else [str(row.seeds), str(row.evaluations), f"{row.seconds:.0f}"]
+        seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
+        return [str(row.seeds or ""), "" if row.evaluations is None else str(row.evaluations), seconds]
 
+    caption = f"{table.title}: means over {', '.join(table.clips)} ({table.dataset}); ± over seeds."
     return _grid(
-        f"{table.title}: means over {', '.join(table.clips)} ({table.dataset}); ± over seeds.",
+        " ".join(filter(None, [caption, table.note])),
         [*table.columns, "seeds", "evaluations", "s"],
         table.rows,
         lambda row: [*map(cell, row.cells), *cost(row)],

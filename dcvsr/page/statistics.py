@@ -4,8 +4,9 @@ Scores are clip -> one value a seed. A metric without seeds (bicubic has none) h
 """
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from statistics import fmean, stdev
+
+import numpy as np
 
 Scores = Mapping[str, Sequence[float]]
 
@@ -31,13 +32,12 @@ def interval(ours: Scores, theirs: Scores, draws: int = 2000) -> tuple[float, fl
     """
     if ours.keys() != theirs.keys():
         raise ValueError("a paired comparison needs the same clips")
-    blocks = [_differences(ours[clip], theirs[clip]) for clip in ours]
-    random = Random(0)
-    means = sorted(
-        fmean(fmean(random.choices(block, k=len(block))) for block in random.choices(blocks, k=len(blocks)))
-        for _ in range(draws)
-    )
-    return means[round(0.025 * draws)], means[round(0.975 * draws) - 1]
+    differences = np.array([_differences(ours[clip], theirs[clip]) for clip in ours])
+    clips, seeds = differences.shape
+    random = np.random.default_rng(0)
+    drawn = random.integers(clips, size=(draws, clips, 1)), random.integers(seeds, size=(draws, clips, seeds))
+    means = np.sort(differences[drawn].mean(axis=(1, 2)))
+    return float(means[round(0.025 * draws)]), float(means[round(0.975 * draws) - 1])
 
 
 def is_noise(bounds: tuple[float, float]) -> bool:

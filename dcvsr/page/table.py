@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dcvsr.page.runs import Run, by_label
+from dcvsr.page.runs import Run, by_label, on_the_same_clips
+from dcvsr.page.scores import directions, heading, scores
 from dcvsr.page.statistics import Scores, interval, is_noise, mean, spread
 
 NOISE = "within noise"
@@ -54,7 +55,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Means over the same clips; ``reference`` is the row that differences are of, minus each other."""
+    """Means over the same clips.
+
+    Args:
+        reference: the row that differences are of, minus each other.
+        note: a sentence on what is in it, if any.
+    """
 
     title: str
     dataset: str
@@ -62,6 +68,7 @@ class Table:
     columns: list[str]
     rows: list[Row]
     reference: str | None
+    note: str = ""
 
 
 def tables(runs: Sequence[Run], paper: Paper | None = None, reference: str = "dcvsr") -> list[Table]:
@@ -69,16 +76,13 @@ def tables(runs: Sequence[Run], paper: Paper | None = None, reference: str = "dc
 
     One table for each set of clips, because means over different clips do not compare.
     """
-    by_clips: dict[tuple[str, ...], list[Run]] = {}
-    for run in runs:
-        by_clips.setdefault((run.dataset, *sorted(run.scores)), []).append(run)
-    return [_table(of_clips, paper, reference) for of_clips in by_clips.values()]
+    return [table(by_label(of_clips), paper, reference) for of_clips in on_the_same_clips(runs)]
 
 
-def _table(runs: Sequence[Run], paper: Paper | None, reference: str) -> Table:
-    rows = by_label(runs)
-    labels = _in_order(list(rows), paper)
-    better = {metric: higher for run in runs for metric, higher in run.higher_is_better.items()}
+def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: str = "dcvsr") -> Table:
+    """Of runs on the same clips, by label."""
+    runs = [run for of_row in rows.values() for run in of_row]
+    labels, better = _in_order(list(rows), paper), directions(runs)
     metrics = list(better)
     if paper is not None:
         metrics = [*paper.columns, *(metric for metric in metrics if metric not in paper.columns)]
@@ -87,8 +91,7 @@ def _table(runs: Sequence[Run], paper: Paper | None, reference: str) -> Table:
     table_rows = [
         _row(label, rows.get(label, []), [column[i] for column in columns]) for i, label in enumerate(labels)
     ]
-    arrows = {True: " ↑", False: " ↓", None: ""}
-    titles = [f"{metric.upper()}{arrows[better.get(metric)]}" for metric in metrics]
+    titles = [heading(metric, better.get(metric)) for metric in metrics]
     title = paper.title if paper else "Metrics"
     return Table(title, dataset, tuple(sorted(runs[0].scores)), titles, table_rows, base)
 
@@ -118,8 +121,8 @@ def _column(
     paper: Paper | None,
     dataset: str,
 ) -> list[Cell]:
-    scores = _on_the_same_clips({label: _scores(rows.get(label, []), metric) for label in labels})
-    known = {label: mean(of_row) for label, of_row in scores.items() if of_row}
+    scored = scores(rows, metric)
+    known = {label: mean(of_row) for label, of_row in scored.items() if of_row}
     digits = 2 if max(map(abs, known.values()), default=0) >= 10 else 4
     printed = {label: round(value, digits) for label, value in known.items()}
     ranks = sorted(set(printed.values()), reverse=better.get(metric, True))
@@ -129,33 +132,12 @@ def _column(
         published = paper.value(dataset, metric, row) if paper and row else None
         cell = {"paper": "" if published is None else f"{published:g}"}
         if label in known:
-            cell["text"] = _text(known[label], spread(scores[label]), digits)
+            cell["text"] = _text(known[label], spread(scored[label]), digits)
             if base and label != base and base in known:
-                cell["difference"] = _difference(scores[base], scores[label], digits)
+                cell["difference"] = _difference(scored[base], scored[label], digits)
         rank = ranks.index(printed[label]) + 1 if label in known and len(known) > 1 else 0
         cells.append(Cell(**cell, rank=rank if rank < 3 else 0))
     return cells
-
-
-def _scores(runs: Sequence[Run], metric: str) -> Scores:
-    """Of the clips on which it is defined; nothing if a run lacks the metric."""
-    clips: dict[str, list[float]] = {}
-    for run in runs:
-        for clip, values in run.scores.items():
-            if metric not in values:
-                return {}
-            if (value := values[metric]) is not None:
-                clips.setdefault(clip, []).append(value)
-    return {clip: values for clip, values in clips.items() if len(values) == len(runs)}
-
-
-def _on_the_same_clips(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """Those of all rows that have any."""
-    known = [of_row.keys() for of_row in scores.values() if of_row]
-    return {
-        label: {clip: values for clip, values in of_row.items() if all(clip in clips for clips in known)}
-        for label, of_row in scores.items()
-    }
 
 
 def _text(value: float, spread: float | None, digits: int) -> str:

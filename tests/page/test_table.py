@@ -8,28 +8,10 @@ from omegaconf import OmegaConf
 
 from dcvsr.cli import CONF
 from dcvsr.page.formats import comma_separated, latex, markdown
-from dcvsr.page.runs import Run
-from dcvsr.page.table import NOISE, Cell, Paper, Table, tables
+from dcvsr.page.table import NOISE, Cell, Paper, tables
+from tests.page.making import cells, run
 
 PAPER = Paper("Table 9", ["bicubic", "other", "dcvsr"], ["psnr", "musiq"], {"X": {"psnr": [25.9, 24, 25.1]}})
-
-
-def run(
-    upscaler: str,
-    seed: int = 0,
-    dataset: str = "X",
-    settings: tuple[str, ...] = (),
-    **scores: list[float | None],
-) -> Run:
-    """``scores``: metric -> a value a clip."""
-    clips = len(next(iter(scores.values())))
-    of_clips = {f"clip{i}": {name: values[i] for name, values in scores.items()} for i in range(clips)}
-    return Run(upscaler, seed, dataset, of_clips, {name: name == "psnr" for name in scores}, settings, 8, 1.5)
-
-
-def cells(table: Table, label: str) -> dict[str, Cell]:
-    [row] = [row for row in table.rows if row.label == label]
-    return {title[:5].strip(" ↑↓"): cell for title, cell in zip(table.columns, row.cells, strict=True)}
 
 
 def test_what_prints_alike_is_equally_good() -> None:
@@ -53,6 +35,11 @@ def test_rows_are_compared_on_the_clips_where_all_have_a_score() -> None:
     assert cells(table, "b")["SEAMS"].difference.startswith("+0.1000")
     [table] = tables([run("dcvsr", seams=[None]), run("b", seams=[0.4])])
     assert [row.cells[0].text for row in table.rows] == ["-", "0.4000"]
+
+
+def test_a_clip_without_a_score_for_one_seed_is_left_out() -> None:
+    [table] = tables([run("dcvsr", 0, seams=[0.5, 0.1]), run("dcvsr", 1, seams=[0.7, None])])
+    assert table.rows[0].cells[0].text == "0.6000 ± 0.1414"
 
 
 def test_means_over_other_clips_stand_in_another_table() -> None:
