@@ -61,7 +61,7 @@ def _evaluate(cfg: DictConfig) -> None:
     probes = [Probe()] if cfg.debug.attention else []
     keep = _keep(cfg, folder, sources)
     evaluation = Evaluation(_by_seed(upscaler, cfg), sources, metrics, keep, probes, device)
-    log.info(evaluation.plan(progress))
+    log.info(f"weights: {upscaler.origin or 'none'}\n{evaluation.plan(progress)}")
     if cfg.dry_run:
         return
     evaluation.run(progress)

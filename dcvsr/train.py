@@ -22,6 +22,7 @@ def main(cfg: DictConfig) -> None:
     """Train one stage; leaves config.yaml, metrics.csv, checkpoints/, videos/, wandb/ in the run folder."""
     preflight(cfg)
     _refuse_sweep_over_processes(cfg)
+    _refuse_to_write_over(_folder())
     import lightning.pytorch as pl
 
     from dcvsr.models.checkpoint import require_resumable
@@ -52,7 +53,7 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
 
     last = _folder() / "checkpoints" / "last.ckpt"
     try:
-        trainer.loggers = list(instantiate(cfg.loggers).values())
+        trainer.loggers = list(instantiate(cfg.loggers, _convert_="all").values())
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
@@ -70,6 +71,14 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
 
 def _folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _refuse_to_write_over(folder: Path) -> None:
+    """Lightning would delete the curve that is there, a resumed run's own too."""
+    if (folder / "metrics.csv").exists():
+        raise UserError(
+            f"{folder} holds a run already: name another folder with hydra.run.dir=..., a resumed run's too"
+        )
 
 
 def _refuse_sweep_over_processes(cfg: DictConfig) -> None:

@@ -18,10 +18,13 @@ GROUPS = {
     if any(folder.glob("*.yaml"))
 }
 EXPERIMENTS = GROUPS.pop("experiment")
-TABLES = [name for name in EXPERIMENTS if name.startswith("table")]
+TABLES = ["table1", "table2"]
 SWEEPS = GROUPS.pop("sweep")
+IMAGES = {group: GROUPS.pop(group) for group in ("captions", "image_guidance", "pipeline")}
+"""What python -m dcvsr.images alone reads."""
 ADDED = {group: GROUPS.pop(group) for group in ("alternative", "table2")}
-ROWS, _ = GROUPS.pop("table1"), GROUPS.pop("paper")
+for group in ("paper", "calibration"):
+    GROUPS.pop(group)
 PARENTS = {
     "guidance/uncond": "cfg",
     "guidance/maxima": "dssag",
@@ -38,7 +41,7 @@ def _compose(command: str, *overrides: str) -> DictConfig:
 
 
 @pytest.mark.parametrize("scale", GROUPS["scale"])
-@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS} - {*TABLES}))
+@pytest.mark.parametrize("experiment", sorted({*EXPERIMENTS} - {*TABLES, "table3"}))
 def test_every_training_composes_at_every_scale(experiment, scale):
     folders = (
         "wandb.save_dir",
@@ -58,15 +61,32 @@ def test_every_table_of_the_paper_is_a_sweep(table, scale):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", [f"+experiment={table}", f"scale={scale}"], return_hydra_config=True)
     assert cfg.hydra.mode.name == "MULTIRUN"
-    assert set(cfg.hydra.sweeper.params[f"+{table}"].split(",")) <= {*ROWS, *ADDED["table2"]}
+    [(key, rows)] = cfg.hydra.sweeper.params.items()
+    choices = {"upscaler": GROUPS["upscaler"], "+table2": ADDED["table2"]}
+    assert set(rows.split(",")) <= set(choices[key])
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_every_row_of_table_1_is_an_upscaler_s(row):
+def test_table_3_is_a_sweep_over_the_rows_of_the_paper():
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("evaluate", [f"+table1={row}"], return_hydra_config=True)
-    upscaler, _, seed = row.partition("_seed")
-    assert (cfg.hydra.runtime.choices.upscaler, cfg.seed) == (upscaler, int(seed or 0))
+        cfg = compose("images", ["+experiment=table3"], return_hydra_config=True)
+    assert cfg.hydra.mode.name == "MULTIRUN"
+    rows = OmegaConf.load(CONF / "paper/table3.yaml").rows
+    assert cfg.hydra.sweeper.params["guidance"].split(",") == rows
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(g, option) for g in ("captions", "pipeline") for option in IMAGES[g]]
+)
+def test_every_choice_for_images_composes(group, option):
+    assert _compose("images", f"{group}={option}")[group]._target_
+
+
+@pytest.mark.parametrize("guidance", ["none", "cfg", "sag", "pag", "dssag"])
+def test_every_guidance_of_images_instantiates_at_the_scale_of_stable_diffusion(guidance):
+    cfg = _compose("images", f"guidance={guidance}", "sampler.sigma_min=0.04", "sampler.sigma_max=13")
+    built = instantiate(cfg.guidance)
+    assert getattr(built, "scale", None) == (6.5 if guidance in IMAGES["image_guidance"] else None)
+    assert cfg.keys().isdisjoint({"image_guidance"})
 
 
 @pytest.mark.parametrize(

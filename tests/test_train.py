@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from safetensors.torch import save_file
 
 from dcvsr.models.checkpoint import newest_checkpoint, open_checkpoint
 from tests.conftest import TINY
@@ -30,6 +31,10 @@ def test_a_run_leaves_what_it_says(stage1):
     content = torch.load(stage1 / "checkpoints" / "last.ckpt", weights_only=True)
     assert content["dcvsr"] == {"scale": "nano", "stage": 1}
     assert content["global_step"] == 2
+    used = open_checkpoint(stage1 / "checkpoints" / "last.ckpt", "nano").weights
+    assert content["ema"]["steps"] == 2
+    assert all(torch.equal(used[name], content["ema"]["weights"][name]) for name in used)
+    assert not torch.equal(used["unet.conv_in.weight"], content["state_dict"]["denoiser.unet.conv_in.weight"])
 
 
 def test_stage_2_starts_from_the_newest_stage_1_and_says_so(stage1, train, tmp_path):
@@ -68,7 +73,24 @@ def test_a_run_goes_on_where_it_stopped(stage1, train, tmp_path):
         "stage1", "trainer.max_steps=3", f"resume={stage1}/checkpoints/last.ckpt", "hydra.run.dir=outputs/b"
     )
     assert done.code == 0, done.err
-    assert open_checkpoint(tmp_path / "outputs/b/checkpoints/last.ckpt", "nano").step == 3
+    last = tmp_path / "outputs/b/checkpoints/last.ckpt"
+    assert open_checkpoint(last, "nano").step == 3
+    assert torch.load(last, weights_only=True)["ema"]["steps"] == 3
+
+
+def test_stage_2_starts_from_the_model_that_comes_along_where_no_stage_1_has_run(
+    stage1, train, tmp_path, monkeypatch
+):
+    weights = open_checkpoint(stage1 / "checkpoints" / "last.ckpt", "nano").weights
+    about = {"scale": "nano", "stage": "2", "step": "9"}
+    save_file({name: value.half() for name, value in weights.items()}, tmp_path / "nano.safetensors", about)
+    monkeypatch.setattr("dcvsr.models.checkpoint.SHIPPED", tmp_path)
+    start = ("trainer.max_steps=1", "runs=elsewhere", "hydra.run.dir=elsewhere/b")
+    done = train("stage2", *start)
+    assert done.code == 0, done.err
+    assert f"stage 2 starts from {tmp_path}/nano.safetensors (scale=nano, stage 2, step 9)" in done.out
+    last = open_checkpoint(tmp_path / "elsewhere/b/checkpoints/last.ckpt", "nano").weights
+    assert all(torch.equal(last[n], weights[n].half().float()) for n in weights if "temporal_res_block" in n)
 
 
 def test_the_same_seed_trains_the_same_weights(train, tmp_path):
@@ -109,6 +131,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
         ("data.batch_size=-1", "batch_size must be at least 1, got -1"),
         ("module.dropout=1.5", "dropout is a probability, got 1.5"),
         ("ckpt=nothing.ckpt", "no checkpoint at nothing.ckpt"),
+        ("callbacks.ema.decay=1", "decay must be at least 0 and below 1, got 1"),
         ("resume=nothing.ckpt", "no checkpoint at nothing.ckpt"),
     ],
 )
@@ -116,6 +139,14 @@ def test_a_mistake_is_one_line(train, key, said):
     done = train("stage1", key)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert said in done.err
+
+
+def test_a_run_is_not_written_over_a_resumed_one_s_own_neither(stage1, train):
+    before = (stage1 / "metrics.csv").read_bytes()
+    done = train("stage1", *STEPS, f"resume={stage1}/checkpoints/last.ckpt")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "holds a run already: name another folder with hydra.run.dir=..." in done.err
+    assert (stage1 / "metrics.csv").read_bytes() == before
 
 
 def test_resuming_another_stage_is_refused(stage1, train):
@@ -136,6 +167,14 @@ def test_the_paper_s_scale_says_at_once_all_that_is_missing(run, tmp_path, monke
         "model.weights=",
     ):
         assert way_out in done.err
+
+
+def test_the_model_in_the_box_says_at_once_which_clips_it_lacks(run, tmp_path):
+    (tmp_path / "hr_sam2_01_dog.mp4").touch()
+    done = run("train", "+experiment=nano_stage1", f"data.path={tmp_path}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"{tmp_path} lacks hr_sam2_02_cups.mp4, hr_sam2_03_blocks.mp4," in done.err
+    assert "data.path=FOLDER" in done.err
 
 
 def test_wandb_gets_losses_scores_and_videos(run, tmp_path):

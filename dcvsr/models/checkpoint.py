@@ -1,6 +1,7 @@
 """Trained weights: which run left them, and how they get back into a denoiser.
 
-A checkpoint is Lightning's, with one entry of ours, ``dcvsr``: what was trained, as plain values.
+A checkpoint is Lightning's, with entries of ours: ``dcvsr``, what was trained, as plain values, and ``ema``,
+the average of the weights, where the run kept one. A model that comes with the package is its weights alone.
 """
 
 import logging
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from dcvsr.errors import UserError
 from dcvsr.models.denoiser import Denoiser
@@ -18,6 +20,9 @@ log = logging.getLogger(__name__)
 
 PREFIX = "denoiser."
 """Where a training module keeps the denoiser in its state."""
+
+SHIPPED = Path(__file__).parent
+"""Where the package keeps its models, ``<scale>.safetensors``."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,14 @@ class Checkpoint:
     def __str__(self) -> str:
         return f"{self.path} (scale={self.scale}, stage {self.stage}, step {self.step})"
 
+    def fits(self, denoiser: Denoiser) -> bool:
+        """Whether it holds what ``denoiser`` is made of, name by name and size by size."""
+        shapes, needed = (
+            {name: tensor.shape for name, tensor in weights.items()}
+            for weights in (self.weights, denoiser.state_dict())
+        )
+        return shapes == needed
+
     def load(self, denoiser: Denoiser) -> None:
         """Put the weights into ``denoiser``, every tensor of it.
 
@@ -47,7 +60,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
-    """Open a checkpoint of ``scale`` without executing anything in it.
+    """Open a checkpoint of ``scale``, averaged weights where it has them, without executing anything in it.
 
     Raises:
         UserError: if the file is missing, is no dcvsr checkpoint, or is one of another scale.
@@ -58,10 +71,7 @@ def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
             f"no checkpoint at {path}; name a file, such as outputs/train/.../checkpoints/last.ckpt"
         )
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        about, state = content["dcvsr"], content["state_dict"]
-        weights = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
-        found = Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights)
+        found = _of_the_package(path) if path.suffix == ".safetensors" else _of_a_run(path)
     except Exception as error:  # torch.load says 'not a checkpoint' with many types
         raise UserError(f"{path} is no dcvsr checkpoint ({type(error).__name__})") from error
     if found.scale != scale:
@@ -69,9 +79,32 @@ def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
     return found
 
 
+def _of_a_run(path: Path) -> Checkpoint:
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    about, state = content["dcvsr"], content["state_dict"]
+    if "ema" in content:
+        weights = content["ema"]["weights"]
+    else:
+        weights = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
+    return Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights)
+
+
+def _of_the_package(path: Path) -> Checkpoint:
+    """Stored in half precision, used in single."""
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    return Checkpoint(path, about["scale"], int(about["stage"]), int(about["step"]), weights)
+
+
 def require_resumable(resume: str | None, scale: str, stage: int) -> None:
     """Raise UserError unless a run of ``scale`` and ``stage`` can go on from ``resume``, or it is None."""
-    if resume is not None and (found := open_checkpoint(resume, scale)).stage != stage:
+    if resume is None:
+        return
+    found = open_checkpoint(resume, scale)
+    if found.path.suffix == ".safetensors":
+        raise UserError(f"{found} holds weights alone, no run; start from them with ckpt={resume}")
+    if found.stage != stage:
         raise UserError(
             f"{found} is of another stage than {stage}; start from its weights with ckpt={resume}"
         )
@@ -93,20 +126,35 @@ def newest_checkpoint(runs: str | Path, scale: str, stages: Sequence[int]) -> Ch
     return None
 
 
+def shipped(scale: str) -> Checkpoint:
+    """The model of ``scale`` that comes with the package.
+
+    Raises:
+        UserError: if none does.
+    """
+    path = SHIPPED / f"{scale}.safetensors"
+    if not path.is_file():
+        raise UserError(f"no model of scale={scale} comes with dcvsr; name one with ckpt=FILE")
+    return open_checkpoint(path, scale)
+
+
 def restored(denoiser: Denoiser, ckpt: str | None, runs: str, scale: str, stages: Sequence[int]) -> Denoiser:
     """Put trained weights into ``denoiser`` and note in it where they came from.
 
     Args:
-        ckpt: a file; ``required``, the newest checkpoint under ``runs``, of the first of ``stages`` that has
-            one; ``newest``, the same, but a warning where there is none; None, the model's initial weights.
+        ckpt: a file; ``shipped``, the package's model; ``required``, the newest checkpoint under ``runs``, of
+            the first of ``stages`` that has one, else the package's model where it is of this configuration;
+            ``newest``, the same, but a warning where there is none; None, the model's initial weights.
 
     Raises:
         UserError: if the checkpoint that was asked for cannot be had.
     """
     if ckpt is None:
         return denoiser
-    if ckpt in ("newest", "required"):
-        checkpoint = newest_checkpoint(runs, scale, stages)
+    if ckpt == "shipped":
+        checkpoint = shipped(scale)
+    elif ckpt in ("newest", "required"):
+        checkpoint = newest_checkpoint(runs, scale, stages) or _shipped_for(denoiser, scale)
     else:
         checkpoint = open_checkpoint(ckpt, scale)
     if checkpoint is not None:
@@ -119,3 +167,12 @@ def restored(denoiser: Denoiser, ckpt: str | None, runs: str, scale: str, stages
         raise UserError(f"{missing}: make one with `{command}`, or name one with ckpt=FILE")
     log.warning(f"{missing}; `{command}` would make one; starting from the model's initial weights")
     return denoiser
+
+
+def _shipped_for(denoiser: Denoiser, scale: str) -> Checkpoint | None:
+    """The package's model, unless it has none or model=... describes another."""
+    try:
+        model = shipped(scale)
+    except UserError:
+        return None
+    return model if model.fits(denoiser) else None

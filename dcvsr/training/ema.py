@@ -1,0 +1,69 @@
+"""An exponential moving average of the denoiser's weights, and of nothing else."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+class EMA(pl.Callback):
+    """Average the denoiser's weights over optimizer steps, in float32: what validates and what is used later.
+
+    Step t, from 0, keeps min(decay, (1 + t) / (10 + t)) of the average, so that initial weights fade soon. A
+    checkpoint holds the average beside the weights that learn, under ``ema``; a run without one that is
+    resumed begins its average there. Lightning's own would copy the whole module, VAE and all.
+
+    ``average``, ``steps``: written by the hooks of fitting alone.
+
+    Args:
+        decay: at most, of a step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
+        self.decay = decay
+        self.average: dict[str, Tensor] = {}
+        self.steps = 0
+        self._seen = 0
+        self._learning: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        start = self.average or pl_module.denoiser.state_dict()
+        self.average = {
+            name: value.to(pl_module.device, torch.float32, copy=True) for name, value in start.items()
+        }
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._seen = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == self._seen:  # the batch only adds to a step's gradient
+            return
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        weights = pl_module.denoiser.state_dict()
+        current = [weights[name].float() for name in self.average]
+        get_ema_multi_avg_fn(decay)([*self.average.values()], current, None)
+        self.steps += 1
+        self._seen = trainer.global_step
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self.average:
+            self._learning = {name: value.clone() for name, value in pl_module.denoiser.state_dict().items()}
+            pl_module.denoiser.load_state_dict(self.average)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if self._learning:
+            pl_module.denoiser.load_state_dict(self._learning)
+            self._learning = {}
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["ema"] = {"weights": self.average, "steps": self.steps}
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        if "ema" in checkpoint:
+            self.average, self.steps = checkpoint["ema"]["weights"], checkpoint["ema"]["steps"]

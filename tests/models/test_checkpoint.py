@@ -1,0 +1,137 @@
+"""Which weights a denoiser gets: a run's, their average, or the package's."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dcvsr.errors import UserError
+from dcvsr.models.checkpoint import open_checkpoint, require_resumable, restored
+
+ABOUT = {"scale": "nano", "stage": "2", "step": "7", "recipe": "by hand", "source_sha256": "0" * 64}
+
+
+class Small(torch.nn.Linear):
+    """Stands for a denoiser: named weights, and where they are from."""
+
+    origin = None
+
+    def __init__(self, inputs: int = 2) -> None:
+        super().__init__(inputs, 2, bias=False)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for the package's models."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    monkeypatch.setattr("dcvsr.models.checkpoint.SHIPPED", folder)
+    return folder
+
+
+@pytest.fixture
+def model(package: Path) -> Path:
+    path = package / "nano.safetensors"
+    save_file({"weight": torch.tensor([[1, 2], [3, 1 / 3]]).half()}, path, metadata=ABOUT)
+    return path
+
+
+def _run(folder: Path, stage: int, value: float, **more) -> Path:
+    path = folder / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    state = {"denoiser.weight": torch.full((2, 2), value)}
+    about = {"scale": "nano", "stage": stage}
+    torch.save({"dcvsr": about, "global_step": 3, "state_dict": state, **more}, path)
+    return path
+
+
+def _restored(ckpt: str | None, runs: Path, *stages: int) -> Small:
+    return restored(Small(), ckpt, str(runs), "nano", stages or (2, 1))  # type: ignore[arg-type, return-value]
+
+
+def test_the_average_is_what_a_checkpoint_gives(tmp_path):
+    average = {"weight": torch.full((2, 2), 9.0)}
+    path = _run(tmp_path, 1, 1.0, ema={"weights": average, "steps": 3})
+    assert torch.equal(open_checkpoint(path, "nano").weights["weight"], average["weight"])
+    plain = open_checkpoint(_run(tmp_path / "plain", 1, 1.0), "nano")
+    assert torch.equal(plain.weights["weight"], torch.ones(2, 2))
+
+
+def test_half_precision_comes_back_single(model):
+    found = open_checkpoint(model, "nano")
+    assert (found.stage, found.step, found.scale) == (2, 7, "nano")
+    assert found.weights["weight"].dtype == torch.float32
+    assert found.weights["weight"][1, 1] == torch.tensor(1 / 3).half().float()
+    assert str(found) == f"{model} (scale=nano, stage 2, step 7)"
+
+
+@pytest.mark.parametrize("ckpt", ["required", "newest"])
+def test_a_run_is_preferred_and_the_package_s_model_comes_next(ckpt, model, tmp_path):
+    assert _restored(ckpt, tmp_path / "runs").origin.path == model  # type: ignore[attr-defined]
+    run = _run(tmp_path / "runs", 1, 5.0)
+    assert _restored(ckpt, tmp_path / "runs").origin.path == run  # type: ignore[attr-defined]
+    assert _restored("shipped", tmp_path / "runs").origin.path == model  # type: ignore[attr-defined]
+
+
+def test_stage_2_starts_from_the_package_s_model_where_only_stage_2_has_run(model, tmp_path):
+    _run(tmp_path / "runs", 2, 5.0)
+    assert _restored("newest", tmp_path / "runs", 1).weight[0, 1] == 2
+
+
+def test_from_scratch_is_from_scratch(model, tmp_path):
+    _run(tmp_path / "runs", 1, 5.0)
+    assert _restored(None, tmp_path / "runs").origin is None
+
+
+def test_without_either_all_is_as_it_was(package, tmp_path, caplog):
+    assert _restored("newest", tmp_path, 1).origin is None
+    assert "no stage-1 checkpoint of scale=nano under" in caplog.text
+    with pytest.raises(UserError, match=r"no stage-2 or -1 checkpoint of scale=nano .* ckpt=FILE"):
+        _restored("required", tmp_path)
+    with pytest.raises(UserError, match="no model of scale=nano comes with dcvsr; name one with ckpt=FILE"):
+        _restored("shipped", tmp_path)
+
+
+def test_a_package_s_model_of_another_configuration_is_taken_only_by_name(model, tmp_path, caplog):
+    def wide(ckpt: str) -> Small:
+        return restored(Small(3), ckpt, str(tmp_path / "runs"), "nano", [1])  # type: ignore[arg-type, return-value]
+
+    assert wide("newest").origin is None
+    assert "starting from the model's initial weights" in caplog.text
+    with pytest.raises(UserError, match="no stage-1 checkpoint"):
+        wide("required")
+    with pytest.raises(UserError, match=r"holds another model than model=\.\.\. describes"):
+        wide("shipped")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no dcvsr checkpoint"),
+        (b"\xff" * 64, "is no dcvsr checkpoint"),
+        (None, "is no dcvsr checkpoint"),
+        ({"scale": "svd"}, "is of scale=svd, this run is of scale=nano"),
+        ({"stage": "two"}, "is no dcvsr checkpoint"),
+    ],
+)
+def test_another_file_is_refused_in_one_line(content, said, tmp_path):
+    path = tmp_path / "a.safetensors"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        save_file({"weight": torch.ones(2, 2)}, path, metadata=content and ABOUT | content)
+    with pytest.raises(UserError, match=said) as error:
+        open_checkpoint(path, "nano")
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_cut_off_is_refused(model):
+    model.write_bytes(model.read_bytes()[:-3])
+    with pytest.raises(UserError, match="is no dcvsr checkpoint"):
+        open_checkpoint(model, "nano")
+
+
+def test_weights_alone_cannot_be_resumed(model):
+    with pytest.raises(UserError, match="holds weights alone, no run; start from them with ckpt="):
+        require_resumable(str(model), "nano", 2)
