@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.device import choose, require_memory
     from dcvsr.diffusion.guidance import DSSAG
     from dcvsr.diffusion.schedule import suppression
-    from dcvsr.page.grid import beside, picture, png
+    from dcvsr.figures.grid import beside, picture, png
     from dcvsr.provenance import describe, write_json
 
     video = read_video(source).frames

@@ -24,7 +24,7 @@ from dcvsr.errors import UserError
 from dcvsr.files import read_json
 
 if TYPE_CHECKING:
-    from dcvsr.page.boxes import Box
+    from dcvsr.figures.boxes import Box
 
 HERE = Path(__file__).resolve().parent
 NAMES = sorted((path.stem for path in HERE.glob("*/*.yaml")), key=lambda name: (len(name), name))
@@ -65,7 +65,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def _box(text: str) -> "Box":
-    from dcvsr.page.boxes import Box
+    from dcvsr.figures.boxes import Box
 
     numbers = _numbers(text)
     if len(numbers) != 4:
@@ -79,7 +79,7 @@ def specification(asked: argparse.Namespace) -> Any:
     Raises:
         UserError: if its YAML is wrong, or it has nothing of what is to be changed.
     """
-    from dcvsr.page.boxes import GivenBoxes, GivenFrames
+    from dcvsr.figures.boxes import GivenBoxes, GivenFrames
 
     path = HERE / asked.name / f"{asked.name}.yaml"
     try:
@@ -170,7 +170,7 @@ def require_one_checkpoint(made: Mapping[str, Path]) -> None:
 def draw(asked: argparse.Namespace, figure: Any, made: Mapping[str, Path], sources: Sequence[Path]) -> None:
     """``sources`` are LR and the truth, as far as there are any."""
     from dcvsr.data.folders import folder_of_clips
-    from dcvsr.page.exhibits import exhibits
+    from dcvsr.figures.exhibits import exhibits
 
     cache = asked.output / "cache"
     require_one_checkpoint({label: run for label, run in made.items() if label in figure.results})

@@ -19,13 +19,13 @@ from dcvsr.data.synthetic import Translation
 
 FOLDER = Path(__file__).parents[2] / "experiments/figures"
 SPECIFICATION = """
-_target_: dcvsr.page.figure.Figure
+_target_: dcvsr.figures.figure.Figure
 rivals:
   rival: [upscaler=realesrgan]
 results:
   bicubic: [upscaler=bicubic]
-frames: {_target_: dcvsr.page.boxes.Moments, shares: [0.5], run: 1}
-boxes: {_target_: dcvsr.page.boxes.Richest, count: 1, share: 0.5}
+frames: {_target_: dcvsr.figures.boxes.Moments, shares: [0.5], run: 1}
+boxes: {_target_: dcvsr.figures.boxes.Richest, count: 1, share: 0.5}
 """
 
 

@@ -12,10 +12,10 @@ from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Translation
 from dcvsr.data.video import read_video
 from dcvsr.errors import UserError
-from dcvsr.page.boxes import Box, GivenBoxes, GivenFrames
-from dcvsr.page.exhibits import Exhibit, exhibits
-from dcvsr.page.figure import Comparison, Figure, Images
-from dcvsr.page.grid import enlarged, picture
+from dcvsr.figures.boxes import Box, GivenBoxes, GivenFrames
+from dcvsr.figures.exhibits import Exhibit, exhibits
+from dcvsr.figures.figure import Comparison, Figure, Images
+from dcvsr.figures.grid import enlarged, picture
 
 RESULTS = {"one": ["upscaler=bicubic"], "other": ["upscaler=dcvsr", "seed=1"]}
 BOXES = Box(0, 0, 16, 16), Box(20, 12, 24, 20)

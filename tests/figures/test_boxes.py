@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcvsr.errors import UserError
-from dcvsr.page.boxes import Alike, Box, GivenBoxes, GivenFrames, Moments, Richest
+from dcvsr.figures.boxes import Alike, Box, GivenBoxes, GivenFrames, Moments, Richest
 
 
 def noise(height: int, width: int, seed: int = 0) -> torch.Tensor:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dcvsr.page.boxes import Box
-from dcvsr.page.grid import CELL, Row, beside, enlarged, grid, outlined, picture
+from dcvsr.figures.boxes import Box
+from dcvsr.figures.grid import CELL, Row, beside, enlarged, grid, outlined, picture
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:

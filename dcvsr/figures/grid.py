@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcvsr.page.boxes import Box
+from dcvsr.figures.boxes import Box
 from dcvsr.pixels import to_bytes, to_unit
 
 CELL, GAP, MARGIN = 192, 6, 16

@@ -8,8 +8,8 @@ import torch
 
 from dcvsr.data.synthetic import Translation
 from dcvsr.errors import UserError
+from dcvsr.figures.exhibits import exhibits
 from dcvsr.interpolation import upsample
-from dcvsr.page.exhibits import exhibits
 from dcvsr.pixels import to_unit
 
 

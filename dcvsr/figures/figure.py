@@ -11,10 +11,10 @@ from dcvsr.data.clips import Clip, FrameFolder
 from dcvsr.data.folders import folder_of_clips
 from dcvsr.data.video import Video, write_video
 from dcvsr.errors import UserError
+from dcvsr.figures.boxes import Box, Boxes, Frames
+from dcvsr.figures.exhibits import HR, LR, Exhibit
+from dcvsr.figures.grid import Row, beside, enlarged, grid, outlined, picture, png
 from dcvsr.files import read_text, write_whole
-from dcvsr.page.boxes import Box, Boxes, Frames
-from dcvsr.page.exhibits import HR, LR, Exhibit
-from dcvsr.page.grid import Row, beside, enlarged, grid, outlined, picture, png
 
 PLACE = "place"
 
