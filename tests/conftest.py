@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,23 @@ def train(run: Run) -> Run:
         )
 
     return invoke
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What goes to wandb, whose files are written behind a run's back: keys, and settings at ``config``."""
+    from lightning.pytorch.loggers import WandbLogger
+
+    sent: dict[str, Any] = {}
+    kinds = {
+        "log_hyperparams": lambda _, params: sent.update(config=params),
+        "log_metrics": lambda _, metrics, step=None: sent.update(metrics),
+        "log_table": lambda _, key, **table: sent.update({key: table}),
+        "log_video": lambda _, key, videos, **how: sent.update({key: videos}),
+    }
+    for name, record in kinds.items():
+        monkeypatch.setattr(WandbLogger, name, record)
+    return sent
 
 
 @pytest.fixture(scope="session")

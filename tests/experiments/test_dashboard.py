@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
-from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.cli import CONF
@@ -54,21 +53,6 @@ def sections(dashboard: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def composed(command: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(command, list(overrides), return_hydra_config=True)
-
-
-@pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What goes to wandb: keys, and the configuration at ``config``."""
-    sent: dict[str, Any] = {}
-    kinds = {
-        "log_hyperparams": lambda _, params: sent.update(config=params),
-        "log_metrics": lambda _, metrics, step=None: sent.update(metrics),
-        "log_table": lambda _, key, **table: sent.update({key: table}),
-        "log_video": lambda _, key, videos, **how: sent.update({key: videos}),
-    }
-    for name, record in kinds.items():
-        monkeypatch.setattr(WandbLogger, name, record)
-    return sent
 
 
 def test_each_number_has_the_five_scores_against_it(dashboard, sections):
