@@ -46,7 +46,8 @@ def _table(rows: Mapping[str, list[Run]], paper: Paper | None, named: str) -> Ta
     kept, dropped = at_equal_evaluations(rows, reference)
     note = f"Rows at {rows[reference][0].evaluations} U-Net evaluations, give or take {MARGIN:.0%}."
     missing = f" Without such a run: {', '.join(dropped)}." if dropped else ""
-    return replace(table(kept, paper, reference), note=note + missing)
+    at_equal = table(kept, paper, reference)
+    return replace(at_equal, note=" ".join(filter(None, [at_equal.note, note + missing])))
 
 
 def _row(rows: Mapping[str, list[Run]], named: str) -> str:

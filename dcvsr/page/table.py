@@ -29,6 +29,11 @@ class Paper:
         """The row that a label stands for: ``dcvsr +table2=sap`` is ``sap``."""
         return next((row for row in self.rows if label == row or label.endswith(f"={row}")), None)
 
+    def note(self, dataset: str) -> str:
+        """Why no value of the paper's is shown, where none is."""
+        known = ", ".join(self.values)
+        return "" if dataset in self.values else f"The paper's values are of {known}: data.name=... says so."
+
     def value(self, dataset: str, metric: str, row: str) -> float | None:
         column = self.values.get(dataset, {}).get(metric)
         return None if column is None else column[list(self.rows).index(row)]
@@ -92,8 +97,8 @@ def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: 
         _row(label, rows.get(label, []), [column[i] for column in columns]) for i, label in enumerate(labels)
     ]
     titles = [heading(metric, better.get(metric)) for metric in metrics]
-    title = paper.title if paper else "Metrics"
-    return Table(title, dataset, tuple(sorted(runs[0].scores)), titles, table_rows, base)
+    title, note = (paper.title, paper.note(dataset)) if paper else ("Metrics", "")
+    return Table(title, dataset, tuple(sorted(runs[0].scores)), titles, table_rows, base, note)
 
 
 def _row(label: str, runs: Sequence[Run], cells: list[Cell]) -> Row:

@@ -78,6 +78,9 @@ def test_rows_and_columns_come_in_the_paper_s_order_with_its_values() -> None:
 def test_other_data_have_none_of_the_paper_s_values() -> None:
     [table] = tables([run("dcvsr", dataset="mine", psnr=[25.0])], PAPER)
     assert not any(cell.paper for row in table.rows for cell in row.cells)
+    assert table.note == "The paper's values are of X: data.name=... says so."
+    [same] = tables([run("dcvsr", psnr=[25.0])], PAPER)
+    assert same.note == ""
 
 
 def test_a_row_of_table_2_is_found_by_its_setting() -> None:
