@@ -150,9 +150,9 @@ def _text(value: float, spread: float | None, digits: int) -> str:
 
 
 def _difference(ours: Scores, theirs: Scores, digits: int) -> str:
-    """With its interval; a single clip has none, whatever the number of its seeds."""
+    """With its interval; one or two clips have none, whatever the number of their seeds."""
     difference = f"{mean(ours) - mean(theirs):+.{digits}f}"
-    if len(ours) == 1:
-        return f"{difference} (one clip)"
+    if few := {1: "one clip", 2: "two clips"}.get(len(ours)):
+        return f"{difference} ({few})"
     low, high = bounds = interval(ours, theirs)
     return NOISE if is_noise(bounds) else f"{difference} [{low:+.{digits}f}, {high:+.{digits}f}]"

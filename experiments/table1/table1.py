@@ -36,7 +36,7 @@ def main() -> None:
         f"hydra.sweep.dir={runs}",
         *asked.overrides,
     )
-    _dcvsr("report", f"output={OUT}/table1.html", f"runs={runs}", "+paper=table1")
+    _dcvsr("report", f"output={OUT}/table1.html", f"runs={runs}", f"truth={hr}", "+paper=table1")
 
 
 def _arguments() -> argparse.Namespace:

@@ -113,3 +113,9 @@ def test_all_formats_show_every_row_and_mark_the_best() -> None:
     assert r"a\_b & \underline{25.00} & - \\" in latex(found)
     assert r" & PSNR $\uparrow$ & MUSIQ \\" in latex(found)
     assert "X,bicubic,PSNR,26.00,25.9,-2.00 (one clip),1" in comma_separated(found).splitlines()
+
+
+def test_two_clips_have_no_interval_however_many_their_seeds() -> None:
+    runs = [run("dcvsr", seed, psnr=[30.0 + seed, 31.0]) for seed in range(9)]
+    [table] = tables([*runs, run("bicubic", psnr=[20.0, 20.0])])
+    assert cells(table, "bicubic")["PSNR"].difference == "+12.50 (two clips)"
