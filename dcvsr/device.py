@@ -1,4 +1,4 @@
-"""Where the network runs, and whether a job fits there."""
+"""Where the network runs, in what precision, and whether a job fits there."""
 
 from pathlib import Path
 
@@ -20,6 +20,18 @@ def choose(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise UserError(f"device must be auto, cpu or cuda, got {name}")
     return torch.device(name)
+
+
+def precision(name: str) -> torch.dtype:
+    """``float32``, ``bfloat16`` or ``float16``.
+
+    Raises:
+        UserError: if it is none of them.
+    """
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in known:
+        raise UserError(f"precision must be {', '.join(known)}, got {name}")
+    return known[name]
 
 
 def require_memory(needed: int, frames: int, device: torch.device) -> None:
