@@ -17,6 +17,7 @@ from dcvsr.interpolation import upsample
 from dcvsr.metrics.fidelity import PSNR
 from tests.conftest import TINY
 
+SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80")
 QUICK = (*TINY, "metrics=fidelity", "~data.test.return", "hydra.run.dir=run")
 
 
@@ -79,11 +80,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
 
 def test_several_seeds_are_one_run(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    done = run("evaluate", *QUICK, "seeds=2", "seed=3")
+    done = run("evaluate", *SMALL, *QUICK, "seeds=2", "seed=3")
     assert done.code == 0, done.err
     together = json.loads((tmp_path / "run/summary.json").read_text())
     assert together["by_seed"].keys() == {"3", "4"}
-    alone = run("evaluate", *QUICK[:-1], "seed=4", "hydra.run.dir=alone")
+    alone = run("evaluate", *SMALL, *QUICK[:-1], "seed=4", "hydra.run.dir=alone")
     assert alone.code == 0, alone.err
     assert json.loads((tmp_path / "alone/summary.json").read_text())["clips"] == together["by_seed"]["4"]
     by_seed = [together["by_seed"][seed]["slide"]["psnr"] for seed in "34"]
@@ -138,7 +139,7 @@ def test_a_clip_that_a_metric_refuses_has_an_empty_cell_and_the_others_score(run
 
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    done = run("evaluate", *QUICK, "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
+    done = run("evaluate", *SMALL, *QUICK, "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
     assert done.code == 0, done.err
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["upscaler"] == "dcvsr"
