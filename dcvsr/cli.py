@@ -38,6 +38,7 @@ FILE_KEYS = {
     "runs",
     "data.path",
     "data.lr",
+    "data.manifest",
     "model.weights",
     "upscaler.path",
     "upscaler.weights",

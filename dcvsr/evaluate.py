@@ -1,6 +1,7 @@
 """``python -m dcvsr.evaluate``: an upscaler on the test clips of a data set, scored by every metric."""
 
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -59,6 +60,8 @@ def _evaluate(cfg: DictConfig) -> None:
     _require_results(upscaler, sources)
     upscaler.to(device)
     probes = [Probe()] if cfg.debug.attention else []
+    if probes and progress.results:
+        raise UserError(f"{folder} holds a part whose attention was not kept; name another folder")
     keep = _keep(cfg, folder, sources)
     evaluation = Evaluation(_by_seed(upscaler, cfg), sources, metrics, keep, probes, device)
     log.info(f"weights: {upscaler.origin or 'none'}\n{evaluation.plan(progress)}")
@@ -130,6 +133,8 @@ def _keep(cfg: DictConfig, folder: Path, sources: Any) -> Callable[[str, Any], N
     def write(name: str, frames: Any) -> None:
         path = folder / "videos" / f"{name}{KEPT[cfg.keep]}"
         path.parent.mkdir(exist_ok=True)
+        if path.is_dir():  # a run was killed between keeping it and saying so
+            shutil.rmtree(path)
         write_clip(path, frames, Fraction(cfg.fps or sources.rate(name) or 25), crf=cfg.crf)
 
     return write

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Translation
-from dcvsr.data.video import to_unit
+from dcvsr.data.video import read_video, to_unit, write_clip
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator
 from dcvsr.interpolation import upsample
@@ -125,6 +126,36 @@ def test_results_may_be_kept_without_loss_and_score_the_same_again(run, tmp_path
     assert scores[0] == scores[1]
 
 
+def test_results_at_another_frame_rate_are_refused_before_a_clip_is_scored(run, clip, tmp_path):
+    video = read_video(clip)
+    write_clip(_made(tmp_path / "results") / clip.name, to_unit(video.frames), Fraction(30), crf=0)
+    results = ("upscaler=precomputed", "upscaler.path=results", "metrics=fidelity")
+    done = run("evaluate", *results, "data=folder", f"data.path={clip.parent}", "hydra.run.dir=run")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "clip has 30 frames per second, its LR 25" in done.err
+    assert not (tmp_path / "run/progress.json").exists()
+
+
+def test_a_run_killed_after_its_frames_were_kept_goes_on(run, tmp_path):
+    write_frames(_made(tmp_path / "run/videos") / "slide", [np.zeros((4, 4, 3), np.uint8)], [])
+    done = run("evaluate", "upscaler=bicubic", "keep=png", *QUICK)
+    assert done.code == 0, done.err
+    assert len(list((tmp_path / "run/videos/slide").iterdir())) == 16
+
+
+def test_a_look_at_attention_is_not_gone_on_with_by_half(run, train, tmp_path):
+    assert train("stage1", "trainer.max_steps=1").code == 0
+    looking = ("evaluate", *SMALL, *QUICK, "debug.attention=true")
+    assert run(*looking).code == 0
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    part = {key: summary[key] for key in ("settings", "weights", "cost")} | {"results": {"slide": {"1": {}}}}
+    (tmp_path / "run/progress.json").write_text(json.dumps(part))
+    (tmp_path / "run/summary.json").unlink()
+    done = run(*looking)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "attention was not kept" in done.err
+
+
 def test_a_clip_that_a_metric_refuses_has_an_empty_cell_and_the_others_score(run, tmp_path):
     still = "_target_:dcvsr.data.synthetic.Translation,seed:1,frames:1,height:64,width:64,dx:0,dy:0"
     only = ("metrics=[psnr,warping_error]", "metrics.flow=dis", *QUICK[-2:])
@@ -172,9 +203,10 @@ def test_an_lr_set_is_scored_against_its_hr(run, clip, tmp_path):
     at_once = run(*usual, "data=folder", hr, "degradation=light", "hydra.run.dir=a")
     pairs = run(*usual, "data=pairs", hr, "data.lr=lr", "degradation=none", "hydra.run.dir=b")
     assert (at_once.code, pairs.code) == (0, 0), pairs.err
-    one, other = (json.loads((tmp_path / name / "summary.json").read_text())["clips"] for name in "ab")
-    assert one == other
-    assert one["clip"].keys() == {"psnr", "ssim"}
+    one, other = (json.loads((tmp_path / name / "summary.json").read_text()) for name in "ab")
+    assert one["clips"] == other["clips"]
+    assert one["clips"]["clip"].keys() == {"psnr", "ssim"}
+    assert one["strength"] == other["strength"] != {"clip": None}, "the manifest tells"
 
 
 def test_footage_without_truth_is_restored_and_not_scored(run, tmp_path):
@@ -218,7 +250,7 @@ def test_footage_without_truth_is_scored_by_what_needs_none(run, tmp_path):
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -60,7 +60,7 @@ class Sources:
         cache: keeps LR that the degradation makes.
 
     Raises:
-        UserError: if LR of a clip comes from nowhere, or twice.
+        UserError: if LR of a clip comes from nowhere, or twice, or its HR cannot be reduced.
     """
 
     def __init__(
@@ -71,9 +71,12 @@ class Sources:
         manifest: Path | None,
         cache: Cache | NoCache = UNCACHED,
     ) -> None:
+        self.parameters: dict[str, Params] = {}
         for name, clip in clips.items():
             require_one_lr(name, clip, degradation)
-        self.clips, self.degradation, self.seed, self.cache = clips, degradation, seed, cache
+            if not isinstance(clip, Pair):
+                self.parameters[name] = _drawn(name, clip, degradation, seed)
+        self.clips, self.degradation, self.cache = clips, degradation, cache
         self.entries = read(manifest).clips if manifest is not None and manifest.is_file() else {}
 
     def require_truth(self, metrics: Collection[str]) -> None:
@@ -109,7 +112,7 @@ class Sources:
             return self._pair(name, clip)
         frames = clip.read(0, len(clip))
         hr = to_unit(frames)
-        parameters = self.degradation.draw(generator(self.seed, name), hr.shape)
+        parameters = self.parameters[name]
         recipe = {"degradation": self.degradation, "parameters": parameters, "software": versions()}
         lr = self.cache(
             "lr", {"hr": frames, **recipe}, lambda: to_bytes(self.degradation.apply(parameters, hr))
@@ -126,6 +129,13 @@ class Sources:
                 f"{str(entry.lr_sha256)[:8]}...: python -m dcvsr.degrade verify=true tells more"
             )
         return source
+
+
+def _drawn(name: str, clip: Clip, degradation: Degradation, seed: int) -> Params:
+    try:
+        return degradation.draw(generator(seed, name), (len(clip), 3, *clip.size))
+    except UserError as error:
+        raise UserError(f"clip {name}: {error}") from error
 
 
 def _whole(clip: Any) -> Tensor:

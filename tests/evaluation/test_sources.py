@@ -62,6 +62,12 @@ def test_hr_is_degraded_with_what_is_told_of_it() -> None:
     assert Sources({"clip": HR}, bicubic(4), 0, None).lr_shape("clip") == (3, 4, 6)
 
 
+def test_hr_that_cannot_be_reduced_is_named_before_any_is_read() -> None:
+    odd = Translation(seed=0, frames=3, height=18, width=24, dx=0.5, dy=0.2)
+    with pytest.raises(UserError, match="clip odd: frames of 24x18 cannot be reduced 4 times"):
+        Sources({"clip": HR, "odd": odd}, bicubic(4), 0, None)
+
+
 def test_an_lr_set_brings_its_parameters(tmp_path: Path) -> None:
     made = lr()
     found = Sources(pair(made.lr), GIVEN, 0, lr_set(tmp_path, made.digest)).read("clip")
