@@ -59,8 +59,11 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
     """
 
     def decorate(task: Task) -> Callable[[], None]:
+        given: list[str] = []
+
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> None:
+            sys.argv[1:] = given  # what Lightning starts further processes with
             with _mistakes_end_in_one_line():
                 _refuse_unknown_and_missing(cfg, config_name)
                 task(cfg)
@@ -68,7 +71,8 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
         def run() -> None:
             # Hydra then raises instead of printing: the line is ours to write.
             os.environ["HYDRA_FULL_ERROR"] = "1"
-            sys.argv[1:] = [quote(as_group(argument)) for argument in sys.argv[1:]]
+            given[:] = sys.argv[1:]
+            sys.argv[1:] = [quote(as_group(argument)) for argument in given]
             with _mistakes_end_in_one_line(config_name):
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
 

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcvsr.cli import CONF, as_group, quote
+from dcvsr.cli import CONF, as_group, command, quote
 
 NAMES = [
     "clip (1).mp4",
@@ -124,3 +124,12 @@ def test_an_impossible_number_is_refused_before_anything_is_made(run, clip, tmp_
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert value.split("=")[1] in done.err
     assert not Path(tmp_path, "b.mp4").exists()
+
+
+def test_further_processes_start_from_what_was_typed(tmp_path, monkeypatch):
+    """Lightning starts them with sys.argv: quoted there, a file would be quoted twice."""
+    typed = ["input=a (1).mp4", "output=b.mp4", f"hydra.run.dir={tmp_path}"]
+    monkeypatch.setattr("sys.argv", ["upscale", *typed])
+    seen = []
+    command("upscale")(lambda cfg: seen.append((cfg.input, sys.argv[1:])))()
+    assert seen == [("a (1).mp4", typed)]
