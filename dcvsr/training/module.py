@@ -32,6 +32,7 @@ class VSRModule(pl.LightningModule):
         loss: Eq. (11).
         optimizer: parameters -> optimizer.
         dropout: probability of dropping a clip's condition (spec A22).
+        compile: let torch.compile turn the training step into kernels of its own; validation stays as it is.
         metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
         about: plain values stored in each checkpoint under ``dcvsr``.
     """
@@ -42,6 +43,7 @@ class VSRModule(pl.LightningModule):
         loss: EDMLoss,
         optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
         dropout: float,
+        compile: bool,
         metrics: Mapping[str, Metric],
         about: Mapping[str, Any],
     ) -> None:
@@ -50,6 +52,7 @@ class VSRModule(pl.LightningModule):
             raise ValueError(f"dropout is a probability, got {dropout}")
         self.upscaler = upscaler
         self.denoiser = upscaler.denoiser
+        self._estimate = torch.compile(self.denoiser.forward) if compile else self.denoiser.forward
         self.loss = loss
         self.optimizer = optimizer
         self.dropout = dropout
@@ -69,7 +72,7 @@ class VSRModule(pl.LightningModule):
         clips = len(y)
         c = c.dropped(torch.rand(clips, device=y.device) < self.dropout)
         sigma = self.loss.sigma(clips).to(y.device)
-        loss = self.loss(lambda x, sigma: self.denoiser(x, sigma, c), y, torch.randn_like(y), sigma)
+        loss = self.loss(lambda x, sigma: self._estimate(x, sigma, c), y, torch.randn_like(y), sigma)
         self._require_finite("loss", loss)
         self.log("train/loss", loss, prog_bar=True, batch_size=clips)
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=clips)
@@ -83,12 +86,19 @@ class VSRModule(pl.LightningModule):
             condition = Condition(latents.condition(up), self.upscaler.image_encoder(up[:, 0]))
             return latents.target(batch["hr"], up), condition
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norm = torch.nn.utils.get_total_norm(
-            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
-        )
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """By the norm over all weights; Lightning's own refuses fused optimizers."""
+        learning = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(p.grad for p in learning)
         self._require_finite("gradient", norm)
         self.log("train/grad_norm", norm)
+        if gradient_clip_val:
+            torch.nn.utils.clip_grads_with_norm_(learning, gradient_clip_val, norm)
 
     def _require_finite(self, name: str, value: Tensor) -> None:
         """Stop before a weight is touched: what checkpoints/last.ckpt holds stays good."""

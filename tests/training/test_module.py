@@ -1,5 +1,8 @@
 """A training step moves what it should, and nothing else."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -140,3 +143,37 @@ def test_nan_stops_before_a_weight_is_touched(where):
 def test_only_the_denoiser_is_saved():
     module, _ = _module("stage1")
     assert {name.split(".")[0] for name in module.state_dict()} == {"denoiser"}
+
+
+@pytest.mark.parametrize("largest", [None, 1e-3, 1e3])
+def test_gradients_are_clipped_by_their_norm_over_all_weights(largest):
+    module, _ = _module("stage1")
+    gradients = [torch.randn_like(p) for p in module.denoiser.parameters()]
+    for parameter, gradient in zip(module.denoiser.parameters(), gradients, strict=True):
+        parameter.grad = gradient.clone()
+    logged = {}
+    module.log = lambda name, value: logged.update({name: value})  # type: ignore[method-assign, assignment]
+    module.configure_gradient_clipping(module.configure_optimizers(), largest)
+    norm = torch.cat([g.double().flatten() for g in gradients]).norm()
+    assert logged["train/grad_norm"] == pytest.approx(norm.item())
+    factor = 1 if largest is None else min(1, largest / norm)
+    for parameter, gradient in zip(module.denoiser.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient * factor, rtol=1e-4, atol=0)
+
+
+def test_a_compiled_step_is_the_plain_one(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # inductor takes minutes
+    [batch] = _clips()
+    losses, gradients, names = {}, {}, {}
+    for compiled in (False, True):
+        module, _ = _module("stage1", compile=compiled, dropout=0)
+        module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+        module.trainer = SimpleNamespace(optimizers=[module.configure_optimizers()])  # type: ignore[assignment]
+        torch.manual_seed(1)
+        losses[compiled] = module.training_step(batch, 0)
+        losses[compiled].backward()
+        gradients[compiled] = module.denoiser.unet.conv_in.weight.grad
+        names[compiled] = list(module.state_dict())
+    torch.testing.assert_close(losses[True], losses[False])
+    torch.testing.assert_close(gradients[True], gradients[False])
+    assert names[True] == names[False]
