@@ -88,6 +88,22 @@ class GivenBoxes:
 
 
 @dataclass(frozen=True)
+class Centre:
+    """The square in the middle.
+
+    Args:
+        share: side over the shorter side of the frame.
+    """
+
+    share: float
+
+    def __call__(self, frame: Tensor) -> list[Box]:
+        side = square(frame, self.share)
+        top, left = ((length - side) // (2 * FACTOR) * FACTOR for length in frame.shape[-2:])
+        return [Box(left, top, side, side)]
+
+
+@dataclass(frozen=True)
 class Richest:
     """The squares that hold most of what LR cannot hold, the richest first, of which no two overlap.
 

@@ -134,7 +134,10 @@ def shipped(scale: str) -> Checkpoint:
     """
     path = SHIPPED / f"{scale}.safetensors"
     if not path.is_file():
-        raise UserError(f"no model of scale={scale} comes with dcvsr; name one with ckpt=FILE")
+        raise UserError(
+            f"no model of scale={scale} comes with dcvsr; name one with ckpt=FILE, or take the newest run's: "
+            "ckpt=required"
+        )
     return open_checkpoint(path, scale)
 
 

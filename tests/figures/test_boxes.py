@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcvsr.errors import UserError
-from dcvsr.figures.boxes import Alike, Box, GivenBoxes, GivenFrames, Moments, Richest
+from dcvsr.figures.boxes import Alike, Box, Centre, GivenBoxes, GivenFrames, Moments, Richest, square
 
 
 def noise(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -47,6 +47,15 @@ def test_frames_by_number_count_from_either_end_or_are_refused() -> None:
 def test_a_box_that_leaves_the_frame_is_refused(box: Box) -> None:
     with pytest.raises(UserError, match=r"\(left,top,width,height\) is not within 64x48"):
         GivenBoxes([box])(noise(48, 64))
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(0.05, 1))
+def test_the_middle_is_as_far_from_either_side_of_the_frame(height: int, width: int, share: float) -> None:
+    [box] = Centre(share)(torch.zeros(3, 4 * height, 4 * width))
+    assert box.width == box.height == square(torch.zeros(3, 4 * height, 4 * width), share)
+    right, bottom = 4 * width - box.left - box.width, 4 * height - box.top - box.height
+    assert 0 <= right - box.left <= 4
+    assert 0 <= bottom - box.top <= 4
 
 
 def test_the_richest_square_is_where_the_detail_is() -> None:

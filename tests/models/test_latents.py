@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dcvsr.cli import CONF
 from dcvsr.models.autoencoder import HaarAutoencoder
-from dcvsr.models.latents import SVDLatents
+from dcvsr.models.latents import ResidualLatents, SVDLatents
 
 
 def test_the_haar_basis_is_orthonormal():
@@ -50,3 +50,38 @@ def test_svd_scales_what_it_estimates_and_not_what_it_is_shown():
     torch.testing.assert_close(latents.condition(up), haar.encode(up))
     torch.testing.assert_close(latents.target(hr, up), 0.18215 * haar.encode(hr))
     torch.testing.assert_close(latents.decode(latents.target(hr, up), up), hr, atol=1e-5, rtol=0)
+
+
+def _residual(least_contrast: float, window: int = 3) -> ResidualLatents:
+    ones, zeros = [1.0] * 48, [0.0] * 48
+    return ResidualLatents(HaarAutoencoder(), ones, zeros, ones, window, least_contrast)
+
+
+def test_a_residual_is_measured_by_the_contrast_of_what_is_enlarged_around_it():
+    """In float64 from the definition: the deviation of luma over 3x3 latents, fewer at the border."""
+    hr, up = torch.rand(2, 1, 2, 3, 16, 24)
+    latents = _residual(least_contrast=0.1)
+    luma = up[0].double().mean(dim=1)
+    expected = torch.empty(2, 4, 6, dtype=torch.float64)
+    for i in range(4):
+        for j in range(6):
+            around = luma[:, max(0, 4 * i - 4) : 4 * i + 8, max(0, 4 * j - 4) : 4 * j + 8]
+            expected[:, i, j] = (around.var(dim=(1, 2), correction=0) + 0.1**2).sqrt()
+    residual = HaarAutoencoder().encode(hr) - HaarAutoencoder().encode(up)
+    torch.testing.assert_close(latents.target(hr, up).double(), residual / expected[None, :, None])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.1, 1), st.floats(-0.5, 0.5))
+def test_a_residual_is_the_same_at_any_contrast_and_brightness(contrast, brightness):
+    hr, up = torch.rand(2, 1, 2, 3, 16, 24)
+    latents = _residual(least_contrast=0)
+    there = latents.target(contrast * hr + brightness, contrast * up + brightness)
+    torch.testing.assert_close(there, latents.target(hr, up), atol=1e-3, rtol=1e-3)
+
+
+def test_where_nothing_is_to_be_seen_the_least_contrast_remains():
+    up = torch.full((1, 1, 3, 16, 16), 0.3)
+    hr = torch.rand_like(up)
+    residual = HaarAutoencoder().encode(hr) - HaarAutoencoder().encode(up)
+    torch.testing.assert_close(_residual(least_contrast=0.02).target(hr, up), residual / 0.02)
