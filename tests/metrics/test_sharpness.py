@@ -1,0 +1,66 @@
+"""Edges are as sharp as they are, whatever grain there is elsewhere."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torchvision.transforms.functional import gaussian_blur
+
+from dcvsr.metrics.sharpness import EdgeSharpness
+
+
+def sharpness(restored: Tensor, reference: Tensor, share: float = 0.1) -> float:
+    metric = EdgeSharpness(share)
+    metric.update(restored, reference)
+    return float(metric.compute())
+
+
+def stripes() -> Tensor:
+    """Bright slanted stripes on gray, in 2 frames; a fifth of the pixels lies at an edge."""
+    y, x = torch.meshgrid(torch.arange(48.0), torch.arange(64.0), indexing="ij")
+    return torch.where(((x + 0.3 * y) % 20) < 8, 0.7, 0.3).expand(2, 3, 48, 64).clone()
+
+
+def test_the_slope_is_sobel_s():
+    """Written out pixel by pixel in numpy, over all inner pixels."""
+    clip = torch.rand(2, 1, 3, 7, 9, generator=torch.Generator().manual_seed(1))
+    rounded = (255 * clip).round().numpy() / 255
+    sums = []
+    for video in rounded:
+        luma = np.tensordot([0.299, 0.587, 0.114], video[0], axes=1)
+        padded = np.pad(luma, 1, mode="edge")
+        kernel = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+        dx, dy = ((windows * k).sum(axis=(2, 3)) for k in (kernel, kernel.T))
+        sums.append(np.hypot(dx, dy).sum())
+    assert sharpness(*clip, share=1) == pytest.approx(sums[0] / sums[1], rel=1e-4)
+
+
+def test_the_truth_is_as_sharp_as_itself_and_blur_is_less_so():
+    truth = stripes()
+    blurred = [sharpness(gaussian_blur(truth, [9, 9], [sigma, sigma]), truth) for sigma in (0.5, 1, 2)]
+    assert sharpness(truth, truth) == 1
+    assert 1 > blurred[0] > blurred[1] > blurred[2] > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.1, 1.2))
+def test_it_follows_contrast(contrast):
+    truth = stripes()
+    assert sharpness(0.5 + contrast * (truth - 0.5), truth) == pytest.approx(contrast, abs=0.02)
+
+
+def test_grain_in_flat_places_is_not_sharpness():
+    truth = torch.full((2, 3, 48, 64), 0.3)
+    truth[..., 32:] = 0.7
+    flat = torch.ones(64, dtype=torch.bool)
+    flat[28:36] = False
+    grainy = truth.clone()
+    grainy[..., flat] += 0.1 * torch.randn(2, 1, 48, int(flat.sum()))
+    assert sharpness(grainy, truth, share=0.03) == pytest.approx(1)
+
+
+def test_without_edges_there_is_nothing_to_measure():
+    assert np.isnan(sharpness(stripes(), torch.full((2, 3, 48, 64), 0.5)))
