@@ -109,7 +109,7 @@ def test_settings_and_class_of_a_dataclass_count():
 
 def test_constants_of_latents_count():
     one, same_again, other = (
-        ResidualLatents(HaarAutoencoder(), [std] * 48, [0.0] * 48, [1.0] * 48, 3, 0.02)
+        ResidualLatents(HaarAutoencoder(), [0], [std] * 48, [0.0] * 48, [1.0] * 48, 3, 0.02)
         for std in (0.1, 0.1, 0.2)
     )
     assert digest(one) == digest(same_again) != digest(other)

@@ -12,5 +12,5 @@ def require(path: Path | str, names: Sequence[str]) -> None:
     if missing:
         raise UserError(
             f"{path} lacks {', '.join(missing)}: name the folder that holds them with data.path=FOLDER; "
-            "experiments/nano/card.md says where they are from"
+            "dcvsr/models/nano.md says where they are from"
         )

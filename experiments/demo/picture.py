@@ -1,31 +1,45 @@
-"""README's picture: the middle of carphone's first frame as pixels, by bicubic, and by dcvsr.
+"""README's pictures: ``python experiments/demo/picture.py`` makes carphone.png and leaves.png beside it.
 
-`python experiments/demo/picture.py outputs/demo experiments/demo/carphone.png`
+carphone is real and shown as it is; leaves is synthetic, of a seed that training never saw, degraded as
+``degradation=light`` does, so that its truth stands beside. What is there is not made again.
 """
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-import torch
-from PIL import Image
+from demo import first_frames
 
-from dcvsr.data.video import read_video
+from dcvsr.data.frames import write_frames
+from dcvsr.data.synthetic import Occlusion
 
-SIDE = 288  # of a panel, in pixels of the enlarged frame
-
-
-def panel(path: Path, side: int) -> torch.Tensor:
-    """The middle of the first frame: uint8 ``h w c``."""
-    frame = read_video(path).frames[0]
-    top, left = ((n - side) // 2 for n in frame.shape[1:])
-    return frame[:, top : top + side, left : left + side].permute(1, 2, 0)
+HERE = Path(__file__).parent
+OUT = Path("outputs/pictures")
+FRAMES = 8
 
 
-def main(demo: Path, picture: Path) -> None:
-    pixels = panel(demo / "carphone.mp4", SIDE // 4).repeat_interleave(4, 0).repeat_interleave(4, 1)
-    panels = [pixels, *(panel(demo / f"carphone_{name}.mp4", SIDE) for name in ("bicubic", "dcvsr"))]
-    Image.fromarray(torch.cat(panels, dim=1).numpy()).save(picture, optimize=True)
+def strip(name: str, *clips: str) -> None:
+    """``name``.png: experiments/figures/strip of these clips."""
+    command = [sys.executable, str(HERE.parent / "figures/figures.py"), "strip", *clips]
+    done = subprocess.run([*command, "--output", str(OUT)], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+    shutil.move(OUT / "strip.png", HERE / f"{name}.png")
+
+
+def main() -> None:
+    real, synthetic = OUT / "real", OUT / "synthetic"
+    for folder in (real, synthetic):
+        folder.mkdir(parents=True, exist_ok=True)
+    first_frames(real / "carphone.mp4", FRAMES)
+    leaves = Occlusion(
+        seed=21, frames=FRAMES, height=320, width=480, dx=0.9, dy=0.5, front_dx=-1.7, front_dy=0.4
+    )
+    write_frames(synthetic / "leaves", leaves.read(0, FRAMES).permute(0, 2, 3, 1).numpy(), [])
+    strip("carphone", "--lr", str(real))
+    strip("leaves", "--data", str(synthetic), "--degradation", "light")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

@@ -1,6 +1,6 @@
 """Put a run's weights into the package: ``python experiments/nano/ship.py RUN/checkpoints/last.ckpt``.
 
-The averaged weights, in half precision, become dcvsr/models/nano.safetensors; its card is card.md.
+The averaged weights, in half precision, become dcvsr/models/nano.safetensors; its card is nano.md beside it.
 """
 
 import argparse

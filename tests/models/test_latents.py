@@ -54,30 +54,40 @@ def test_svd_scales_what_it_estimates_and_not_what_it_is_shown():
 
 def _residual(least_contrast: float, window: int = 3) -> ResidualLatents:
     ones, zeros = [1.0] * 48, [0.0] * 48
-    return ResidualLatents(HaarAutoencoder(), ones, zeros, ones, window, least_contrast)
+    return ResidualLatents(HaarAutoencoder(), [0, 16, 32], ones, zeros, ones, window, least_contrast)
 
 
-def test_a_residual_is_measured_by_the_contrast_of_what_is_enlarged_around_it():
-    """In float64 from the definition: the deviation of luma over 3x3 latents, fewer at the border."""
+def test_residual_and_condition_are_measured_by_the_contrast_around_them():
+    """In float64 from the definition: the deviation of blocks' luma over 3x3 blocks, fewer at the border."""
     hr, up = torch.rand(2, 1, 2, 3, 16, 24)
     latents = _residual(least_contrast=0.1)
     luma = up[0].double().mean(dim=1)
-    expected = torch.empty(2, 4, 6, dtype=torch.float64)
+    blocks = torch.stack(
+        [luma[:, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean(dim=(1, 2)) for i in range(4) for j in range(6)]
+    ).T.reshape(2, 4, 6)
+    contrast = torch.empty(2, 4, 6, dtype=torch.float64)
     for i in range(4):
         for j in range(6):
-            around = luma[:, max(0, 4 * i - 4) : 4 * i + 8, max(0, 4 * j - 4) : 4 * j + 8]
-            expected[:, i, j] = (around.var(dim=(1, 2), correction=0) + 0.1**2).sqrt()
-    residual = HaarAutoencoder().encode(hr) - HaarAutoencoder().encode(up)
-    torch.testing.assert_close(latents.target(hr, up).double(), residual / expected[None, :, None])
+            around = blocks[:, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2]
+            contrast[:, i, j] = (around.var(dim=(1, 2), correction=0) + 0.1**2).sqrt()
+    of_hr, of_up = (HaarAutoencoder().encode(video).double() for video in (hr, up))
+    torch.testing.assert_close(latents.target(hr, up).double(), (of_hr - of_up) / contrast[None, :, None])
+    l = latents.condition(up).double()
+    torch.testing.assert_close(l[:, :, [0, 16, 32]], of_up[:, :, [0, 16, 32]])
+    fine = [k for k in range(48) if k % 16]
+    expected = of_up[:, :, fine] / contrast[None, :, None]
+    torch.testing.assert_close(l[:, :, fine], expected, atol=1e-5, rtol=1e-4)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.1, 1), st.floats(-0.5, 0.5))
-def test_a_residual_is_the_same_at_any_contrast_and_brightness(contrast, brightness):
+def test_detail_is_the_same_at_any_contrast_and_brightness(contrast, brightness):
     hr, up = torch.rand(2, 1, 2, 3, 16, 24)
     latents = _residual(least_contrast=0)
-    there = latents.target(contrast * hr + brightness, contrast * up + brightness)
-    torch.testing.assert_close(there, latents.target(hr, up), atol=1e-3, rtol=1e-3)
+    fainter, its_up = (contrast * video + brightness for video in (hr, up))
+    torch.testing.assert_close(latents.target(fainter, its_up), latents.target(hr, up), atol=1e-3, rtol=1e-3)
+    there, here = latents.condition(its_up)[:, :, 1:16], latents.condition(up)[:, :, 1:16]
+    torch.testing.assert_close(there, here, atol=1e-3, rtol=1e-3)
 
 
 def test_where_nothing_is_to_be_seen_the_least_contrast_remains():

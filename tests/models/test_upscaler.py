@@ -51,7 +51,7 @@ GRID = TileGrid(8, 4, 0.25)
 
 def make(denoiser, grid: TileGrid = GRID, **changed) -> Upscaler:
     parts = {
-        "latents": ResidualLatents(HaarAutoencoder(), [0.1] * 48, [0.0] * 48, [1.0] * 48, 1, 0.02),
+        "latents": ResidualLatents(HaarAutoencoder(), [0], [0.1] * 48, [0.0] * 48, [1.0] * 48, 1, 0.02),
         "image_encoder": ZeroEmbedding(32),
         "sampler": Euler(3, 0.1, 10, 7),
         "guidance": NoGuidance(),
@@ -186,7 +186,7 @@ class Sweep:
         self.encoder = CountingEncoder(self.made.append)
 
     def __call__(self, lr: torch.Tensor, std: float = 0.1, **changed) -> torch.Tensor:
-        latents = ResidualLatents(self.autoencoder, [std] * 48, [0.0] * 48, [1.0] * 48, 3, 0.02)
+        latents = ResidualLatents(self.autoencoder, [0], [std] * 48, [0.0] * 48, [1.0] * 48, 3, 0.02)
         parts = {"latents": latents, "image_encoder": self.encoder, "cache": self.cache}
         return make(MovedByPictures(), **{**parts, **changed})(lr)
 
