@@ -4,6 +4,8 @@ import difflib
 import functools
 import os
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,6 +81,14 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
         return run
 
     return decorate
+
+
+def run(command: str, *arguments: str) -> None:
+    """Print and run ``python -m dcvsr.<command> ...``; where it fails, end with its exit code."""
+    print(f"\n$ python -m dcvsr.{command} {shlex.join(arguments)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def as_group(argument: str) -> str:

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcvsr import cli
 from dcvsr.cli import CONF, as_group, command, quote
 
 NAMES = [
@@ -133,3 +134,12 @@ def test_further_processes_start_from_what_was_typed(tmp_path, monkeypatch):
     seen = []
     command("upscale")(lambda cfg: seen.append((cfg.input, sys.argv[1:])))()
     assert seen == [("a (1).mp4", typed)]
+
+
+def test_a_script_ends_where_its_command_does(capfd):
+    with pytest.raises(SystemExit) as end:
+        cli.run("upscale", "input=no such.mp4", "output=b.mp4")
+    assert end.value.code == 2
+    printed = capfd.readouterr()
+    assert "$ python -m dcvsr.upscale 'input=no such.mp4' output=b.mp4" in printed.out
+    assert "no such.mp4" in printed.err

@@ -5,25 +5,16 @@ known, trains its stage 2 a little further on the packaged clips, and gathers al
 """
 
 import resource
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+from dcvsr.cli import run
+
 OUT = Path("outputs/demo")
 FRAMES = 16
-
-
-def dcvsr(command: str, *arguments: str) -> None:
-    """Print and run ``python -m dcvsr.<command> ...``; stop where it stops."""
-    print(f"\n$ python -m dcvsr.{command} {shlex.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 def first_frames(path: Path, count: int) -> None:
@@ -51,17 +42,17 @@ def main() -> None:
     clip = OUT / "carphone.mp4"
 
     def upscale(upscaler: str) -> None:
-        dcvsr("upscale", f"input={clip}", f"output={OUT}/carphone_{upscaler}.mp4", f"upscaler={upscaler}")
+        run("upscale", f"input={clip}", f"output={OUT}/carphone_{upscaler}.mp4", f"upscaler={upscaler}")
 
     def evaluate(upscaler: str) -> None:
         folder = f"hydra.run.dir={OUT}/evaluate_{upscaler}"
-        dcvsr("evaluate", f"upscaler={upscaler}", "ckpt=shipped", "seeds=3", folder)
+        run("evaluate", f"upscaler={upscaler}", "ckpt=shipped", "seeds=3", folder)
 
     def train() -> None:
-        dcvsr("train", "+experiment=stage2", "ckpt=shipped", f"hydra.run.dir={OUT}/stage2")
+        run("train", "+experiment=stage2", "ckpt=shipped", f"hydra.run.dir={OUT}/stage2")
 
     def report() -> None:
-        dcvsr(
+        run(
             "report",
             f"output={OUT}/report.html",
             f"+pairs.carphone.left={OUT}/carphone_bicubic.mp4",

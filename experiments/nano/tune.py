@@ -10,10 +10,7 @@ import argparse
 import csv
 import io
 import json
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -21,6 +18,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from dcvsr.cli import run
 from dcvsr.files import write_whole
 from dcvsr.models.checkpoint import open_checkpoint
 
@@ -67,7 +65,7 @@ def _train(folder: Path, steps: int, overrides: list[str]) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     command = ["+experiment=nano_stage1", f"trainer.max_steps={steps}", f"hydra.run.dir={folder}"]
-    _dcvsr("train", *command, *overrides)
+    run("train", *command, *overrides)
 
 
 def _loss(folder: Path) -> float:
@@ -79,16 +77,9 @@ def _loss(folder: Path) -> float:
 
 def _score(folder: Path, *overrides: str) -> Row:
     """Means over clips by metric; evaluate itself does nothing twice."""
-    _dcvsr("evaluate", *overrides, f"hydra.run.dir={folder}")
+    run("evaluate", *overrides, f"hydra.run.dir={folder}")
     summary = json.loads((folder / "summary.json").read_text())
     return {name: metric["mean"] for name, metric in summary["metrics"].items()}
-
-
-def _dcvsr(command: str, *arguments: str) -> None:
-    print(f"\n$ python -m dcvsr.{command} {shlex.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 def _write(output: Path, rows: list[Row]) -> None:

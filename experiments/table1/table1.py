@@ -6,10 +6,10 @@ stopped goes on where it was.
 """
 
 import argparse
-import shlex
-import subprocess
 import sys
 from pathlib import Path
+
+from dcvsr.cli import run
 
 OUT = Path("outputs/table1")
 
@@ -23,8 +23,8 @@ def main() -> None:
     hr, lr, runs = OUT / f"hr_{part}", OUT / f"lr_{part}_{asked.degradation}", OUT / "runs"
     for name in asked.names:
         _cut(paths[name], hr / name, asked.frames, asked.side)
-    _dcvsr("degrade", f"input={hr}", f"output={lr}", f"degradation={asked.degradation}", "workers=2")
-    _dcvsr(
+    run("degrade", f"input={hr}", f"output={lr}", f"degradation={asked.degradation}", "workers=2")
+    run(
         "evaluate",
         "-m",
         "+experiment=table1",
@@ -36,7 +36,7 @@ def main() -> None:
         f"hydra.sweep.dir={runs}",
         *asked.overrides,
     )
-    _dcvsr("report", f"output={OUT}/table1.html", f"runs={runs}", f"truth={hr}", "+paper=table1")
+    run("report", f"output={OUT}/table1.html", f"runs={runs}", f"truth={hr}", "+paper=table1")
 
 
 def _arguments() -> argparse.Namespace:
@@ -70,13 +70,6 @@ def _cut(path: Path, folder: Path, frames: int, side: int) -> None:
     top, left = ((length - side) // 2 for length in video.shape[-2:])
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_frames(folder, rearrange(video, "f c h w -> f h w c").numpy()[:, top:, left:][:, :side, :side], [])
-
-
-def _dcvsr(command: str, *arguments: str) -> None:
-    print(f"\n$ python -m dcvsr.{command} {shlex.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ Runs what table2.yaml lists, or of that what --only names, and draws its pages: 
 """
 
 import argparse
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+
+from dcvsr.cli import run
 
 OUT = Path("outputs/table2")
 
@@ -25,9 +24,9 @@ def main() -> None:
             if asked.dry_run:
                 given.append("dry_run=true")
             last = {override.partition("=")[0]: override for override in given}
-            _dcvsr("evaluate", "-m", *last.values())
+            run("evaluate", "-m", *last.values())
         if not asked.dry_run:
-            _dcvsr("report", f"output={OUT}/{page}.html", f"runs={OUT}/{page}")
+            run("report", f"output={OUT}/{page}.html", f"runs={OUT}/{page}")
 
 
 def _arguments(pages: list[str]) -> argparse.Namespace:
@@ -40,13 +39,6 @@ def _arguments(pages: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--dry-run", action="store_true", help="print what each run would cost, and stop")
     return parser.parse_args()
-
-
-def _dcvsr(command: str, *arguments: str) -> None:
-    print(f"\n$ python -m dcvsr.{command} {shlex.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def tune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[t
 
     def invoke() -> list[tuple[str, Path]]:
         module, commands = _script("tune"), Commands()
-        monkeypatch.setattr(module, "_dcvsr", commands)
+        monkeypatch.setattr(module, "run", commands)
         given = [
             "tune",
             "--sets",

@@ -1,7 +1,6 @@
 """The sweeps of Table 2 in miniature are what `python -m dcvsr.evaluate -m` takes."""
 
 import importlib.util
-import subprocess
 import sys
 from itertools import product
 from pathlib import Path
@@ -24,12 +23,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     ran: list[list[str]] = []
-
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
-        ran.append(command[2:])
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(script.subprocess, "run", run)
+    monkeypatch.setattr(script, "run", lambda *command: ran.append([*command]))
     monkeypatch.setattr(sys, "argv", ["table2", *arguments])
     script.main()
     return ran
@@ -38,10 +32,10 @@ def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]
 @pytest.mark.parametrize("page", PAGES)
 def test_every_job_composes_and_none_is_run_twice(page, monkeypatch):
     *sweeps, report = commands(monkeypatch, "data.path=clips", "--only", page)
-    assert report == ["dcvsr.report", f"output=outputs/table2/{page}.html", f"runs=outputs/table2/{page}"]
+    assert report == ["report", f"output=outputs/table2/{page}.html", f"runs=outputs/table2/{page}"]
     jobs = []
     for command, multirun, *overrides in sweeps:
-        assert (command, multirun) == ("dcvsr.evaluate", "-m")
+        assert (command, multirun) == ("evaluate", "-m")
         choices = [
             [f"{key}={value}" for value in ([values] if values.startswith("[") else values.split(","))]
             for key, _, values in (override.partition("=") for override in overrides)
@@ -61,4 +55,4 @@ def test_the_last_word_on_a_key_is_the_user_s(monkeypatch):
 def test_a_dry_run_draws_nothing(monkeypatch):
     ran = commands(monkeypatch, "--dry-run")
     assert len(ran) == sum(map(len, PAGES.values()))
-    assert all(command[0] == "dcvsr.evaluate" and command[-1] == "dry_run=true" for command in ran)
+    assert all(command[0] == "evaluate" and command[-1] == "dry_run=true" for command in ran)
