@@ -1,7 +1,12 @@
 """The bicubic convention of this project: I^up (spec A28)."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torch.nn import functional as F
+
+Enlarge = Callable[[Tensor], Tensor]
+"""LR -> I^up, frame by frame: ``f c h w`` -> ``f c 4h 4w`` in [0, 1]."""
 
 
 def upsample(lr: Tensor, factor: int = 4) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.noise import gaussian_noise
-from dcvsr.interpolation import upsample
+from dcvsr.interpolation import Enlarge
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.latents import Latents
 from dcvsr.tiling.grid import Tile
@@ -27,24 +27,24 @@ class Conditioning:
 
     Args:
         lr: ``f c h w``.
-        factor: of the enlargement.
+        enlarge: makes I^up of it.
         canvas: frames, height and width that the enlarged video is padded to.
     """
 
     def __init__(
         self,
         lr: Tensor,
-        factor: int,
+        enlarge: Enlarge,
         canvas: tuple[int, int, int],
         latents: Latents,
         image_encoder: ImageEncoder,
         cache: Cache | NoCache,
     ) -> None:
         self.latents, self.image_encoder, self.cache = latents, image_encoder, cache
-        self.up = padded(upsample(lr, factor), *canvas)
+        self.up = padded(torch.cat([enlarge(frame) for frame in lr.split(1)]), *canvas)
         self.latent = self._cached(
             "latent",
-            {"lr": lr, "factor": factor, "canvas": canvas, "latents": latents},
+            {"up": self.up, "latents": latents},
             lambda: latents.condition(self.up[None])[0],
         )
         self._images: dict[tuple[int, ...], Tensor] = {}

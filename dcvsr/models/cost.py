@@ -14,7 +14,7 @@ from dcvsr.attention.observer import Observer, Place
 from dcvsr.models.flops import Flops
 from dcvsr.models.upscaler import Upscaler
 
-PARTS = ("plain", "sap", "tap", "guidance", "vae", "image_encoder")
+PARTS = ("plain", "sap", "tap", "guidance", "enlarge", "vae", "image_encoder")
 
 
 class Ledger(Observer):
@@ -25,7 +25,8 @@ class Ledger(Observer):
       ``clean`` and TAP in both directions make.
     - ``guidance``: everything that the other branches cost, their propagation too. Attention that SAG reads
       or PAG replaces is counted as plain attention.
-    - ``vae``, ``image_encoder``: enlarged video to latents, result to video; a picture for each tile.
+    - ``enlarge``, ``vae``, ``image_encoder``: LR to enlarged video; that to latents and result to video; a
+      picture for each tile.
 
     ``exchanged_bytes`` are keys and values that tiles give away, in all branches, each once.
 
@@ -90,6 +91,7 @@ class Ledger(Observer):
             boxes = {tile.box for windows in steps for window in windows for tile in window}
             frames, rows, columns = (max(box[end] for box in boxes) for end in (1, 3, 5))
             pixels = rows * up.latents.autoencoder.factor, columns * up.latents.autoencoder.factor
+            flops["enlarge"] += size[0] * self.flops.enlarging(*size[1:])
             flops["vae"] += frames * (self.flops.encoding(*pixels) + self.flops.decoding(*pixels))
             flops["image_encoder"] += len(boxes) * self.flops.image
         return flops

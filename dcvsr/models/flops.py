@@ -70,6 +70,10 @@ class Flops:
         condition = Condition(x, _empty(1, 1, self.upscaler.denoiser.embedding_size))
         return counted(lambda: denoiser(x, _empty(1), condition))
 
+    def enlarging(self, height: int, width: int) -> int:
+        """LR -> I^up, an LR frame of ``height`` x ``width`` pixels."""
+        return sum(counted(lambda: self._meta[3](_empty(1, 3, height, width))))
+
     def encoding(self, height: int, width: int) -> int:
         """I^up -> l, a frame of ``height`` x ``width`` pixels; frames are encoded each on its own."""
         return sum(counted(lambda: self._meta[1].condition(_empty(1, 1, 3, height, width))))
@@ -93,7 +97,7 @@ class Flops:
     @cached_property
     def _meta(self) -> Any:
         up = self.upscaler
-        return on_meta((up.denoiser, up.latents, up.image_encoder))
+        return on_meta((up.denoiser, up.latents, up.image_encoder, up.enlarge))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
 from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.sampler import Euler
+from dcvsr.interpolation import Enlarge
 from dcvsr.models.conditioning import Conditioning, ImageEncoder
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.latents import Latents
@@ -29,7 +30,7 @@ class Upscaler:
     """The whole of the paper's Fig. 2: enlarge, encode, sample over tiles, decode; always x4.
 
     Attributes:
-        denoiser, latents, image_encoder: the model.
+        enlarge, denoiser, latents, image_encoder: the model.
         sampler, guidance, propagation, grid: how it is sampled.
         blend, blend_time: widths of the Gaussian blending window in tiles, in space and over frames.
         batch: tiles of a window that the U-Net takes together; None for all.
@@ -38,6 +39,7 @@ class Upscaler:
         cache: keeps what guidance and propagation do not change.
     """
 
+    enlarge: Enlarge
     denoiser: Denoiser
     latents: Latents
     image_encoder: ImageEncoder
@@ -65,7 +67,7 @@ class Upscaler:
 
     def to(self, device: torch.device) -> None:
         """Move the model to ``device``."""
-        for part in (self.denoiser, self.latents.autoencoder, self.image_encoder):
+        for part in (self.enlarge, self.denoiser, self.latents.autoencoder, self.image_encoder):
             if isinstance(part, nn.Module):
                 part.to(device)
 
@@ -138,7 +140,7 @@ class _Job:
         frames, _, height, width = lr.shape
         canvas = upscaler._padded(frames, height * upscaler.factor, width * upscaler.factor)
         self.conditioning = Conditioning(
-            lr, upscaler.factor, canvas, upscaler.latents, upscaler.image_encoder, upscaler.cache
+            lr, upscaler.enlarge, canvas, upscaler.latents, upscaler.image_encoder, upscaler.cache
         )
         self.latent = self.conditioning.latent
 

@@ -14,7 +14,6 @@ from torchmetrics import Metric
 
 from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.errors import UserError
-from dcvsr.interpolation import upsample
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import Upscaler
 
@@ -81,10 +80,15 @@ class VSRModule(pl.LightningModule):
     def encode(self, batch: Batch) -> tuple[Tensor, Condition]:
         """The clean latent y of a batch and its condition, in float32 whatever the trainer's precision."""
         with torch.autocast(self.device.type, enabled=False):
-            up = _upsample(batch["lr"])
+            up = self._enlarged(batch["lr"])
             latents = self.upscaler.latents
             condition = Condition(latents.condition(up), self.upscaler.image_encoder(up[:, 0]))
             return latents.target(batch["hr"], up), condition
+
+    def _enlarged(self, lr: Tensor) -> Tensor:
+        """I^up of ``b f c h w``."""
+        up = self.upscaler.enlarge(rearrange(lr, "b f c h w -> (b f) c h w"))
+        return rearrange(up, "(b f) c h w -> b f c h w", b=len(lr))
 
     def configure_gradient_clipping(
         self,
@@ -123,9 +127,3 @@ class VSRModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["dcvsr"] = self.about
-
-
-def _upsample(lr: Tensor) -> Tensor:
-    return rearrange(
-        upsample(rearrange(lr, "b f c h w -> (b f) c h w")), "(b f) c h w -> b f c h w", b=len(lr)
-    )

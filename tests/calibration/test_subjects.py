@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dcvsr.baselines.interpolation import Bicubic
+from dcvsr.baselines.interpolation import Enlargement
 from dcvsr.calibration.published import Published
 from dcvsr.calibration.subjects import Picture, Scoreboard, Subject, results
 from dcvsr.data.synthetic import Translation
@@ -108,7 +108,7 @@ def test_results_on_a_data_set_are_rounded_and_compared_with_hr() -> None:
     hr = Translation(seed=0, frames=2, height=32, width=40, dx=0.5, dy=0.2)
     published = [Published("psnr", "25.92", "Table 1")]
     sources = Sources({"clip": hr}, bicubic(4), 0, None)
-    subject = results("bicubic on it", published, sources, Bicubic(4), CPU)
+    subject = results("bicubic on it", published, sources, Enlargement(), CPU)
     ((name, restored, reference),) = subject.clips()
     truth = to_unit(hr.read(0, 2))
     assert (subject.name, subject.published, name) == ("bicubic on it", published, "clip")

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcvsr.attention.observer import Observer
-from dcvsr.baselines.interpolation import Bicubic
+from dcvsr.baselines.interpolation import Enlargement
 from dcvsr.cli import CONF
 from dcvsr.models.cost import Ledger, flat
 from tests.conftest import TINY_MODEL
@@ -115,9 +115,9 @@ def test_seconds_and_memory_are_measured_and_all_is_plain():
 
 
 def test_an_upscaler_without_a_network_costs_none():
-    ledger = Ledger(Bicubic(4))
+    ledger = Ledger(Enlargement())
     with ledger.running(LR):
-        Bicubic(4)(LR, observer=ledger)
+        Enlargement()(LR, observer=ledger)
     report = ledger.report()
     assert report["evaluations"] == 0
     assert set(report["flops"].values()) == {0}

@@ -12,6 +12,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from dcvsr.attention.propagation import NoPropagation
 from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.diffusion.sampler import Euler
+from dcvsr.interpolation import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.flops import Flops
 from dcvsr.models.latents import SVDLatents
@@ -38,6 +39,7 @@ def flops() -> Flops:
     )
     return Flops(
         Upscaler(
+            upsample,
             Denoiser(new_unet(4, [32, 32, 64, 64], [1, 1, 2, 2], 1, 32, 4), [8, 127, 0]),
             SVDLatents(SVDAutoencoder(vae, chunk=2), 0.18215),
             CLIPImageEncoder(CLIPVisionModelWithProjection(clip)),

@@ -11,11 +11,12 @@ from dcvsr.attention.branches import own
 from dcvsr.attention.exchange import lockstep
 from dcvsr.attention.propagation import Alternating, NoPropagation, SpatialPropagation, countdown
 from dcvsr.attention.selection import both
-from dcvsr.baselines.interpolation import Bicubic
+from dcvsr.baselines.interpolation import Enlargement
 from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.guidance import CFG, DSSAG, NoGuidance
 from dcvsr.diffusion.noise import gaussian_noise
 from dcvsr.diffusion.sampler import Euler, Heun
+from dcvsr.interpolation import upsample
 from dcvsr.models.autoencoder import HaarAutoencoder
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.image_encoder import ZeroEmbedding
@@ -51,6 +52,7 @@ GRID = TileGrid(8, 4, 0.25)
 
 def make(denoiser, grid: TileGrid = GRID, **changed) -> Upscaler:
     parts = {
+        "enlarge": upsample,
         "latents": ResidualLatents(HaarAutoencoder(), [0], [0.1] * 48, [0.0] * 48, [1.0] * 48, 1, 0.02),
         "image_encoder": ZeroEmbedding(32),
         "sampler": Euler(3, 0.1, 10, 7),
@@ -80,7 +82,7 @@ def test_no_detail_is_bicubic_at_any_length_and_size(frames, height, width):
     lr = torch.rand(frames, 3, height, width)
     hr = make(ZeroDenoiser())(lr)
     assert hr.shape == (frames, 3, 4 * height, 4 * width)
-    torch.testing.assert_close(hr, Bicubic(4)(lr), atol=1e-5, rtol=0)
+    torch.testing.assert_close(hr, Enlargement()(lr), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("solver", [Euler, Heun])

@@ -1,0 +1,75 @@
+"""Train I^up of scale=nano: ``python experiments/nano/enlarger.py +experiment=nano_stage1 data.path=CLIPS``.
+
+The same clips, crops and degradation as stage 1; L1 on pixels, AdamW whose learning rate rises and falls.
+Leaves enlarger.safetensors in the run folder, to be dcvsr/models/nano_enlarger.safetensors: stage 1 needs it.
+``+model.enlarge.weights=FILE`` goes on from such a file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import TQDMProgressBar
+from omegaconf import DictConfig
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import OneCycleLR
+
+from dcvsr.cli import command
+from dcvsr.data.loader import Batch
+from dcvsr.files import write_whole
+from dcvsr.models.enlarger import Enlarger
+
+LEARNING_RATE = 1e-3
+"""At its highest."""
+
+
+class Training(pl.LightningModule):
+    """The mean absolute error of I^up, all frames of all clips as one batch."""
+
+    def __init__(self, enlarger: Enlarger, compile: bool) -> None:
+        super().__init__()
+        self.enlarger = enlarger
+        self._enlarged = torch.compile(enlarger.forward) if compile else enlarger.forward
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        lr, hr = (batch[name].flatten(0, 1) for name in ("lr", "hr"))
+        loss = F.l1_loss(self._enlarged(lr), hr)
+        self.log("loss", loss, prog_bar=True, batch_size=len(lr))
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.parameters(), LEARNING_RATE, fused=True)
+        rate = OneCycleLR(optimizer, LEARNING_RATE, self.trainer.max_steps, pct_start=0.05)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rate, "interval": "step"}}
+
+
+@command("train")
+def main(cfg: DictConfig) -> None:
+    steps = cfg.trainer.max_steps
+    pl.seed_everything(cfg.seed, verbose=False)
+    given = {"weights": None, **cfg.model.enlarge}  # from scratch, unless weights are named
+    enlarger: Enlarger = instantiate(given).train().requires_grad_(True)
+    trainer = pl.Trainer(
+        max_steps=steps,
+        precision=cfg.trainer.precision,
+        limit_val_batches=0,
+        callbacks=[TQDMProgressBar()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    datamodule = instantiate(cfg.datamodule, _convert_="all")(steps=steps)
+    trainer.fit(Training(enlarger, cfg.module.compile), datamodule=datamodule)
+    half = {name: tensor.half().contiguous() for name, tensor in enlarger.state_dict().items()}
+    about = {"steps": str(steps), "seed": str(cfg.seed), "data": cfg.data.name}
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write_whole(folder / "enlarger.safetensors", save(half, metadata=about))
+
+
+if __name__ == "__main__":
+    main()
