@@ -53,9 +53,9 @@ def test_a_finished_run_is_neither_repeated_nor_written_over(run, tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkeypatch):
-    from dcvsr.baselines.interpolation import Bicubic
+    from dcvsr.baselines.interpolation import Enlargement
 
-    whole, restored = Bicubic.__call__, []
+    whole, restored = Enlargement.__call__, []
 
     def stopped_after_one(self, lr, *others):
         restored.append(lr)
@@ -65,7 +65,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
 
     usual = ("evaluate", "upscaler=bicubic", *TINY, "metrics=fidelity")
     assert run(*usual, "hydra.run.dir=whole").code == 0
-    monkeypatch.setattr(Bicubic, "__call__", stopped_after_one)
+    monkeypatch.setattr(Enlargement, "__call__", stopped_after_one)
     assert run(*usual, "hydra.run.dir=stopped").code == 130
     assert not (tmp_path / "stopped/summary.json").exists()
     changed = run(*usual, "lr_seed=1", "hydra.run.dir=stopped")
@@ -296,19 +296,19 @@ def test_other_readings_of_a_metric_are_scored_beside_it(run, tmp_path):
 
 
 def test_a_result_that_lies_beside_its_truth_is_warned_of(run, monkeypatch):
-    from dcvsr.baselines.interpolation import Bicubic
+    from dcvsr.baselines.interpolation import Enlargement
 
-    whole = Bicubic.__call__
-    monkeypatch.setattr(Bicubic, "__call__", lambda *arguments: whole(*arguments).roll(2, dims=-1))
+    whole = Enlargement.__call__
+    monkeypatch.setattr(Enlargement, "__call__", lambda *arguments: whole(*arguments).roll(2, dims=-1))
     done = run("evaluate", "upscaler=bicubic", *QUICK)
     assert "slide: the result lies +2.0 pixels right of and" in done.out
 
 
 def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
     """An upscaler that loses a frame is an error, never trimmed."""
-    from dcvsr.baselines.interpolation import Bicubic
+    from dcvsr.baselines.interpolation import Enlargement
 
-    monkeypatch.setattr(Bicubic, "__call__", lambda self, lr, *_: torch.rand(15, 3, 144, 176))
+    monkeypatch.setattr(Enlargement, "__call__", lambda self, lr, *_: torch.rand(15, 3, 144, 176))
     done = run("evaluate", "upscaler=bicubic", *QUICK)
     assert (done.code, done.err.strip().splitlines()[-1].startswith("dcvsr: cannot score 15 frames")) == (
         2,
