@@ -5,10 +5,12 @@ Axes: video ``f c h w`` in [0, 1].
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dcvsr.errors import UserError
 from dcvsr.interpolation import upsample
 
 SHIPPED = Path(__file__).parent / "nano_enlarger.safetensors"
@@ -56,8 +58,18 @@ class _Block(nn.Module):
 
 
 def frozen(channels: int, blocks: int, weights: str | Path | None = SHIPPED) -> Enlarger:
-    """An enlarger that is used, not trained; ``weights``: a safetensors file, None for initial ones."""
+    """An enlarger that is used, not trained; ``weights``: a safetensors file, None for initial ones.
+
+    Raises:
+        UserError: if the file is none, or holds an enlarger of another size.
+    """
     enlarger = Enlarger(channels, blocks)
     if weights is not None:
-        enlarger.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+        try:
+            enlarger.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(
+                f"{weights} holds no enlarger of channels={channels}, blocks={blocks}: {reason}"
+            ) from error
     return enlarger.requires_grad_(False).eval()

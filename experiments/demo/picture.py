@@ -33,10 +33,11 @@ def main() -> None:
     for folder in (real, synthetic):
         folder.mkdir(parents=True, exist_ok=True)
     first_frames(real / "carphone.mp4", FRAMES)
-    leaves = Occlusion(
-        seed=21, frames=FRAMES, height=320, width=480, dx=0.9, dy=0.5, front_dx=-1.7, front_dy=0.4
-    )
-    write_frames(synthetic / "leaves", leaves.read(0, FRAMES).permute(0, 2, 3, 1).numpy(), [])
+    if not (synthetic / "leaves").exists():
+        leaves = Occlusion(
+            seed=21, frames=FRAMES, height=320, width=480, dx=0.9, dy=0.5, front_dx=-1.7, front_dy=0.4
+        )
+        write_frames(synthetic / "leaves", leaves.read(0, FRAMES).permute(0, 2, 3, 1).numpy(), [])
     strip("carphone", "--lr", str(real))
     strip("leaves", "--data", str(synthetic), "--degradation", "light")
 

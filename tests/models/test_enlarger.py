@@ -1,9 +1,11 @@
 """nano's I^up: bicubic before it has learnt, the same wherever a frame's content lies."""
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
 from dcvsr.baselines.interpolation import Enlargement
+from dcvsr.errors import UserError
 from dcvsr.interpolation import upsample
 from dcvsr.models.enlarger import Enlarger, frozen
 
@@ -48,6 +50,20 @@ def test_what_is_used_is_read_from_half_precision_and_does_not_learn(tmp_path):
     assert not any(p.requires_grad for p in used.parameters())
     lr = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(used(lr), made(lr), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no weights"])
+def test_a_file_that_holds_none_is_refused_in_one_line(tmp_path, content):
+    file = tmp_path / "e.safetensors"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=r"e\.safetensors holds no enlarger of channels=8, blocks=2"):
+        frozen(8, 2, file)
+
+
+def test_one_of_another_size_is_refused():
+    with pytest.raises(UserError, match="holds no enlarger of channels=32, blocks=8: size mismatch"):
+        frozen(32, 8)
 
 
 def test_the_one_in_the_package_brings_out_what_bicubic_blurs():
