@@ -1,9 +1,12 @@
 """The sweeps of Table 2 in miniature are what `python -m dcvsr.evaluate -m` takes."""
 
 import importlib.util
+import json
 import sys
 from itertools import product
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -12,17 +15,24 @@ from omegaconf import OmegaConf
 from dcvsr.cli import CONF, as_group
 
 HERE = Path(__file__).parents[2] / "experiments" / "table2"
-PAGES: dict[str, list[list[str]]] = OmegaConf.load(HERE / "table2.yaml").pages
+PAGES: dict[str, Any] = OmegaConf.load(HERE / "table2.yaml").pages
 
 
-def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]]:
-    """What the script would run."""
+def table2() -> Any:
     spec = importlib.util.spec_from_file_location("table2", HERE / "table2.py")
     assert spec is not None
     assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]]:
+    """What the script would run."""
+    script = table2()
     ran: list[list[str]] = []
+    monkeypatch.setattr(script, "picture", lambda *_: "")
+    monkeypatch.setattr(script, "write_whole", lambda *_: None)
     monkeypatch.setattr(script, "run", lambda *command: ran.append([*command]))
     monkeypatch.setattr(sys, "argv", ["table2", *arguments])
     script.main()
@@ -32,7 +42,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]
 @pytest.mark.parametrize("page", PAGES)
 def test_every_job_composes_and_none_is_run_twice(page, monkeypatch):
     *sweeps, report = commands(monkeypatch, "data.path=clips", "--only", page)
-    assert report == ["report", f"output=outputs/table2/{page}.html", f"runs=outputs/table2/{page}"]
+    assert report[1:3] == [f"output=outputs/table2/{page}.html", f"runs=outputs/table2/{page}"]
     jobs = []
     for command, multirun, *overrides in sweeps:
         assert (command, multirun) == ("evaluate", "-m")
@@ -54,5 +64,35 @@ def test_the_last_word_on_a_key_is_the_user_s(monkeypatch):
 
 def test_a_dry_run_draws_nothing(monkeypatch):
     ran = commands(monkeypatch, "--dry-run")
-    assert len(ran) == sum(map(len, PAGES.values()))
+    assert len(ran) == sum(len(page["sweeps"]) for page in PAGES.values())
     assert all(command[0] == "evaluate" and command[-1] == "dry_run=true" for command in ran)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_reference_is_one_of_the_page_s_rows(page):
+    rows = set()
+    for sweep in PAGES[page]["sweeps"]:
+        given = [override.partition("=") for override in sweep]
+        for values in product(*(value.split(",") for _, _, value in given)):
+            rows.add(frozenset(f"{key}={value}" for (key, _, _), value in zip(given, values, strict=True)))
+    shared = frozenset.intersection(*rows) | {"seeds=5"}
+    labels = {" ".join(["dcvsr", *sorted(row - shared)]) for row in rows}
+    assert PAGES[page]["reference"] in labels
+
+
+def test_plots_are_drawn_of_what_is_asked_for_and_scored(tmp_path):
+    for steps, lpips in {1: 0.3, 3: 0.2, 12: 0.25}.items():
+        summary = {
+            "upscaler": "dcvsr",
+            "dataset": "X",
+            "by_seed": {seed: {"a": {"lpips": lpips + seed / 100, "niqe": 5}} for seed in (0, 1)},
+            "metrics": {name: {"higher_is_better": False} for name in ("lpips", "niqe")},
+            "overrides": [f"sampler.steps={steps}"],
+            "cost": {"evaluations": 2 * steps, "seconds": 2 * steps},
+        }
+        (tmp_path / str(steps)).mkdir()
+        (tmp_path / str(steps) / "summary.json").write_text(json.dumps(summary))
+    drawn = ElementTree.fromstring(table2().picture(tmp_path, "sampler.steps", ["psnr", "lpips"]))
+    svg = "{http://www.w3.org/2000/svg}"
+    assert [title.text for title in drawn.iter(f"{svg}text") if "↓" in (title.text or "")] == ["LPIPS ↓"]
+    assert len(list(drawn.iter(f"{svg}circle"))) == 3
