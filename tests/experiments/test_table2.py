@@ -72,7 +72,7 @@ def test_a_dry_run_draws_nothing(monkeypatch):
 def test_the_reference_is_one_of_the_page_s_rows(page):
     rows = set()
     for sweep in PAGES[page]["sweeps"]:
-        given = [override.partition("=") for override in sweep]
+        given = [as_group(override).partition("=") for override in sweep]
         for values in product(*(value.split(",") for _, _, value in given)):
             rows.add(frozenset(f"{key}={value}" for (key, _, _), value in zip(given, values, strict=True)))
     shared = frozenset.intersection(*rows) | {"seeds=5"}
