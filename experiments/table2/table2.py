@@ -33,9 +33,14 @@ def main() -> None:
             last = {override.partition("=")[0]: override for override in given}
             run("evaluate", "-m", *last.values())
         if not asked.dry_run:
-            reference = f"reference='{page['reference']}'"
-            run("report", f"output={OUT}/{name}.html", f"runs={OUT}/{name}", reference)
+            _report(name, name, page["reference"])
+            if "equal" in page:
+                _report(name, f"{name}_equal", page["equal"], "equal_evaluations=true")
             write_whole(OUT / f"{name}.svg", picture(OUT / name, page["against"], plan["metrics"]))
+
+
+def _report(runs: str, page: str, reference: str, *more: str) -> None:
+    run("report", f"output={OUT}/{page}.html", f"runs={OUT}/{runs}", f"reference='{reference}'", *more)
 
 
 def picture(runs: Path, against: str, metrics: list[str]) -> str:
