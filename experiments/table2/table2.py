@@ -53,7 +53,7 @@ def picture(runs: Path, against: str, metrics: list[str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("plots.svg").render(
+    return templates.get_template("picture.jinja").render(
         against=against, plots=[chosen[metric] for metric in metrics if metric in chosen]
     )
 
