@@ -43,8 +43,10 @@ def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]
 def test_every_job_composes_and_none_is_run_twice(page, monkeypatch):
     ran = commands(monkeypatch, "data.path=clips", "--only", page)
     count = len(PAGES[page]["sweeps"])
-    sweeps, (report, *_) = ran[:count], ran[count:]
-    assert report[:3] == ["report", f"output=outputs/table2/{page}.html", f"runs=outputs/table2/{page}"]
+    sweeps, (report, *more) = ran[:count], ran[count:]
+    runs, reference = f"runs=outputs/table2/{page}", f"reference='{PAGES[page]['reference']}'"
+    assert report == ["report", f"output=outputs/table2/{page}.html", runs, reference]
+    assert [given[-1] for given in more] == ["equal_evaluations=true"] * ("equal" in PAGES[page])
     jobs = []
     for command, multirun, *overrides in sweeps:
         assert (command, multirun) == ("evaluate", "-m")
