@@ -44,15 +44,37 @@ def test_the_report_has_gamma_and_sigma_of_the_paper_s_step(figure3, clip, tmp_p
     report = json.loads((tmp_path / "f.json").read_text())
     assert (report["step"], report["steps"], report["frame"]) == (1, 3, 0)
     sampler = report["settings"]["sampler"]
-    gamma = suppression(report["sigma"], 0.5, sampler["sigma_min"], sampler["sigma_max"])
+    gamma = suppression(report["sigma"], 0.5, 0.002, 700)
     assert report["gamma"] == gamma
     assert sampler["sigma_min"] < report["sigma"] < sampler["sigma_max"]
     assert f"gamma = {gamma:.4g}" in done.out
 
 
-def test_without_suppression_both_are_the_same(figure3, clip, tmp_path):
-    """gamma is 0 at the last step."""
+def test_detail_is_suppressed_at_the_last_level_of_nano(figure3, clip, tmp_path):
+    """Guidance acts there. Anchored at the sampler's own levels, gamma would be 0 and DSSAG be CFG."""
     assert figure3(f"input={clip}", "output=f.png", "step=1").code == 0
+    report = json.loads((tmp_path / "f.json").read_text())
+    assert report["sigma"] == report["settings"]["sampler"]["sigma_min"] == 15
+    assert report["gamma"] == pytest.approx(0.836, abs=5e-4)
+    without, with_dssag = halves(tmp_path / "f.png")
+    assert (without != with_dssag).mean() > 0.02
+
+
+def test_rho_matters_at_the_last_level_of_nano(figure3, clip, tmp_path):
+    pictures = []
+    for rho in (0.25, 2):
+        last_only = ("step=1", "guidance.interval.hi=20", f"guidance.rho={rho}")
+        done = figure3(f"input={clip}", "output=f.png", *last_only)
+        assert done.code == 0, done.err
+        pictures.append(halves(tmp_path / "f.png"))
+    (plain, quarter), (plain_again, two) = pictures
+    assert np.array_equal(plain, plain_again)
+    assert not np.array_equal(quarter, two)
+
+
+def test_without_suppression_both_are_the_same(figure3, clip, tmp_path):
+    """gamma is 0 at the lower anchor of Eq. (10)."""
+    assert figure3(f"input={clip}", "output=f.png", "step=1", "guidance.sigma_min=15").code == 0
     assert json.loads((tmp_path / "f.json").read_text())["gamma"] == 0
     without, with_dssag = halves(tmp_path / "f.png")
     assert np.array_equal(without, with_dssag)
