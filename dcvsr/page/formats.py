@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from dcvsr.page.plots import Plot
-from dcvsr.page.table import Cell, Row, Table
+from dcvsr.page.table import MARK, Cell, Row, Table
 
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_&%#${}"} | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
@@ -46,11 +46,12 @@ def comma_separated(tables: Sequence[Table]) -> str:
     """A line each cell."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["dataset", "row", "metric", "ours", "paper", "difference", "seeds"])
+    writer.writerow(["dataset", "row", "metric", "ours", "paper", "difference", "p (Holm)", "seeds"])
     for table in tables:
         for row in table.rows:
             for title, cell in zip(table.columns, row.cells, strict=True):
-                shown = [cell.text, cell.paper, cell.difference]
+                p = "" if cell.p is None else f"{cell.p:.3g}"
+                shown = [cell.text, cell.paper, cell.difference, p]
                 writer.writerow(
                     [table.dataset, row.label, title[:-2] if title[-1] in "↑↓" else title, *shown, row.seeds]
                 )
@@ -94,10 +95,10 @@ def _differences(table: Table) -> str:
     if not rows:
         return ""
     return _grid(
-        f"{table.reference} minus each other, paired, with 95 % bootstrap intervals over clips.",
+        table.legend.replace(MARK, rf"\{MARK}"),
         table.columns,
         rows,
-        lambda row: [cell.difference for cell in row.cells],
+        lambda row: [cell.difference.replace(MARK, rf"\{MARK}") for cell in row.cells],
     )
 
 

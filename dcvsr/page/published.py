@@ -27,6 +27,14 @@ def _tables(tables: Sequence[Table], deltas: Sequence[Deltas]) -> dict[str, Any]
         rows = [[row.label, *(cell.text for cell in row.cells)] for row in table.rows]
         key = f"report/table {number}: {table.title} ({table.dataset})"
         content[key] = wandb.Table(columns=["row", *table.columns], data=rows)
+        compared = [
+            [row.label, *(cell.difference for cell in row.cells)]
+            for row in table.rows
+            if any(cell.difference for cell in row.cells)
+        ]
+        if compared:
+            heads = [f"{table.reference} minus", *table.columns]
+            content[f"{key}, differences"] = wandb.Table(columns=heads, data=compared)
     if deltas:
         content["report/clip by clip"] = wandb.Table(columns=list(COLUMNS), data=list(lines(deltas)))
     return content

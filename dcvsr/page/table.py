@@ -1,13 +1,16 @@
 """Tables of scores: rows of upscalers and settings, columns of metrics, the paper's values beside ours."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcvsr.page.runs import Run, by_label, on_the_same_clips
 from dcvsr.page.scores import directions, heading, scores
-from dcvsr.page.statistics import Scores, interval, is_noise, mean, spread
+from dcvsr.page.statistics import FEWEST, LEVEL, Difference, difference, holm, mean, spread
 
 NOISE = "within noise"
+MARK = "*"
+"""Follows a difference that stands after the correction for all comparisons of its table."""
+
 UNKNOWN = "-"
 
 
@@ -41,12 +44,21 @@ class Paper:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a row scores in a metric; ``rank`` 1 and 2 are the best and the second, as far as they print."""
+    """Score of a row in a metric.
+
+    Args:
+        text: the mean, and its spread over seeds.
+        paper: the paper's value.
+        difference: of the reference to this row, with its interval.
+        rank: 1 and 2 for the best and the second, as far as they print.
+        p: p-value of the difference, corrected by Holm over the table; None where it was not tested.
+    """
 
     text: str = UNKNOWN
     paper: str = ""
     difference: str = ""
     rank: int = 0
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,21 @@ class Table:
     reference: str | None
     note: str = ""
 
+    @property
+    def legend(self) -> str:
+        """Explain the differences: what was tested, and in how many comparisons."""
+        tested = sum(cell.p is not None for row in self.rows for cell in row.cells)
+        untested = f"Differences over fewer than {FEWEST} clips are not tested."
+        first = f"{self.reference} minus each other row, paired clip by clip, seeds averaged within a clip."
+        if not tested:
+            return f"{first} {untested}"
+        return (
+            f"{first} In brackets is the 95 % interval of a paired t-test over clips, each for itself. "
+            f"{MARK} marks a difference from zero that stands after Holm's correction for the {tested} "
+            f"comparison{'s' if tested > 1 else ''} of this table (family-wise error rate {LEVEL:.0%}). "
+            f"Every other is {NOISE}. {untested}"
+        )
+
 
 def tables(runs: Sequence[Run], paper: Paper | None = None, reference: str = "dcvsr") -> list[Table]:
     """Tabulate runs, those of one setting and different seeds as one row.
@@ -85,20 +112,96 @@ def tables(runs: Sequence[Run], paper: Paper | None = None, reference: str = "dc
 
 
 def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: str = "dcvsr") -> Table:
-    """Of runs on the same clips, by label."""
+    """Tabulate runs on the same clips, by label; all differences of the table are one family of tests."""
     runs = [run for of_row in rows.values() for run in of_row]
     labels, better = _in_order(list(rows), paper), directions(runs)
     metrics = list(better)
     if paper is not None:
         metrics = [*paper.columns, *(metric for metric in metrics if metric not in paper.columns)]
     dataset, base = runs[0].dataset, reference if reference in rows else None
-    columns = [_column(metric, labels, rows, better, base, paper, dataset) for metric in metrics]
-    table_rows = [
-        _row(label, rows.get(label, []), [column[i] for column in columns]) for i, label in enumerate(labels)
+    columns = [Column.of(metric, rows, better.get(metric), base) for metric in metrics]
+    corrected = _corrected([column.differences for column in columns])
+    cells = [
+        column.cells(labels, of_column, paper, dataset)
+        for column, of_column in zip(columns, corrected, strict=True)
     ]
+    table_rows = [_row(label, rows.get(label, []), [of[i] for of in cells]) for i, label in enumerate(labels)]
     titles = [heading(metric, better.get(metric)) for metric in metrics]
     title, note = (paper.title, paper.note(dataset)) if paper else ("Metrics", "")
     return Table(title, dataset, tuple(sorted(runs[0].scores)), titles, table_rows, base, note)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of a table.
+
+    Args:
+        means: label -> mean over clips, of the rows that have one.
+        spreads: label -> standard deviation over seeds, None for one seed.
+        differences: label -> of the reference to it.
+        higher_is_better: None where no run tells.
+    """
+
+    metric: str
+    means: Mapping[str, float]
+    spreads: Mapping[str, float | None]
+    differences: Mapping[str, Difference]
+    higher_is_better: bool | None
+
+    @classmethod
+    def of(
+        cls, metric: str, rows: Mapping[str, list[Run]], higher_is_better: bool | None, base: str | None
+    ) -> "Column":
+        scored = {label: of_row for label, of_row in scores(rows, metric).items() if of_row}
+        compared = [label for label in scored if label != base] if base in scored else []
+        return cls(
+            metric,
+            {label: mean(of_row) for label, of_row in scored.items()},
+            {label: spread(of_row) for label, of_row in scored.items()},
+            {label: difference(scored[base], scored[label]) for label in compared if base is not None},
+            higher_is_better,
+        )
+
+    @property
+    def digits(self) -> int:
+        return 2 if max(map(abs, self.means.values()), default=0) >= 10 else 4
+
+    def cells(
+        self, labels: Sequence[str], corrected: Mapping[str, float], paper: Paper | None, dataset: str
+    ) -> list[Cell]:
+        """One for each label; ``corrected``: label -> p-value of its difference."""
+        printed = {label: round(value, self.digits) for label, value in self.means.items()}
+        ranks = sorted(set(printed.values()), reverse=self.higher_is_better is not False)
+        found = []
+        for label in labels:
+            cell = Cell(paper=_published(paper, dataset, self.metric, label))
+            if label in printed:
+                rank = ranks.index(printed[label]) + 1 if len(printed) > 1 else 0
+                cell = replace(cell, text=self._text(label), rank=rank if rank < 3 else 0)
+            if label in self.differences:
+                p = corrected.get(label)
+                cell = replace(cell, difference=_shown(self.differences[label], p, self.digits), p=p)
+            found.append(cell)
+        return found
+
+    def _text(self, label: str) -> str:
+        over_seeds = self.spreads[label]
+        shown = f"{self.means[label]:.{self.digits}f}"
+        return shown if over_seeds is None else f"{shown} ± {over_seeds:.{self.digits}f}"
+
+
+def _corrected(columns: Sequence[Mapping[str, Difference]]) -> list[dict[str, float]]:
+    """p-values by label, a dictionary for each column, corrected over all columns together."""
+    tested = [
+        (i, label, found.p)
+        for i, of_column in enumerate(columns)
+        for label, found in of_column.items()
+        if found.p is not None
+    ]
+    by_column: list[dict[str, float]] = [{} for _ in columns]
+    for (i, label, _), p in zip(tested, holm([p for *_, p in tested]), strict=True):
+        by_column[i][label] = p
+    return by_column
 
 
 def _row(label: str, runs: Sequence[Run], cells: list[Cell]) -> Row:
@@ -117,42 +220,16 @@ def _in_order(labels: list[str], paper: Paper | None) -> list[str]:
     return [*ordered, *(label for label in labels if label not in ordered)]
 
 
-def _column(
-    metric: str,
-    labels: list[str],
-    rows: Mapping[str, list[Run]],
-    better: Mapping[str, bool],
-    base: str | None,
-    paper: Paper | None,
-    dataset: str,
-) -> list[Cell]:
-    scored = scores(rows, metric)
-    known = {label: mean(of_row) for label, of_row in scored.items() if of_row}
-    digits = 2 if max(map(abs, known.values()), default=0) >= 10 else 4
-    printed = {label: round(value, digits) for label, value in known.items()}
-    ranks = sorted(set(printed.values()), reverse=better.get(metric, True))
-    cells = []
-    for label in labels:
-        row = paper.row(label) if paper else None
-        published = paper.value(dataset, metric, row) if paper and row else None
-        cell = {"paper": "" if published is None else f"{published:g}"}
-        if label in known:
-            cell["text"] = _text(known[label], spread(scored[label]), digits)
-            if base and label != base and base in known:
-                cell["difference"] = _difference(scored[base], scored[label], digits)
-        rank = ranks.index(printed[label]) + 1 if label in known and len(known) > 1 else 0
-        cells.append(Cell(**cell, rank=rank if rank < 3 else 0))
-    return cells
+def _published(paper: Paper | None, dataset: str, metric: str, label: str) -> str:
+    row = paper.row(label) if paper else None
+    value = paper.value(dataset, metric, row) if paper and row else None
+    return "" if value is None else f"{value:g}"
 
 
-def _text(value: float, spread: float | None, digits: int) -> str:
-    return f"{value:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
-
-
-def _difference(ours: Scores, theirs: Scores, digits: int) -> str:
-    """With its interval; one or two clips have none, whatever the number of their seeds."""
-    difference = f"{mean(ours) - mean(theirs):+.{digits}f}"
-    if few := {1: "one clip", 2: "two clips"}.get(len(ours)):
-        return f"{difference} ({few})"
-    low, high = bounds = interval(ours, theirs)
-    return NOISE if is_noise(bounds) else f"{difference} [{low:+.{digits}f}, {high:+.{digits}f}]"
+def _shown(found: Difference, p: float | None, digits: int) -> str:
+    """The difference, its interval and what the corrected test says of it."""
+    shown = f"{found.mean:+.{digits}f}"
+    if found.interval is None or p is None:
+        return f"{shown} (too few clips: {found.clips})"
+    low, high = found.interval
+    return f"{shown} [{low:+.{digits}f}, {high:+.{digits}f}] {MARK if p <= LEVEL else NOISE}"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dcvsr.page.formats import comma_separated, markdown
 from dcvsr.page.runs import Run
 from dcvsr.page.strata import halves, strata
-from dcvsr.page.table import NOISE
+from dcvsr.page.table import MARK, NOISE
 from tests.page.making import cells, run
 
 STRENGTHS = st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 100), max_size=12)
@@ -69,15 +69,24 @@ def test_each_half_has_its_means_and_its_interval() -> None:
     lighter, heavier = found["X, noise lighter"], found["X, noise heavier"]
     assert (lighter.clips, heavier.clips) == (("clip0", "clip2", "clip4"), ("clip1", "clip3", "clip5"))
     assert cells(lighter, "bicubic")["PSNR"].text == f"{np.mean([31, 33, 35]):.2f}"
-    assert cells(lighter, "bicubic")["PSNR"].difference == "+1.00 [+0.90, +1.10]"
-    assert cells(heavier, "bicubic")["PSNR"].difference == NOISE
+    assert cells(lighter, "bicubic")["PSNR"].difference == "+1.00 (too few clips: 3)"
+    assert cells(heavier, "bicubic")["PSNR"].difference == "-0.33 (too few clips: 3)"
+
+
+def test_a_half_of_five_clips_is_tested_as_a_family_of_its_own() -> None:
+    noise, gain = [float(i) for i in range(10)], [1.0, 0.9, 1.1, 1.0, 1.1, -2.0, 2.0, -2.0, 2.0, 0.5]
+    rows = [run("bicubic", psnr=[20.0] * 10), run("dcvsr", psnr=[20.0 + value for value in gain])]
+    lighter, heavier = strata([degraded(row, noise=noise) for row in rows])
+    assert cells(lighter, "bicubic")["PSNR"].difference.endswith(MARK)
+    assert cells(heavier, "bicubic")["PSNR"].difference.endswith(NOISE)
+    assert "for the 1 comparison of" in lighter.legend
 
 
 def test_strata_print_as_other_tables_do_but_for_their_cost() -> None:
     rows = [degraded(run(name, psnr=PSNR), noise=KINDS["noise"]) for name in ("bicubic", "dcvsr")]
     found = strata(rows)
     assert "| bicubic | **33.00** | 1 |  |  |" in markdown(found)
-    assert '"X, noise lighter",bicubic,PSNR,33.00,,within noise,1' in comma_separated(found)
+    assert '"X, noise lighter",bicubic,PSNR,33.00,,+0.00 (too few clips: 3),,1' in comma_separated(found)
 
 
 def test_fewer_than_two_clips_are_no_stratum() -> None:

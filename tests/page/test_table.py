@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from scipy import stats
 
 from dcvsr.cli import CONF
 from dcvsr.page.formats import comma_separated, latex, markdown
-from dcvsr.page.table import NOISE, Cell, Paper, tables
+from dcvsr.page.table import MARK, NOISE, Cell, Paper, tables
 from tests.page.making import cells, run
 
 PAPER = Paper("Table 9", ["bicubic", "other", "dcvsr"], ["psnr", "musiq"], {"X": {"psnr": [25.9, 24, 25.1]}})
@@ -54,14 +55,38 @@ def test_seeds_are_one_row_with_their_spread() -> None:
 
 
 def test_a_difference_inside_the_noise_is_called_so() -> None:
-    runs = [
-        run("bicubic", psnr=[20.0, 25.0, 30.0], lpips=[0.4, 0.5, 0.6]),
-        run("dcvsr", psnr=[20.5, 24.8, 29.9], lpips=[0.3, 0.38, 0.5]),
-    ]
-    [table] = tables(runs)
-    assert cells(table, "bicubic")["PSNR"].difference == NOISE
-    assert cells(table, "bicubic")["LPIPS"].difference == "-0.1067 [-0.1200, -0.1000]"
-    assert cells(table, "dcvsr")["LPIPS"].difference == ""
+    theirs = {"psnr": [20.0, 25.0, 30.0, 21.0, 26.0], "lpips": [0.4, 0.5, 0.6, 0.4, 0.5]}
+    ours = {"psnr": [20.5, 24.8, 29.9, 21.2, 25.9], "lpips": [0.3, 0.38, 0.5, 0.31, 0.39]}
+    [table] = tables([run("bicubic", **theirs), run("dcvsr", **ours)])
+    for metric, digits, verdict in (("psnr", 2, NOISE), ("lpips", 4, MARK)):
+        low, high = stats.ttest_rel(ours[metric], theirs[metric]).confidence_interval()
+        shown = f"{(low + high) / 2:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}] {verdict}"
+        assert cells(table, "bicubic")[metric.upper()].difference == shown
+    assert cells(table, "dcvsr")["LPIPS"] == Cell("0.3760", rank=1)
+
+
+def test_what_one_comparison_would_show_is_noise_among_many() -> None:
+    """The same scores: p = 0.03 alone, ten times as much as one of ten comparisons."""
+    nothing = {f"metric{i}": [1.0, 2.0, 3.0, 4.0, 5.0] for i in range(9)}
+    gain = [0.1, 0.4, 0.9, 0.3, 0.8]
+    alone = stats.ttest_1samp(gain, 0).pvalue
+    assert 0.02 < alone < 0.04
+    for more, expected in (({}, MARK), (nothing, NOISE)):
+        [table] = tables([run("dcvsr", psnr=gain, **more), run("a", psnr=[0.0] * 5, **more)])
+        shown = cells(table, "a")["PSNR"]
+        assert shown.difference.endswith(expected)
+        assert shown.p == pytest.approx(alone * (1 + len(more)))
+
+
+def test_the_legend_says_what_is_tested_and_in_how_many_comparisons() -> None:
+    names = ("dcvsr", "a", "b")
+    [table] = tables([run(name, psnr=[1.0, 2.0, 3.0, 4.0, 5.0], seams=[None] * 4 + [1.0]) for name in names])
+    for shown in (table.legend, markdown([table])):
+        assert "Holm's correction for the 2 comparisons of this table" in shown
+        assert "fewer than 5 clips are not tested" in shown
+    [few] = tables([run(name, psnr=[1.0, 2.0]) for name in names])
+    assert "Holm" not in few.legend
+    assert "fewer than 5 clips are not tested" in few.legend
 
 
 def test_rows_and_columns_come_in_the_paper_s_order_with_its_values() -> None:
@@ -108,14 +133,21 @@ def test_the_paper_s_tables_are_whole(name: str) -> None:
 def test_all_formats_show_every_row_and_mark_the_best() -> None:
     found = tables([run("bicubic", psnr=[26.0]), run("a_b", psnr=[25.0]), run("dcvsr", psnr=[24.0])], PAPER)
     assert "| bicubic | **26.00** (25.9) | - | 1 | 8 | 2 |" in markdown(found)
-    assert "dcvsr minus each other, paired, with 95 % bootstrap intervals" in markdown(found)
+    assert "dcvsr minus each other row, paired clip by clip" in markdown(found)
     assert r"bicubic & \textbf{26.00} (25.9) & - \\" in latex(found)
     assert r"a\_b & \underline{25.00} & - \\" in latex(found)
     assert r" & PSNR $\uparrow$ & MUSIQ \\" in latex(found)
-    assert "X,bicubic,PSNR,26.00,25.9,-2.00 (one clip),1" in comma_separated(found).splitlines()
+    assert "X,bicubic,PSNR,26.00,25.9,-2.00 (too few clips: 1),,1" in comma_separated(found).splitlines()
 
 
-def test_two_clips_have_no_interval_however_many_their_seeds() -> None:
-    runs = [run("dcvsr", seed, psnr=[30.0 + seed, 31.0]) for seed in range(9)]
-    [table] = tables([*runs, run("bicubic", psnr=[20.0, 20.0])])
-    assert cells(table, "bicubic")["PSNR"].difference == "+12.50 (two clips)"
+def test_four_clips_have_no_interval_however_many_their_seeds() -> None:
+    runs = [run("dcvsr", seed, psnr=[30.0 + seed, 31.0, 30.0, 31.0]) for seed in range(9)]
+    [table] = tables([*runs, run("bicubic", psnr=[20.0] * 4)])
+    assert cells(table, "bicubic")["PSNR"].difference == "+11.50 (too few clips: 4)"
+
+
+def test_both_texts_mark_what_stands_and_csv_has_its_p_value() -> None:
+    [table] = tables([run("dcvsr", psnr=[1.0, 1.1, 1.2, 1.1, 1.0]), run("bicubic", psnr=[0.0] * 5)])
+    assert r"| +1.0800 [+0.9761, +1.1839] \* |" in markdown([table])
+    p = stats.ttest_1samp([1.0, 1.1, 1.2, 1.1, 1.0], 0).pvalue
+    assert f'X,bicubic,PSNR,0.0000,,"+1.0800 [+0.9761, +1.1839] *",{p:.3g},1' in comma_separated([table])
