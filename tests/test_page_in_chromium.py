@@ -38,8 +38,8 @@ SETTLED = """
     const videos = [...document.querySelectorAll("video.left, video.right")];
     const settled = () => videos.every((video) => video.readyState >= 2 && !video.seeking);
     return new Promise((resolve) => {
-        const poll = (left) => settled() || !left ? resolve(settled()) : setTimeout(poll, 20, left - 1);
-        requestAnimationFrame(() => poll(500));
+        const poll = () => settled() ? resolve(true) : setTimeout(poll, 20);
+        requestAnimationFrame(poll);
     });
 """
 MOVED = """
@@ -47,8 +47,8 @@ MOVED = """
     const videos = [...document.querySelectorAll(".pair")[clip].querySelectorAll("video.left, video.right")];
     const moved = () => videos.every((video) => !video.paused && video.currentTime !== before);
     return new Promise((resolve) => {
-        const poll = (left) => moved() || !left ? resolve(moved()) : setTimeout(poll, 20, left - 1);
-        poll(500);
+        const poll = () => moved() ? resolve(true) : setTimeout(poll, 20);
+        poll();
     });
 """
 SHOWN = """
