@@ -45,13 +45,20 @@ class TileLines:
 
 
 class Steepness(Clipwise):
-    """How much steeper or flatter a clip is across tile lines than its reference would have it.
+    """Error of a clip's gradients across tile lines, in excess of that across other borders of latents.
 
-    Steepness is the mean absolute difference of neighbouring pixels across a border of latents, since a
-    decoder may leave a step at any. What the reference's steepness at a border explains of the clip's is a
-    straight line, fitted along each axis to the borders inside tiles. The natural logarithm of steepness
-    across tile lines over what that line gives, without its sign: 0.1 is a tenth more or less. What `blur`
-    hides is added. NaN where no tile line crosses the clip.
+    The gradient at a border is the mean absolute difference of the pixels on either side; a decoder may leave
+    a step at any border of latents. Along each axis, a straight line fitted to the borders inside tiles
+    predicts the clip's gradient from its reference's. The error of a border is the absolute value of the
+    natural logarithm of gradient over prediction: steps and smears both count, and cannot cancel. The score
+    is the mean error at tile lines less the mean error inside tiles: 0.1 is a tenth more error at the lines.
+    NaN where no tile line crosses the clip.
+
+    A clip without seams scores 0 on average, but not in each clip: over 8 clips of 144x96 pixels with 3
+    tile lines, untiled results scored 0.006 +- 0.028 (bicubic) and 0.010 +- 0.026 (another texture), where
+    the error itself is 0.06 and 0.08. Negative values are such scatter.
+
+    Smearing the whole clip hides seams and lowers this score: read it beside `Blur`.
 
     Args:
         lines: of the run's tiles.
@@ -66,24 +73,25 @@ class Steepness(Clipwise):
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
         frames, _, height, width = reference.shape
         _, rows, columns = self.lines(frames, height, width)
-        seen, expected = self._across(restored.mT, reference.mT, rows) + self._across(
-            restored, reference, columns
+        axes = (
+            self._ratios(restored.mT, reference.mT, rows),
+            self._ratios(restored, reference, columns),
         )
-        return (seen / expected).log().abs() + blur(restored, reference)
+        return excess(*(torch.cat(parts) for parts in zip(*axes, strict=True)))
 
-    def _across(self, restored: Tensor, reference: Tensor, lines: list[float]) -> Tensor:
-        """Steepness summed over the lines of the last axis, and what the reference explains of it: ``2``."""
-        ours, truth = self._steps(restored), self._steps(reference)
+    def _ratios(self, restored: Tensor, reference: Tensor, lines: list[float]) -> tuple[Tensor, Tensor]:
+        """Log of gradient over prediction at every border of the last axis, and whether it is a tile line."""
+        ours, truth = self._gradients(restored), self._gradients(reference)
         line = torch.zeros_like(ours, dtype=torch.bool)
         line[[edge - 1 for edge in _edges(lines) if edge <= len(line)]] = True
         if line.all() or not line.any():
-            return ours.new_zeros(2)
+            return ours[:0], line[:0]
         y, x = ours[~line], truth[~line]
         slope = ((y - y.mean()) * (x - x.mean())).sum() / (x - x.mean()).square().sum()
-        expected = y.mean() + slope.nan_to_num().clamp(min=0) * (truth[line] - x.mean())
-        return torch.stack([ours[line].sum(), expected.clamp(min=LITTLE).sum()])
+        expected = y.mean() + slope.nan_to_num().clamp(min=0) * (truth - x.mean())
+        return (ours / expected.clamp(min=LITTLE)).log(), line
 
-    def _steps(self, clip: Tensor) -> Tensor:
+    def _gradients(self, clip: Tensor) -> Tensor:
         """Across every border of latents along the last axis."""
         at = torch.arange(self.lines.pixels, clip.shape[-1], self.lines.pixels, device=clip.device)
         return (clip[..., at] - clip[..., at - 1]).abs().mean(dim=(0, 1, 2)).double() + LITTLE
@@ -94,7 +102,10 @@ class Drift(Clipwise):
 
     The mean absolute difference of what restoring did to the mean colour of two tiles side by side, in the
     same window; an eighth of each is left out along every side, where blur brings in some of the other.
-    NaN where no line crosses the clip.
+    Blurring a clip hardly changes it. NaN where no line crosses the clip.
+
+    A clip without seams does not score 0: any error of colour at the scale of tiles counts. Over 8 clips of
+    144x96 pixels, untiled results scored 0.35 +- 0.08 (bicubic) and 0.60 +- 0.21 (another texture).
 
     Args:
         lines: of the run's tiles.
@@ -119,12 +130,19 @@ class Drift(Clipwise):
 
 
 class Jump(Clipwise):
-    """How much more a clip changes from one temporal window to the next than inside windows.
+    """Error of a clip's change from one temporal window to the next, in excess of that inside windows.
 
-    Change is the mean absolute difference of what the reference shows in two frames, wherever it has moved
-    to. The natural logarithm of change where windows meet over change inside them, less the reference's,
-    without its sign: 0.7 is twice the change, or half. What `blur` hides is added. NaN where nothing can be
-    followed into another window, or inside one.
+    Change is the mean absolute difference of what the reference shows in two successive frames, wherever it
+    has moved to. The error of a frame is the absolute value of the natural logarithm of the clip's change
+    over the reference's, after division by the same ratio of the mean changes inside windows: too much and
+    too little change both count, and cannot cancel. The score is the mean error where windows meet less the
+    mean error inside windows: 0.7 is twice the change, or half. NaN where nothing can be followed into
+    another window, or inside one.
+
+    A clip without jumps scores 0 on average: over 8 clips of 16 frames of 144x96 pixels, untiled results
+    scored -0.001 +- 0.004 (bicubic) and 0.000 +- 0.002 (another texture).
+
+    Smearing the whole clip hides jumps of detail and lowers this score: read it beside `Blur`.
 
     Args:
         lines: of the run's tiles.
@@ -140,13 +158,13 @@ class Jump(Clipwise):
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
         frames, _, height, width = reference.shape
-        meet = _edges(self.lines(frames, height, width)[0])
-        changes = restored.new_full((2, frames, 2), torch.nan)
+        meet = torch.zeros(frames, dtype=torch.bool, device=reference.device)
+        meet[_edges(self.lines(frames, height, width)[0])] = True
+        changes = restored.new_full((frames, 2), torch.nan)
         for i in range(1, frames):
-            changes[int(i in meet), i] = self._change(restored, reference, i)
-        (inside, truth_inside), (between, truth_between) = changes.nanmean(dim=1)
-        ratio = between * truth_inside / (inside * truth_between)
-        return ratio.log().abs() + blur(restored, reference)
+            changes[i] = self._change(restored, reference, i)
+        ours, truth = (changes / changes[~meet].nanmean(dim=0)).unbind(dim=1)
+        return excess((ours / truth).log(), meet)
 
     def _change(self, restored: Tensor, reference: Tensor, i: int) -> Tensor:
         """Of both clips up to frame ``i``: ``2``, NaN if nothing can be followed."""
@@ -161,16 +179,10 @@ class Jump(Clipwise):
         return (dy.abs() <= self.reach) & (dx.abs() <= self.reach)
 
 
-def blur(restored: Tensor, reference: Tensor) -> Tensor:
-    """How much flatter a clip is than its reference: about what it could gain by smearing its seams.
-
-    The natural logarithm of the ratio of the mean absolute differences of neighbouring pixels, at least 0.
-    """
-    ours, truth = (
-        torch.stack([frame.diff(dim=axis).abs().mean() for frame in clip for axis in (1, 2)]).mean() + LITTLE
-        for clip in (restored, reference)
-    )
-    return (truth / ours).log().clamp(min=0)
+def excess(ratios: Tensor, at_seam: Tensor) -> Tensor:
+    """Mean absolute value of log ratios ``n`` at seams, less that elsewhere; NaN if either has none."""
+    error = ratios.abs()
+    return error[at_seam].nanmean() - error[~at_seam].nanmean()
 
 
 def _within(length: float, slices: Iterable[slice]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Sharpness at edges alone, where grain does not pass for it.
+"""Sharpness at the reference's edges, where grain does not pass for it, and blur of whole frames.
 
 Axes: clips ``f c h w`` in [0, 1].
 """
@@ -11,6 +11,7 @@ from torch import Tensor
 from dcvsr.metrics.clipwise import Clipwise
 
 LEVEL = 1 / 255
+LITTLE = 0.1 / 255  # joins gradients that may be zero, so that their ratios are defined
 
 
 class EdgeSharpness(Clipwise):
@@ -37,6 +38,26 @@ class EdgeSharpness(Clipwise):
             slopes.append(torch.stack([ours[edges].mean(), truth[edges].mean()]))
         ours, truth = torch.stack(slopes).mean(dim=0)
         return ours / truth if truth > LEVEL else truth * torch.nan
+
+
+class Blur(Clipwise):
+    """Gradient that a clip has lost against its reference: what smearing costs, and seam scores do not count.
+
+    The natural logarithm of the reference's mean absolute difference of neighbouring pixels over the clip's,
+    at least 0, of each frame; then the mean over frames, so that sharp frames do not make up for blurred
+    ones. 0.1 is a tenth of the gradient lost. Noise within a frame can hide blur: see `EdgeSharpness`.
+    """
+
+    higher_is_better = False
+
+    def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
+        ours, truth = (torch.stack([_gradient(frame) for frame in clip]) for clip in (restored, reference))
+        return (truth / ours).log().clamp(min=0).mean()
+
+
+def _gradient(frame: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels of ``c h w``, along both sides alike."""
+    return torch.stack([frame.diff(dim=axis).abs().mean() for axis in (1, 2)]).mean() + LITTLE
 
 
 def _slope(frame: Tensor) -> Tensor:

@@ -11,12 +11,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 from torchvision.transforms.functional import gaussian_blur
 
 from dcvsr.cli import CONF
 from dcvsr.data.synthetic import SyntheticClip, Translation, Wallpaper
 from dcvsr.data.video import to_unit
 from dcvsr.errors import UserError
+from dcvsr.interpolation import upsample
 from dcvsr.metrics.clipwise import Clipwise
 from dcvsr.metrics.correspondence import detail
 from dcvsr.metrics.seams import Drift, TileLines
@@ -129,13 +131,23 @@ def test_the_more_tiles_disagree_the_worse_the_score(name: str) -> None:
 
 @each
 @pytest.mark.parametrize("sigma", [1, 4])
-def test_blur_does_not_pay(name: str, sigma: float) -> None:
-    scene = PLANTED[name][0]
-    truth, another = read(scene(seed=1)), sum(another_texture(scene))
+def test_what_smearing_gains_in_a_seam_score_it_loses_in_blur(name: str, sigma: float) -> None:
+    truth = read(PLANTED[name][0](seed=1))
+
+    def both(clip: Tensor) -> float:
+        return value(name, clip, truth) + value("blur", clip, truth)
+
     for clip in (truth, *planted(name)):
-        assert value(name, smooth(clip, sigma), truth) >= 0.95 * value(name, clip, truth)
-    noise = 0.05 * value(name, planted(name)[-1], truth)
-    assert value(name, smooth(another, sigma), truth) > value(name, another, truth) - noise
+        assert both(smooth(clip, sigma)) > both(clip)
+        assert value("blur", smooth(clip, sigma), truth) > value("blur", clip, truth) + 0.3
+
+
+@pytest.mark.parametrize("name", ["seam_steepness", "seam_jump", "far_textures", "reappearance"])
+def test_a_seam_score_without_seams_does_not_count_blur(name: str) -> None:
+    truth = read(PLANTED[name][0](seed=1))
+    blurred = smooth(truth, 1)
+    assert value("blur", blurred, truth) > 0.4
+    assert value(name, blurred, truth) < 0.1 * value(name, planted(name)[-1], truth)
 
 
 @each
@@ -230,21 +242,18 @@ def test_blending_changes_sides_at_the_line(length: int, size: int, overlap: flo
 def steepness_of_the_formula(restored: np.ndarray, reference: np.ndarray) -> float:
     """Rows with a line at 48, columns with lines at 48 and 96; numpy fits what the reference explains."""
 
-    def steps(clip: np.ndarray, axis: int) -> list[float]:
+    def gradients(clip: np.ndarray, axis: int) -> list[float]:
         at = range(4, clip.shape[axis], 4)
         return [np.abs(clip.take(i, axis) - clip.take(i - 1, axis)).mean() + 0.1 / 255 for i in at]
 
-    seen = expected = 0.0
+    seams, others = [], []
     for axis, lines in ((2, [11]), (3, [11, 23])):
-        ours, truth = (np.array(steps(clip, axis)) for clip in (restored, reference))
+        ours, truth = (np.array(gradients(clip, axis)) for clip in (restored, reference))
         slope, offset = np.polyfit(np.delete(truth, lines), np.delete(ours, lines), 1)
-        seen += ours[lines].sum()
-        expected += (slope * truth[lines] + offset).sum()
-
-    def gradient(clip: np.ndarray) -> float:
-        return np.mean([np.abs(np.diff(clip, axis=axis)).mean() for axis in (2, 3)]) + 0.1 / 255
-
-    return abs(np.log(seen / expected)) + max(0, np.log(gradient(reference) / gradient(restored)))
+        errors = np.abs(np.log(ours / (slope * truth + offset)))
+        seams += list(errors[lines])
+        others += list(np.delete(errors, lines))
+    return np.mean(seams) - np.mean(others)
 
 
 @pytest.mark.parametrize("contrast", [0.5, 1])
@@ -256,6 +265,89 @@ def test_steepness_is_its_formula(contrast: float) -> None:
     restored = (restored.clamp(0, 1) * 255).round() / 255
     expected = steepness_of_the_formula(restored.double().numpy(), reference.double().numpy())
     assert value("seam_steepness", restored, reference) == pytest.approx(expected, rel=1e-4)
+
+
+def jump_of_the_formula(restored: np.ndarray, reference: np.ndarray) -> float:
+    """Of still clips, whose places stay where they are."""
+    ours, truth = (
+        np.abs(np.diff(clip, axis=0)).mean((1, 2, 3)) + 0.1 / 255 for clip in (restored, reference)
+    )
+    meet = [3, 7, 11]
+    inside = np.delete(ours, meet).mean() / np.delete(truth, meet).mean()
+    errors = np.abs(np.log(ours / truth / inside))
+    return errors[meet].mean() - np.delete(errors, meet).mean()
+
+
+def still_with_grain(levels: float) -> Tensor:
+    """Sixteen frames that differ by grain alone, of which every patch is followed."""
+    still = read(Translation(1, 1, 96, 144, 0, 0)) * 0.8 + 0.1
+    grain = torch.randn(16, 3, 96, 144, generator=torch.Generator().manual_seed(0))
+    return ((still + levels / 255 * grain).clamp(0, 1) * 255).round() / 255
+
+
+def columns_with_faults(clip: Tensor, *, steep: bool, flat: bool) -> Tensor:
+    """A clip with a step at the first tile line of its columns, and none at all left at the second."""
+    out = clip.clone()
+    if steep:
+        out[..., :48] -= 0.08
+    if flat:
+        out[..., 96] = out[..., 95]
+    return out
+
+
+def frames_with_faults(clip: Tensor, *, abrupt: bool, frozen: bool) -> Tensor:
+    """A clip that changes its texture where the second window begins, and does not change at the third."""
+    out = clip.clone()
+    if abrupt:
+        out[4:] = out[4:].roll(1, 3)
+    if frozen:
+        out[8] = out[7]
+    return out
+
+
+def test_a_line_too_steep_and_one_too_flat_do_not_cancel() -> None:
+    truth = read(SLIDE(seed=1)) * 0.8 + 0.1
+    none, steep, flat, both = (
+        value("seam_steepness", columns_with_faults(truth, steep=steep, flat=flat), truth)
+        for steep, flat in ((False, False), (True, False), (False, True), (True, True))
+    )
+    assert none == pytest.approx(0, abs=1e-6)
+    assert min(steep, flat) > 0.1
+    assert both == pytest.approx(steep + flat, rel=0.1)
+
+
+def test_a_window_border_with_too_much_change_and_one_with_too_little_do_not_cancel() -> None:
+    truth = still_with_grain(2)
+    none, abrupt, frozen, both = (
+        value("seam_jump", frames_with_faults(truth, abrupt=abrupt, frozen=frozen), truth)
+        for abrupt, frozen in ((False, False), (True, False), (False, True), (True, True))
+    )
+    assert none == pytest.approx(0, abs=1e-6)
+    assert min(abrupt, frozen) > 0.1
+    assert both == pytest.approx(abrupt + frozen, rel=0.1)
+
+
+def test_opposite_drifts_do_not_cancel() -> None:
+    flat = torch.full((16, 3, 96, 144), 0.5)
+    middle = flat.clone()
+    middle[..., 48:96] += 4 / 255
+    assert value("seam_drift", middle, flat) == pytest.approx(np.mean([4, 4, 4, 4, 0, 0, 0]), rel=1e-4)
+
+
+def test_untiled_results_scatter_about_zero_steepness() -> None:
+    scores = []
+    for seed in range(1, 9):
+        truth = read(SLIDE(seed=seed))
+        scores.append(value("seam_steepness", upsample(avg_pool2d(truth, 4)), truth))
+    assert abs(np.mean(scores)) < 2 * np.std(scores, ddof=1) / math.sqrt(8)
+    assert np.std(scores, ddof=1) < 0.05
+
+
+def test_jump_is_its_formula() -> None:
+    truth = still_with_grain(2)
+    restored = frames_with_faults(truth, abrupt=True, frozen=True)
+    expected = jump_of_the_formula(restored.double().numpy(), truth.double().numpy())
+    assert value("seam_jump", restored, truth) == pytest.approx(expected, rel=0.01)
 
 
 def test_colours_drift_by_what_tiles_were_given() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from dcvsr.metrics.sharpness import EdgeSharpness
+from dcvsr.metrics.sharpness import Blur, EdgeSharpness
 
 
 def sharpness(restored: Tensor, reference: Tensor, share: float = 0.1) -> float:
@@ -64,3 +64,43 @@ def test_grain_in_flat_places_is_not_sharpness():
 
 def test_without_edges_there_is_nothing_to_measure():
     assert np.isnan(sharpness(stripes(), torch.full((2, 3, 48, 64), 0.5)))
+
+
+def blur(restored: Tensor, reference: Tensor) -> float:
+    metric = Blur()
+    metric.update(restored, reference)
+    return float(metric.compute())
+
+
+def gradient(frame: np.ndarray) -> float:
+    return np.mean([np.abs(np.diff(frame, axis=axis)).mean() for axis in (1, 2)]) + 0.1 / 255
+
+
+def test_blur_is_its_formula():
+    truth = stripes()
+    blurred = (gaussian_blur(truth, [9, 9], [2, 2]) * 255).round() / 255
+    rounded = (truth * 255).round() / 255
+    pairs = zip(blurred.double().numpy(), rounded.double().numpy(), strict=True)
+    expected = np.mean([np.log(gradient(theirs) / gradient(ours)) for ours, theirs in pairs])
+    assert blur(blurred, truth) == pytest.approx(expected, rel=1e-4)
+    assert expected > 0.05
+
+
+def test_blur_grows_with_sigma_and_sharpening_has_none():
+    truth = stripes()
+    blurred = [blur(gaussian_blur(truth, [13, 13], [sigma, sigma]), truth) for sigma in (0.1, 2, 3, 4)]
+    assert blurred == sorted(blurred)
+    assert blur(truth, truth) == blurred[0] == 0
+    assert blur(0.5 + 2 * (truth - 0.5), truth) == 0
+
+
+def test_sharp_frames_do_not_make_up_for_blurred_ones():
+    truth = stripes()
+    soft = gaussian_blur(truth, [13, 13], [3, 3])
+    half = torch.cat([soft[:1], 0.5 + 2 * (truth[1:] - 0.5)])
+    assert blur(half, truth) == pytest.approx(blur(soft, truth) / 2)
+
+
+def test_blur_of_flat_frames_is_zero():
+    flat = torch.full((2, 3, 48, 64), 0.5)
+    assert blur(flat, flat) == 0
