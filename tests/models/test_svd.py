@@ -20,11 +20,12 @@ from dcvsr.attention.propagation import Alternating, SpatialPropagation, countdo
 from dcvsr.cli import CONF
 from dcvsr.diffusion.guidance import CFG
 from dcvsr.diffusion.sampler import Euler
+from dcvsr.interpolation import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet, pretrained_autoencoder, pretrained_image_encoder, pretrained_unet
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.tiling.grid import TileGrid
-from tests.attention.making import tap
+from tests.attention.making import Notes, tap
 from tests.conftest import SVD_SCHEDULER
 
 FRAMES, SIDE = 4, 64
@@ -156,6 +157,58 @@ def test_scale_svd_upscales_with_svd_s_parts(folder):
     hr = upscaler(torch.rand(5, 3, 11, 19))
     assert hr.shape == (5, 3, 44, 76)
     assert torch.isfinite(hr).all()
+
+
+@pytest.mark.parametrize("size", [224, 336])
+def test_a_picture_is_normalised_for_clip_as_its_own_processor_does(folder, size):
+    """Grey pictures of each colour, so that only the normalisation counts and not the resizing before it."""
+    encoder, seen = pretrained_image_encoder(str(folder)), []
+    encoder.clip.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    levels = np.array([[51, 0, 255], [204, 102, 0]], dtype=np.uint8)
+    pictures = np.broadcast_to(levels[:, None, None], (2, size, size, 3))
+    encoder(torch.from_numpy(pictures / 255).movedim(-1, 1))
+    theirs = CLIPImageProcessor()(list(pictures), return_tensors="pt").pixel_values
+    assert theirs.shape == (2, 3, 224, 224)
+    torch.testing.assert_close(seen[0], theirs, atol=1e-4, rtol=0)
+
+
+def test_a_picture_of_clip_s_own_size_has_the_embedding_of_diffusers_pipeline(pipeline, folder):
+    picture = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        theirs = pipeline._encode_image(Image.fromarray(picture), "cpu", 1, False)
+    ours = pretrained_image_encoder(str(folder))(torch.from_numpy(picture / 255).movedim(-1, 0)[None])
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
+
+
+def test_the_estimated_latent_is_scaled_by_0_18215_and_the_shown_one_is_not(pipeline, folder):
+    """Spec 2.3, at the keys of conf/model/svd.yaml, against diffusers' VAE."""
+    cfg = _scale_svd("train", folder, "+experiment=stage1", "ckpt=null", "metrics=fidelity")
+    module, vae = instantiate(cfg.module, _convert_="all"), pipeline.vae
+    hr, lr = torch.rand(1, 4, 3, 64, 64), torch.rand(1, 4, 3, 16, 16)
+    y, c = module.encode({"hr": hr, "lr": lr})
+    with torch.no_grad():
+        encoded = [vae.encode(2 * video - 1).latent_dist.mode() for video in (hr[0], upsample(lr[0]))]
+        decoded = vae.decode(encoded[0], num_frames=4).sample
+    torch.testing.assert_close(y[0], 0.18215 * encoded[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(c.latent[0], encoded[1], atol=1e-5, rtol=1e-4)
+    restored = module.upscaler.latents.decode(0.18215 * encoded[0][None], c.latent)
+    torch.testing.assert_close(2 * restored[0] - 1, decoded, atol=1e-4, rtol=1e-3)
+
+
+def test_scale_svd_hands_on_a_quarter_of_the_positions_and_four_frames(folder):
+    """Spec A1, section 3.2: keys of each propagated layer at two tiles and two windows, step 2 and step 1."""
+    notes = Notes()
+    changed = ("tile.frames=6", "guidance=none", "ckpt=null")
+    cfg = _scale_svd("upscale", folder, "input=a", "output=b", *changed)
+    instantiate(cfg.upscaler, _convert_="all")(torch.rand(8, 3, 11, 19), observer=notes)
+    keys = {
+        (p.step, p.scheme, p.window, layer, q.shape[-2], k.shape[-2]) for p, layer, q, k in notes.attentions
+    }
+    layers = {layer for *_, layer, _, _ in keys}
+    assert len(layers) == 4
+    sap = {(0, "sap", window, layer, 64, 64 + 2 * 16) for layer in layers for window in (0, 1)}
+    tap = {(1, "tap", window, layer, 64, 64 + 4 * 64 * window) for layer in layers for window in (0, 1)}
+    assert keys == sap | tap
 
 
 def test_scale_svd_trains_svd_s_unet_and_nothing_else(folder):

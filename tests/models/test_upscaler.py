@@ -1,7 +1,9 @@
 """The upscaler takes any length and size, and its pieces do what they say."""
 
 from contextlib import nullcontext
+from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from dcvsr.attention.branches import own
 from dcvsr.attention.exchange import lockstep
+from dcvsr.attention.observer import Observer
 from dcvsr.attention.propagation import Alternating, NoPropagation, SpatialPropagation, countdown
 from dcvsr.attention.selection import both
 from dcvsr.baselines.interpolation import Enlargement
@@ -147,6 +150,74 @@ def test_what_a_guidance_makes_of_a_state_is_its_estimate_there():
     torch.testing.assert_close(last, upscaler(lr))  # a last step lands on D
     assert torch.equal(last, again)
     assert not torch.allclose(last, guided)
+
+
+class Evaluations(Observer):
+    """Where the network was evaluated, in order."""
+
+    def __init__(self) -> None:
+        self.places = []
+
+    def evaluated(self, place, x) -> None:
+        self.places.append(place)
+
+
+def test_a_tile_is_conditioned_on_its_lr_latents_and_the_picture_of_its_first_frame():
+    """Spec A12: the crop of I^up that the tile lies over, at the first of its frames."""
+    told, evaluations, lr = [], Evaluations(), torch.rand(7, 3, 20, 17)
+
+    class Told(LinearDenoiser):
+        def forward(self, x, sigma, condition):
+            told.append(condition)
+            return super().forward(x, sigma, condition)
+
+    upscaler = make(Told(), image_encoder=lambda frames: frames.flatten(1)[:, None])
+    upscaler(lr, observer=evaluations)
+    up = upsample(lr)
+    l, windows = upscaler.latents.condition(up[None])[0], upscaler.windows(7, 20, 17)
+    assert {place.window for place in evaluations.places} == set(range(len(windows))) != {0}
+    for place, condition in zip(evaluations.places, told, strict=True):
+        tile = windows[place.window][place.tiles[0]]
+        rows, columns = (slice(4 * axis.start, 4 * axis.stop) for axis in (tile.rows, tile.columns))
+        torch.testing.assert_close(condition.image, up[tile.frames.start, :, rows, columns].reshape(1, 1, -1))
+        torch.testing.assert_close(condition.latent[0], l[tile.index])
+
+
+class KeptLatents(ResidualLatents):
+    """Keeps what it is asked to decode."""
+
+    def decode(self, y, l):
+        object.__setattr__(self, "y", y)
+        return super().decode(y, l)
+
+
+@pytest.mark.parametrize(("space", "time"), [(0.1, 0.1), (0.1, 0.4), (0.3, 0.1)])
+def test_tiles_are_blended_by_gaussians_over_rows_columns_and_frames(space, time):
+    """Spec A16 in float64: each tile says its own number, and one Euler step lands on their weighted mean."""
+
+    class Numbered(LinearDenoiser):
+        def forward(self, x, sigma, condition):
+            return condition.image.mean().expand_as(x)
+
+    grid, lr, latents = TileGrid(8, 6, 0.5), torch.rand(11, 3, 20, 13), make(None).latents
+    latents = KeptLatents(**{field.name: getattr(latents, field.name) for field in fields(latents)})
+    changed = {"blend": space, "blend_time": time, "sampler": Euler(1, 0.1, 10, 7), "latents": latents}
+    picture = lambda frames: frames[:, :1, :1, :1].flatten(1)[:, None]  # noqa: E731
+    upscaler = make(Numbered(), grid, image_encoder=picture, **changed)
+    upscaler(lr)
+
+    def gaussian(axis, width):
+        n = axis.stop - axis.start
+        return np.exp(-((((np.arange(n) - (n - 1) / 2) / (width * n)) ** 2) / 2))
+
+    up, total, weight = upsample(lr).double().numpy(), np.zeros((11, 20, 13)), np.zeros((11, 20, 13))
+    for tile in (tile for window in upscaler.windows(11, 20, 13) for tile in window):
+        f, y, x = tile.frames, tile.rows, tile.columns
+        w = np.einsum("f,y,x->fyx", gaussian(f, time), gaussian(y, space), gaussian(x, space))
+        total[f, y, x] += w * up[f.start, 0, 4 * y.start, 4 * x.start]
+        weight[f, y, x] += w
+    blended = latents.y[0].double().numpy()
+    np.testing.assert_allclose(blended, np.broadcast_to((total / weight)[:, None], blended.shape), atol=1e-5)
 
 
 class MovedByPictures(LinearDenoiser):

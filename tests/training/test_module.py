@@ -1,5 +1,6 @@
 """A training step moves what it should, and nothing else."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -126,6 +127,53 @@ def test_dropping_a_condition_zeroes_both_of_its_parts_for_that_clip_alone():
     c = Condition(torch.ones(2, 3, 4, 5, 5), torch.ones(2, 1, 8)).dropped(torch.tensor([True, False]))
     assert c.latent[0].abs().max() == c.image[0].abs().max() == 0
     assert c.latent[1].min() == c.image[1].min() == 1
+
+
+def _seen(module, clips: int) -> tuple[torch.Tensor, torch.Tensor, Condition]:
+    """Noisy latent, noise level and condition that the network gets in a training step on clean zeros."""
+    y, seen = torch.zeros(clips, 1, 2, 2, 2), []
+    module.encode = lambda batch: (y, Condition(torch.ones_like(y), torch.ones(clips, 1, 3)))
+    module._estimate = lambda x, sigma, c: seen.append((x, sigma, c)) or torch.zeros_like(x)
+    module.log = lambda *_, **__: None
+    module.trainer = SimpleNamespace(optimizers=[module.configure_optimizers()])
+    numbers = torch.arange(clips)
+    module.training_step({"hr": y, "lr": y, "epoch": torch.ones_like(numbers), "number": numbers}, 0)
+    return seen[0]
+
+
+@pytest.mark.parametrize("dropout", [None, 0.0, 0.5, 1.0])
+def test_a_training_step_drops_the_condition_of_as_many_clips_as_configured(dropout):
+    """Both parts of a tenth of the clips as conf/module has it (spec A22), to four standard deviations."""
+    module, _ = _module("stage1", **({} if dropout is None else {"dropout": dropout}))
+    _, _, c = _seen(module, 2000)
+    dropped = c.latent.flatten(1).abs().amax(1) == 0
+    assert torch.equal(dropped, c.image.flatten(1).abs().amax(1) == 0)
+    assert torch.equal(c.latent[~dropped], torch.ones_like(c.latent[~dropped]))
+    expected = 0.1 if dropout is None else dropout
+    assert abs(dropped.double().mean() - expected) <= 4 * (expected * (1 - expected) / 2000) ** 0.5
+
+
+def test_a_training_step_adds_unit_noise_at_the_levels_of_the_loss():
+    module, _ = _module("stage1")
+    x, sigma, _ = _seen(module, 2000)
+    ln_sigma, noise = sigma.log(), x / sigma[:, None, None, None, None]
+    assert abs(ln_sigma.mean() - module.loss.P_mean) < 4 * module.loss.P_std / 2000**0.5
+    assert abs(ln_sigma.std() / module.loss.P_std - 1) < 4 / 4000**0.5
+    assert abs(noise.mean()) < 4 / noise.numel() ** 0.5
+    assert abs(noise.var() - 1) < 4 * (2 / noise.numel()) ** 0.5
+    assert abs((noise[1:] * noise[:-1]).mean()) < 4 / noise.numel() ** 0.5  # every clip has its own
+
+
+def test_training_shows_the_image_encoder_the_first_frame_of_each_clip():
+    module, _ = _module("stage1")
+    seen, upscaler = [], module.upscaler
+    embedding = torch.arange(64.0).reshape(2, 1, 32)
+    module.upscaler = replace(upscaler, image_encoder=lambda frames: seen.append(frames) or embedding)
+    lr = torch.rand(2, 4, 3, 16, 16)
+    _, c = module.encode({"hr": torch.rand(2, 4, 3, 64, 64), "lr": lr})
+    assert len(seen) == 1
+    torch.testing.assert_close(seen[0], upscaler.enlarge(lr[:, 0]))
+    assert torch.equal(c.image, embedding)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
