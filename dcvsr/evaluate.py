@@ -153,6 +153,9 @@ def _leave(cfg: DictConfig, folder: Path, found: dict[str, Any], probes: Sequenc
     write_json(folder / "summary.json", {**told, **found, "overrides": overrides})
     _publish(cfg, found, rows, probes)
     means = ", ".join(f"{name} {mean:.4f}" for name, mean in _known(found))
+    if found["unscored"]:
+        left_out = ", ".join(f"{name} ({' '.join(clips)})" for name, clips in found["unscored"].items())
+        log.warning(f"means that leave out clips without a score: {left_out}")
     log.info(f"{told['upscaler']} on {cfg.data.name}: {means or 'not scored'}\nrun: {folder}")
 
 

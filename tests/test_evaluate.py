@@ -166,6 +166,34 @@ def test_a_clip_that_a_metric_refuses_has_an_empty_cell_and_the_others_score(run
     assert summary["clips"]["short"]["psnr"] > 0
     assert "needs 2, got 1 frames" in summary["refused"]["short"]["warping_error"]
     assert summary["metrics"]["warping_error"]["mean"] == summary["clips"]["slide"]["warping_error"] > 0
+    assert summary["unscored"] == {"warping_error": ["short"]}
+    assert "means that leave out clips without a score: warping_error (short)" in done.out + done.err
+
+
+def test_a_fade_in_from_black_keeps_its_clip_in_the_mean(run, tmp_path):
+    moving = to_unit(Translation(seed=4, frames=4, height=64, width=64, dx=2, dy=0).read(0, 4))
+    for name, black in (("fadein", 1), ("plain", 0)):
+        frames = (torch.cat([torch.zeros(black, 3, 64, 64), moving[black:]]) * 255).round().byte()
+        write_frames(_made(tmp_path / "hr") / name, list(frames.permute(0, 2, 3, 1).numpy()), [])
+    done = run(
+        "evaluate",
+        "upscaler=bicubic",
+        "data=folder",
+        "data.path=hr",
+        "degradation=bicubic",
+        "metrics=[psnr,psnr_pooled]",
+        "hydra.run.dir=run",
+    )
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["unscored"] == {}
+    means = {name: metric["mean"] for name, metric in summary["metrics"].items()}
+    for name in ("psnr", "psnr_pooled"):
+        scores = [row[name] for row in summary["clips"].values()]
+        assert means[name] == pytest.approx(sum(scores) / 2)
+    fadein, plain = summary["clips"]["fadein"], summary["clips"]["plain"]
+    assert fadein["psnr"] > plain["psnr"] + 5
+    assert abs(fadein["psnr_pooled"] - plain["psnr_pooled"] - 10 * np.log10(4 / 3)) < 1
 
 
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
@@ -274,7 +302,15 @@ def test_a_metric_without_its_weights_is_named_and_the_others_score(run, tmp_pat
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["metrics"].keys() == {"psnr", "ssim"}
     assert summary["missing"].keys() == {"dover"}
-    alone = run("evaluate", "upscaler=bicubic", *QUICK, dover, "~metrics.psnr", "~metrics.ssim")
+    alone = run(
+        "evaluate",
+        "upscaler=bicubic",
+        *QUICK,
+        dover,
+        "~metrics.psnr",
+        "~metrics.psnr_pooled",
+        "~metrics.ssim",
+    )
     assert (alone.code, alone.err.count("\n")) == (2, 1)
 
 

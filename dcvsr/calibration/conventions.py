@@ -10,7 +10,6 @@ from torchmetrics import Metric
 
 from dcvsr.calibration.views import unstretched
 from dcvsr.metrics import no_reference
-from dcvsr.metrics.fidelity import PSNR
 from dcvsr.metrics.flow import Flow
 from dcvsr.metrics.framewise import Framewise
 
@@ -53,16 +52,6 @@ class Computed(Framewise):
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
         return self.function(restored, reference)
-
-
-class PooledPSNR(PSNR):
-    """PSNR of the mean square over all frames, where others take the mean of the frames' PSNRs."""
-
-    def score(self, restored: Tensor, reference: Tensor) -> Tensor:
-        return (restored - reference).square().mean()
-
-    def compute(self) -> Tensor:
-        return -10 * super().compute().log10()
 
 
 class NIQEOf(no_reference.NIQE):

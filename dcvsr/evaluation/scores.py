@@ -71,13 +71,23 @@ def over_seeds(by_seed: Sequence[Scores]) -> dict[str, ClipScores]:
 
 
 def means(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Of all clips that have a score; a reading is as good as its metric in the same direction."""
+    """Mean of each metric over the clips that have a score, and its direction; `unscored` names the others.
+
+    A reading has the direction of its metric.
+    """
     found = {}
     for name in dict.fromkeys(name for row in scores.values() for name in row):
         metric = max((key for key in metrics if name.startswith(key)), key=len)
         values = [row[name] for row in scores.values() if row.get(name) is not None]
         found[name] = {"mean": _mean(values), "higher_is_better": metrics[metric].higher_is_better}
     return found
+
+
+def unscored(scores: Scores) -> dict[str, list[str]]:
+    """Clips that a metric's mean leaves out, by metric; metrics that score every clip are left out."""
+    names = dict.fromkeys(name for row in scores.values() for name in row)
+    out = {name: [clip for clip, row in scores.items() if row.get(name) is None] for name in names}
+    return {name: clips for name, clips in out.items() if clips}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

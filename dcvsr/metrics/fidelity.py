@@ -7,17 +7,29 @@ from torch.nn import functional as F
 
 from dcvsr.metrics.framewise import Framewise
 
+CAP = 60.0
+"""dB, of a frame that equals its reference: libvmaf's cap at 8 bits (Netflix/vmaf issue 371), 6 bits + 12.
+
+Rounding to 8 bits alone leaves an error of 58.9 dB. basicsr scores infinity here, whose mean is infinite; its
+differentiable variant adds 1e-8 to the error, a cap of 80 dB.
+"""
+
 
 class PSNR(Framewise):
     """Peak signal-to-noise ratio of RGB in dB: of each frame, then the mean over frames; nothing is cropped.
 
-    A frame that equals its reference scores infinity, and so does a clip that has one.
+    The mean of published tables. A frame's value is at most `CAP`, which a frame equal to its reference
+    scores: a few black frames still raise the mean. `PooledPSNR` hardly sees them.
     """
 
     higher_is_better = True
 
+    def error(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """A frame's mean squared error: ``1 c h w`` in [0, 1], twice -> a scalar."""
+        return (restored - reference).square().mean()
+
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
-        return -10 * (restored - reference).square().mean().log10()
+        return decibels(self.error(restored, reference))
 
 
 class PSNRY(PSNR):
@@ -26,8 +38,22 @@ class PSNRY(PSNR):
     The convention of basicsr and of MATLAB's rgb2ycbcr, not rounded.
     """
 
+    def error(self, restored: Tensor, reference: Tensor) -> Tensor:
+        return super().error(_video_luma(restored), _video_luma(reference))
+
+
+class PooledPSNR(PSNR):
+    """PSNR of the mean squared error over all frames, RGB: x264's "global" PSNR. At most `CAP`."""
+
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
-        return super().score(_video_luma(restored), _video_luma(reference))
+        return self.error(restored, reference)
+
+    def compute(self) -> Tensor:
+        return decibels(super().compute())
+
+
+class PooledPSNRY(PooledPSNR, PSNRY):
+    """`PooledPSNR` of `PSNRY`'s luma."""
 
 
 class SSIM(Framewise):
@@ -53,6 +79,11 @@ class SSIMRGB(SSIM):
             rearrange(255 * frame.double(), "f c h w -> (f c) 1 h w") for frame in (restored, reference)
         )
         return ssim(*colours)
+
+
+def decibels(error: Tensor) -> Tensor:
+    """PSNR of a mean squared error against a peak of 1, at most `CAP`."""
+    return (-10 * error.log10()).clamp(max=CAP)
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from dcvsr.calibration.comparison import Calibration, calibrate
-from dcvsr.calibration.conventions import Computed, Convention, PooledPSNR
+from dcvsr.calibration.conventions import Computed, Convention
 from dcvsr.calibration.formats import as_json, comma_separated, markdown, write
 from dcvsr.calibration.published import Published
 from dcvsr.calibration.subjects import Compared, Subject
 from dcvsr.calibration.verdicts import verdicts
-from dcvsr.metrics.fidelity import PSNR, SSIM
+from dcvsr.metrics.fidelity import PSNR, SSIM, PooledPSNR
 from dcvsr.metrics.flow import Farneback
 from dcvsr.metrics.no_reference import Unreferenced
 from dcvsr.metrics.temporal import TOF

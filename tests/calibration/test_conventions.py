@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcvsr.calibration.conventions import Computed, NIQEOf, PooledPSNR, Seen, StableVSRFlow
+from dcvsr.calibration.conventions import Computed, NIQEOf, Seen, StableVSRFlow
 from dcvsr.calibration.views import cropped, luma, rounded_luma, rounded_video_luma, video_luma
 from dcvsr.errors import UserError
-from dcvsr.metrics.fidelity import PSNR, PSNRY, SSIM
+from dcvsr.metrics.fidelity import PSNR, PSNRY, SSIM, PooledPSNR
 from dcvsr.metrics.framewise import Framewise
 from dcvsr.metrics.no_reference import NIQE
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from dcvsr.metrics.fidelity import PSNR, PSNRY, SSIM, SSIMRGB
+from dcvsr.metrics.fidelity import CAP, PSNR, PSNRY, SSIM, SSIMRGB, PooledPSNR, PooledPSNRY
 from dcvsr.metrics.framewise import Framewise
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
-METRICS = [PSNR, PSNRY, SSIM, SSIMRGB]
+METRICS = [PSNR, PSNRY, PooledPSNR, PooledPSNRY, SSIM, SSIMRGB]
 
 
 def pair(seed: int, frames: int = 3, height: int = 17, width: int = 21) -> tuple[Tensor, Tensor]:
@@ -98,14 +98,49 @@ def test_a_clip_scores_the_mean_of_the_formula_over_its_frames(
 @pytest.mark.parametrize("level", [0, 77, 255])
 def test_a_flat_clip_equals_itself(level: int) -> None:
     flat = torch.full((2, 3, 32, 32), level / 255)
-    assert value(PSNR(), flat, flat) == math.inf
+    assert value(PSNR(), flat, flat) == CAP
     assert value(SSIM(), flat, flat) == 1
 
 
 def test_a_clip_equals_itself() -> None:
     clip, _ = pair(0)
-    assert value(PSNR(), clip, clip) == math.inf
+    assert value(PSNR(), clip, clip) == CAP
     assert value(SSIM(), clip, clip) == 1
+
+
+@pytest.mark.parametrize(("metric", "formula"), [(PSNR, psnr_of_the_formula), (PSNRY, psnr_of_luma)])
+def test_a_frame_equal_to_its_reference_scores_the_cap_in_the_mean(
+    metric: type[Framewise], formula: Callable[[np.ndarray, np.ndarray], float]
+) -> None:
+    restored, reference = pair(4, 2)
+    levels = [np.round(clip.double().numpy() * 255) for clip in (restored, reference)]
+    others = [formula(x, y) for x, y in zip(*levels, strict=True)]
+    black = torch.zeros(1, 3, 17, 21)
+    faded = [torch.cat([black, clip]) for clip in (restored, reference)]
+    assert value(metric(), *faded) == pytest.approx(np.mean([CAP, *others]), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "formula"), [(PooledPSNR, psnr_of_the_formula), (PooledPSNRY, psnr_of_luma)]
+)
+@pytest.mark.parametrize("equal", [0, 1, 5])
+def test_pooled_psnr_is_that_of_the_mean_squared_error_over_all_frames(
+    metric: type[Framewise], formula: Callable[[np.ndarray, np.ndarray], float], equal: int
+) -> None:
+    restored, reference = pair(5, 2)
+    levels = [np.round(clip.double().numpy() * 255) for clip in (restored, reference)]
+    errors = [10 ** (-formula(x, y) / 10) for x, y in zip(*levels, strict=True)] + [0] * equal
+    black = torch.zeros(equal, 3, 17, 21)
+    faded = [torch.cat([black, clip]) for clip in (restored, reference)]
+    assert value(metric(), *faded) == pytest.approx(-10 * math.log10(np.mean(errors)), rel=1e-6)
+
+
+@pytest.mark.parametrize("metric", [PSNR, PSNRY, PooledPSNR, PooledPSNRY])
+def test_no_error_and_next_to_none_score_the_cap(metric: type[Framewise]) -> None:
+    clip = torch.full((2, 3, 64, 64), 100 / 255)
+    almost = clip.clone()
+    almost[:, :, 0, 0] = 101 / 255
+    assert value(metric(), clip, clip) == value(metric(), almost, clip) == CAP == 6 * 8 + 12
 
 
 @pytest.mark.parametrize("levels", [1, 5, 100])

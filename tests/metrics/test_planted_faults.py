@@ -12,15 +12,15 @@ from torchmetrics import Metric
 from dcvsr.data.synthetic import Translation
 from dcvsr.errors import UserError
 from dcvsr.metrics.alignment import shift
-from dcvsr.metrics.fidelity import PSNR, PSNRY, SSIM, SSIMRGB
+from dcvsr.metrics.fidelity import CAP, PSNR, PSNRY, SSIM, SSIMRGB
 from dcvsr.metrics.flow import DIS, Farneback
 from dcvsr.metrics.perceptual import DISTS, LPIPS, LPIPSVGG
 from dcvsr.metrics.temporal import TLP, TOF, TOFFarneback, WarpingError
 from dcvsr.pixels import to_unit
 
 PERFECT: dict[Callable[[], Metric], float] = {
-    PSNR: math.inf,
-    PSNRY: math.inf,
+    PSNR: CAP,
+    PSNRY: CAP,
     SSIM: 1,
     SSIMRGB: 1,
     LPIPS: 0,
