@@ -9,16 +9,17 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Generator, Tensor
 from torchmetrics import Metric
 
+from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.errors import UserError
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import Upscaler
 
 Batch = dict[str, Any]
-"""``hr`` and ``lr`` video; in validation also ``name``, and one clip."""
+"""``hr`` and ``lr`` video. Training adds ``epoch``, ``number`` (``b``), validation ``name``, and one clip."""
 
 
 class VSRModule(pl.LightningModule):
@@ -31,6 +32,7 @@ class VSRModule(pl.LightningModule):
         loss: Eq. (11).
         optimizer: parameters -> optimizer.
         dropout: probability of dropping a clip's condition (spec A22).
+        seed: of noise levels, noise and dropout.
         compile: let torch.compile turn the training step into kernels of its own; validation stays as it is.
         metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
         about: plain values stored in each checkpoint under ``dcvsr``.
@@ -42,6 +44,7 @@ class VSRModule(pl.LightningModule):
         loss: EDMLoss,
         optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
         dropout: float,
+        seed: int,
         compile: bool,
         metrics: Mapping[str, Metric],
         about: Mapping[str, Any],
@@ -55,6 +58,7 @@ class VSRModule(pl.LightningModule):
         self.loss = loss
         self.optimizer = optimizer
         self.dropout = dropout
+        self.seed = seed
         self.metrics = dict(metrics)
         self.about = dict(about)
 
@@ -68,14 +72,24 @@ class VSRModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         y, c = self.encode(batch)
-        clips = len(y)
-        c = c.dropped(torch.rand(clips, device=y.device) < self.dropout)
-        sigma = self.loss.sigma(clips).to(y.device)
-        loss = self.loss(lambda x, sigma: self._estimate(x, sigma, c), y, torch.randn_like(y), sigma)
+        c = c.dropped(self.drawn("dropout", batch, lambda g: torch.rand((), generator=g)) < self.dropout)
+        sigma = self.drawn("sigma", batch, lambda g: self.loss.sigma(1, g)[0])
+        noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
+        loss = self.loss(lambda x, sigma: self._estimate(x, sigma, c), y, noise, sigma)
         self._require_finite("loss", loss)
-        self.log("train/loss", loss, prog_bar=True, batch_size=clips)
-        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=clips)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(y))
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(y))
         return loss
+
+    def drawn(self, name: str, batch: Batch, draw: Callable[[Generator], Tensor]) -> Tensor:
+        """Draw once for each clip, and stack the draws to ``b ...`` on the module's device.
+
+        A draw depends on seed, ``name``, epoch and number alone, as crops do. Device, number of processes and
+        the other clips of the batch do not change it. Draws of different names are independent.
+        """
+        samples = zip(batch["epoch"].tolist(), batch["number"].tolist(), strict=True)
+        draws = [draw(generator(self.seed, name, *sample)) for sample in samples]
+        return torch.stack(draws).to(self.device)
 
     def encode(self, batch: Batch) -> tuple[Tensor, Condition]:
         """The clean latent y of a batch and its condition, in float32 whatever the trainer's precision."""

@@ -40,8 +40,9 @@ def _module(experiment: str, **changes) -> tuple[VSRModule, list[pl.Callback]]:
 
 
 def _clips() -> torch.utils.data.DataLoader:
-    hr = torch.rand(1, 4, 3, 64, 64)
-    return torch.utils.data.DataLoader([{"hr": clip, "lr": clip[..., ::4, ::4]} for clip in hr], batch_size=1)  # type: ignore[arg-type]
+    hr = torch.rand(4, 3, 64, 64)
+    sample = {"hr": hr, "lr": hr[..., ::4, ::4], "epoch": 1, "number": 0}
+    return torch.utils.data.DataLoader([sample], batch_size=1)  # type: ignore[arg-type]
 
 
 def _fit(module, callbacks, steps: int = 1) -> None:
