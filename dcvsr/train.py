@@ -31,10 +31,7 @@ def main(cfg: DictConfig) -> None:
     warnings.filterwarnings("ignore", module="lightning")  # advice on worker counts and folders that we chose
     require_resumable(cfg.resume, cfg.scale, cfg.stage)
     pl.seed_everything(cfg.seed, verbose=False)
-    callbacks = list(instantiate(cfg.callbacks).values())
-    trainer: pl.Trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=False)
-    if trainer.max_steps < 1:
-        raise UserError(f"trainer.max_steps must be at least 1, got {trainer.max_steps}")
+    trainer = _trainer(cfg)
     datamodule = instantiate(cfg.datamodule, _convert_="all")(
         steps=trainer.max_steps * trainer.accumulate_grad_batches
     )
@@ -45,6 +42,21 @@ def main(cfg: DictConfig) -> None:
     OmegaConf.update(cfg, "start", start, force_add=True)
     OmegaConf.save(cfg, _folder() / "config.yaml", resolve=True)
     _fit(cfg, trainer, module, datamodule)
+
+
+def _trainer(cfg: DictConfig) -> Any:
+    """Lightning's Trainer, which accumulates as many batches as make up the effective batch."""
+    from dcvsr.training.batch import accumulation
+
+    if "accumulate_grad_batches" in cfg.trainer:
+        raise UserError("trainer.accumulate_grad_batches follows from effective_batch: set that instead")
+    trainer = instantiate(cfg.trainer, callbacks=list(instantiate(cfg.callbacks).values()), logger=False)
+    if trainer.max_steps < 1:
+        raise UserError(f"trainer.max_steps must be at least 1, got {trainer.max_steps}")
+    trainer.accumulate_grad_batches = accumulation(
+        cfg.effective_batch, cfg.datamodule.batch_size, trainer.world_size
+    )
+    return trainer
 
 
 def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:

@@ -1,6 +1,10 @@
 """Training from the command to the checkpoint: hand-off, resume, and what goes wrong."""
 
 import csv
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -128,7 +132,11 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
         ("data.crop=0", "crop must be at least 1, got 0"),
         ("data.crop=4096", "4096"),
         ("data.crop=30", "frames of 30x30 cannot be reduced 4 times"),
-        ("data.batch_size=-1", "batch_size must be at least 1, got -1"),
+        ("data.batch_size=-1", "data.batch_size must be at least 1, got -1"),
+        ("data.batch_size=abc", "data.batch_size must be at least 1, got abc"),
+        ("effective_batch=0", "effective_batch must be at least 1, got 0"),
+        ("trainer.devices=2", "effective_batch=1 is not a multiple of 2 (data.batch_size=1, processes: 2)"),
+        ("+trainer.accumulate_grad_batches=2", "follows from effective_batch: set that instead"),
         ("module.dropout=1.5", "dropout is a probability, got 1.5"),
         ("ckpt=nothing.ckpt", "no checkpoint at nothing.ckpt"),
         ("callbacks.ema.decay=1", "decay must be at least 0 and below 1, got 1"),
@@ -185,6 +193,19 @@ def test_wandb_gets_losses_scores_and_videos(run, logged):
     assert {*losses, "val/psnr", "val/ssim", "val/slide"} <= logged.keys()
     [video] = logged["val/slide"]
     assert Path(video).is_file()
+
+
+@pytest.mark.timeout(600)
+def test_two_devices_share_the_effective_batch(tmp_path):
+    """As its own process: Lightning starts the second one with the same command."""
+    arguments = [*TINY, "metrics=fidelity", "~loggers.wandb", *STEPS, "trainer.accelerator=cpu"]
+    batch = ["effective_batch=6", "trainer.devices=2"]
+    command = [sys.executable, "-m", "dcvsr.train", "+experiment=stage1", *arguments, *batch]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "outputs/a/cost.json").read_text())["evaluations"] == 2 * 6
+    assert open_checkpoint(tmp_path / "outputs/a/checkpoints/last.ckpt", "nano").step == 2
 
 
 def test_a_sweep_over_several_processes_is_refused(train):

@@ -139,5 +139,13 @@ class VSRModule(pl.LightningModule):
             self.log(f"val/{name}", metric.compute(), prog_bar=True)
             metric.reset()
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Recount the batches of a resumed run, which may have had another number of processes."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
+        difference = batches - progress["total"]["ready"]
+        for counts in (progress["total"], progress["current"]):
+            counts.update({name: count + difference for name, count in counts.items()})
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["dcvsr"] = self.about
