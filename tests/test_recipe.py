@@ -43,6 +43,7 @@ SAMPLING: list[Row] = [
     ("latents.scale", 0.18215, "spec 2.3"),
     ("latents.autoencoder._target_", "dcvsr.models.svd.pretrained_autoencoder", "appendix A"),
     ("latents.autoencoder.chunk", 14, "spec A20"),
+    ("latents.autoencoder.overlap", 0, "spec A20"),
     ("image_encoder._target_", "dcvsr.models.svd.pretrained_image_encoder", "spec A12"),
     ("sampler._target_", "dcvsr.diffusion.sampler.Euler", "spec 2.2"),
     ("sampler.steps", 25, "Fig. 3"),
@@ -83,6 +84,7 @@ SAMPLING: list[Row] = [
     ("grid.border", get("tiling.grid.as_is"), "spec A17"),
     ("blend", 0.1, "spec A16"),
     ("blend_time", 0.1, "spec A16"),
+    ("colour", "none", "spec A19"),
 ]
 """Keys of an upscaler."""
 

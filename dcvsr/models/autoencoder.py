@@ -40,3 +40,7 @@ class HaarAutoencoder(nn.Module):
         """The inverse of ``encode``."""
         blocks = rearrange(coefficients, "b f k h w -> b f h w k") @ self.basis
         return rearrange(blocks, "b f h w (c p q) -> b f c (h p) (w q)", p=4, q=4)
+
+    def decoded_frames(self, frames: int) -> int:
+        """Frames that are decoded for a video of ``frames``."""
+        return frames

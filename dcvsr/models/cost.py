@@ -90,9 +90,11 @@ class Ledger(Observer):
             steps = (up.windows(*size, step) for step in up.sampler.evaluations)
             boxes = {tile.box for windows in steps for window in windows for tile in window}
             frames, rows, columns = (max(box[end] for box in boxes) for end in (1, 3, 5))
-            pixels = rows * up.latents.autoencoder.factor, columns * up.latents.autoencoder.factor
+            coder = up.latents.autoencoder
+            pixels = rows * coder.factor, columns * coder.factor
             flops["enlarge"] += size[0] * self.flops.enlarging(*size[1:])
-            flops["vae"] += frames * (self.flops.encoding(*pixels) + self.flops.decoding(*pixels))
+            flops["vae"] += frames * self.flops.encoding(*pixels)
+            flops["vae"] += coder.decoded_frames(frames) * self.flops.decoding(*pixels)
             flops["image_encoder"] += len(boxes) * self.flops.image
         return flops
 

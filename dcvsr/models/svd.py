@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPVisionModelWithProjection
 
+from dcvsr.tiling.chunks import chunks, crossfaded
 from dcvsr.weights import snapshot
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -66,12 +67,17 @@ class SVDAutoencoder(nn.Module):
     Args:
         vae: the network.
         chunk: frames decoded together (spec A20).
+        overlap: frames that consecutive chunks share and are cross-faded over.
+
+    Raises:
+        ValueError: if chunks of ``chunk`` frames cannot overlap by ``overlap``.
     """
 
-    def __init__(self, vae: AutoencoderKLTemporalDecoder, chunk: int) -> None:
+    def __init__(self, vae: AutoencoderKLTemporalDecoder, chunk: int, overlap: int = 0) -> None:
         super().__init__()
+        chunks(1, chunk, overlap)
         self.vae = vae.requires_grad_(False).eval()
-        self.chunk = chunk
+        self.chunk, self.overlap = chunk, overlap
         self.factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
         self.channels: int = vae.config["latent_channels"]
 
@@ -85,8 +91,15 @@ class SVDAutoencoder(nn.Module):
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Unscaled latent ``b f k h w`` -> video ``b f c 8h 8w``, not clamped."""
-        chunks = [self._decode_chunk(chunk) for chunk in latent.float().split(self.chunk, dim=1)]
-        return (torch.cat(chunks, dim=1) + 1) / 2
+        parts = [self._decode_chunk(latent[:, chunk].float()) for chunk in self._chunks(latent.shape[1])]
+        return (crossfaded(parts, self.overlap) + 1) / 2
+
+    def decoded_frames(self, frames: int) -> int:
+        """Frames that are decoded for a video of ``frames``; those that two chunks share count twice."""
+        return sum(chunk.stop - chunk.start for chunk in self._chunks(frames))
+
+    def _chunks(self, frames: int) -> list[slice]:
+        return chunks(frames, self.chunk, self.overlap)
 
     def _decode_chunk(self, latent: Tensor) -> Tensor:
         clips, frames = latent.shape[:2]
@@ -95,11 +108,10 @@ class SVDAutoencoder(nn.Module):
         return rearrange(decoded, "(b f) c h w -> b f c h w", b=clips)
 
 
-def pretrained_autoencoder(source: str, chunk: int) -> SVDAutoencoder:
+def pretrained_autoencoder(source: str, chunk: int, overlap: int = 0) -> SVDAutoencoder:
     """SVD's VAE from ``source``."""
-    return SVDAutoencoder(
-        AutoencoderKLTemporalDecoder.from_pretrained(snapshot(source), subfolder="vae"), chunk
-    )
+    vae = AutoencoderKLTemporalDecoder.from_pretrained(snapshot(source), subfolder="vae")
+    return SVDAutoencoder(vae, chunk, overlap)
 
 
 class CLIPImageEncoder(nn.Module):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from dcvsr.attention.propagation import Propagation
 from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.sampler import Euler
 from dcvsr.interpolation import Enlarge
+from dcvsr.models.colour_correction import ColourCorrection, corrected
 from dcvsr.models.conditioning import Conditioning, ImageEncoder
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.latents import Latents
@@ -37,6 +38,7 @@ class Upscaler:
         precision: the network's; latents, preconditioning and blending stay in float32.
         seed: of x_T.
         cache: keeps what guidance and propagation do not change.
+        colour: correction of the decoded video against I^up; the paper mentions none (spec A19).
     """
 
     enlarge: Enlarge
@@ -53,12 +55,17 @@ class Upscaler:
     precision: torch.dtype
     seed: int
     cache: Cache | NoCache = field(default_factory=NoCache)
+    colour: ColourCorrection = "none"
 
     factor = 4
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch must be at least 1, or null for all tiles of a window, got {self.batch}")
+        if self.colour not in get_args(ColourCorrection):
+            raise ValueError(
+                f"colour={self.colour} is not a correction: choose {'|'.join(get_args(ColourCorrection))}"
+            )
 
     @property
     def origin(self) -> Any:
@@ -172,7 +179,11 @@ class _Job:
         )
 
     def decoded(self, y: Tensor) -> Tensor:
-        """HR video, without the padding."""
+        """HR video, without the padding, its colours corrected against I^up."""
         hr = self.upscaler.latents.decode(y[None], self.latent[None])[0]
         frames, _, height, width = self.lr_shape
-        return hr[:frames, :, : height * Upscaler.factor, : width * Upscaler.factor].clamp(0, 1)
+        hr, up = (
+            video[:frames, :, : height * Upscaler.factor, : width * Upscaler.factor]
+            for video in (hr, self.conditioning.up)
+        )
+        return corrected(hr, up, self.upscaler.colour).clamp(0, 1)

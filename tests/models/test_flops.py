@@ -73,6 +73,13 @@ def test_the_vae_costs_what_the_real_one_does(flops):
     assert 5 * flops.decoding(24, 16) == real(lambda: latents.decode(torch.rand(1, 5, 4, 12, 8), None)) > 0
 
 
+def test_frames_that_chunks_share_are_decoded_twice(flops):
+    coder = SVDAutoencoder(flops.upscaler.latents.autoencoder.vae, chunk=3, overlap=1)
+    assert coder.decoded_frames(5) * flops.decoding(24, 16) == real(
+        lambda: coder.decode(torch.rand(1, 5, 4, 12, 8))
+    )
+
+
 def test_the_image_encoder_costs_what_the_real_one_does(flops):
     assert flops.image == real(lambda: flops.upscaler.image_encoder(torch.rand(1, 3, 40, 32))) > 0
 

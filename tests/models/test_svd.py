@@ -10,6 +10,7 @@ from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemp
 from diffusers.pipelines.stable_video_diffusion import StableVideoDiffusionPipeline
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -142,6 +143,25 @@ def test_the_vae_encodes_frames_alone_and_decodes_by_chunks(folder):
     assert decoded.shape == video.shape
     torch.testing.assert_close(vae.decode(latent[:, 2:4]), decoded[:, 2:4])
     assert not any(p.requires_grad for p in vae.parameters())
+
+
+def test_chunks_of_the_vae_overlap_and_are_crossfaded(folder):
+    """The temporal decoder sees other frames in each chunk, so what two chunks share is a mixture of both."""
+    latent = torch.randn(1, 5, 4, 4, 3)
+    decode = pretrained_autoencoder(str(folder), chunk=5).decode
+    vae = pretrained_autoencoder(str(folder), chunk=3, overlap=1)
+    first, second, result = decode(latent[:, :3]), decode(latent[:, 2:]), vae.decode(latent)
+    assert not torch.allclose(first[:, 2], second[:, 0], atol=1e-4)
+    torch.testing.assert_close(result[:, 2], (first[:, 2] + second[:, 0]) / 2)
+    torch.testing.assert_close(result[:, :2], first[:, :2])
+    torch.testing.assert_close(result[:, 3:], second[:, 1:])
+    assert vae.decoded_frames(5) == 6
+
+
+def test_an_overlap_of_a_whole_chunk_is_refused(folder):
+    cfg = _scale_svd("upscale", folder, "input=a", "output=b", "model.latents.autoencoder.overlap=14")
+    with pytest.raises(InstantiationException, match="chunks of 14 frames can overlap by 0 to 13, got 14"):
+        instantiate(cfg.model.latents)
 
 
 def _scale_svd(command: str, folder, *overrides: str):

@@ -220,6 +220,30 @@ def test_tiles_are_blended_by_gaussians_over_rows_columns_and_frames(space, time
     np.testing.assert_allclose(blended, np.broadcast_to((total / weight)[:, None], blended.shape), atol=1e-5)
 
 
+class CastDenoiser(ZeroDenoiser):
+    """Estimates the same cast of brightness everywhere."""
+
+    def forward(self, x, sigma, condition):
+        estimate = torch.zeros_like(x)
+        estimate[:, :, 0] = 100.0
+        return estimate
+
+
+@pytest.mark.parametrize("colour", ["wavelet", "adain"])
+def test_colour_correction_takes_the_colours_of_the_upsampled_lr(colour):
+    lr = torch.rand(3, 3, 20, 17) / 4 + 0.3  # the cast must not be clamped
+    without, corrected = (make(CastDenoiser(), colour=each)(lr) for each in ("none", colour))
+    assert (without - Enlargement()(lr)).mean() > 0.01
+    torch.testing.assert_close(
+        corrected.mean(dim=(2, 3)), Enlargement()(lr).mean(dim=(2, 3)), atol=2e-3, rtol=0
+    )
+
+
+def test_an_unknown_colour_correction_is_refused():
+    with pytest.raises(ValueError, match=r"colour=warm is not a correction: choose none\|wavelet\|adain"):
+        make(ZeroDenoiser(), colour="warm")
+
+
 class MovedByPictures(LinearDenoiser):
     """Pointwise, and not blind to the embedding."""
 
