@@ -1,5 +1,6 @@
 """A training step moves what it should, and nothing else."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from lightning.pytorch.plugins import MixedPrecision, Precision
 
 from dcvsr.cli import CONF
 from dcvsr.diffusion.loss import EDMLoss
@@ -45,8 +47,9 @@ def _clips() -> torch.utils.data.DataLoader:
     return torch.utils.data.DataLoader([sample], batch_size=1)  # type: ignore[arg-type]
 
 
-def _fit(module, callbacks, steps: int = 1) -> None:
+def _fit(module, callbacks, steps: int = 1, **options) -> None:
     trainer = pl.Trainer(
+        **options,
         max_steps=steps,
         callbacks=callbacks,
         accelerator="cpu",
@@ -190,6 +193,69 @@ def test_nan_stops_before_a_weight_is_touched(where):
     assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
 
 
+class Scaled(MixedPrecision):
+    """The gradient scaler of 16-mixed alone: what overflows here is planted."""
+
+    def __init__(self) -> None:
+        super().__init__("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+
+    def autocast_context_manager(self):
+        return torch.autocast("cpu", enabled=False)
+
+
+def _overflow(module: VSRModule, steps: Iterable[int]) -> list[int]:
+    """Make the gradient of one weight infinite in these steps; returns the steps of which it was asked."""
+    seen: list[int] = []
+
+    def planted(gradient):
+        seen.append(len(seen))
+        return gradient * float("inf") if seen[-1] in steps else gradient
+
+    next(iter(module.denoiser.parameters())).register_hook(planted)
+    return seen
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_scaler_skips_the_steps_that_overflow_and_no_others(fused):
+    weights = {}
+    for overflows in ([], [0, 1]):
+        module, _ = _module("stage1")
+        module.optimizer = partial(torch.optim.SGD, lr=1, fused=fused)
+        seen = _overflow(module, overflows)
+        scaled = Scaled()
+        _fit(module, [], 1 + len(overflows), plugins=[scaled], gradient_clip_val=1.0)
+        assert len(seen) == 1 + len(overflows)
+        assert scaled.scaler.get_scale() == 65536 / 2 ** len(overflows)
+        weights[len(overflows)] = module.state_dict()
+    plain, _ = _module("stage1")
+    before = {name: p.detach().clone() for name, p in plain.state_dict().items()}
+    plain.optimizer = partial(torch.optim.SGD, lr=1, fused=fused)
+    _fit(plain, [], gradient_clip_val=1.0)
+    for name, weight in plain.state_dict().items():
+        for trained in weights.values():
+            torch.testing.assert_close(
+                trained[name] - before[name], weight - before[name], rtol=1e-3, atol=1e-6
+            )
+    assert any(not torch.equal(plain.state_dict()[name], before[name]) for name in before)
+
+
+def test_a_gradient_that_always_overflows_stops_the_run_at_scale_1():
+    module, _ = _module("stage1")
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    seen = _overflow(module, range(100))
+    with pytest.raises(UserError, match=r"the gradient, its scale 1, is (inf|nan) at step 16; the last good"):
+        _fit(module, [], steps=100, plugins=[Scaled()])
+    assert len(seen) == 17
+    assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_despite_a_scaler():
+    module, _ = _module("stage1")
+    module.loss = EDMLoss(P_mean=float("nan"), P_std=1.0)
+    with pytest.raises(UserError, match="the loss is nan at step 0"):
+        _fit(module, [], plugins=[Scaled()])
+
+
 def test_only_the_denoiser_is_saved():
     module, _ = _module("stage1")
     assert {name.split(".")[0] for name in module.state_dict()} == {"denoiser"}
@@ -203,6 +269,7 @@ def test_gradients_are_clipped_by_their_norm_over_all_weights(largest):
         parameter.grad = gradient.clone()
     logged = {}
     module.log = lambda name, value: logged.update({name: value})  # type: ignore[method-assign, assignment]
+    module.trainer = SimpleNamespace(precision_plugin=Precision())  # type: ignore[assignment]
     module.configure_gradient_clipping(module.configure_optimizers(), largest)
     norm = torch.cat([g.double().flatten() for g in gradients]).norm()
     assert logged["train/grad_norm"] == pytest.approx(norm.item())
