@@ -60,3 +60,13 @@ def test_a_reading_is_as_good_as_its_metric() -> None:
     found = means(scores, {"psnr": PSNR()})
     assert found["psnr"] == {"mean": 30.0, "higher_is_better": True}
     assert found["psnr_y"] == {"mean": 32.0, "higher_is_better": True}
+
+
+def test_a_check_that_fails_costs_no_score(monkeypatch, caplog) -> None:
+    def failing(*clips: torch.Tensor) -> tuple[float, float]:
+        raise ValueError("Shape of array too small")
+
+    monkeypatch.setattr("dcvsr.evaluation.scores.shift", failing)
+    scores, _ = scored("a", CLIP, CLIP.flip(0), {"psnr": PSNR()})
+    assert scores["psnr"] is not None
+    assert "a: the check for a shift failed: ValueError: Shape of array too small" in caplog.text

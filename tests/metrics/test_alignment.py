@@ -1,5 +1,6 @@
 """Shifts between a result and its truth: found where there are, and not where there are none."""
 
+import av.filter
 import pytest
 import torch
 from torch import Tensor
@@ -46,3 +47,86 @@ def test_frames_without_structure_tell_nothing(wide: Tensor) -> None:
     flat = torch.full_like(wide, 0.3)
     assert shift(flat, wide) == (0, 0)
     assert shift(torch.cat([flat, wide]), torch.cat([wide, wide])) == pytest.approx((0, 0), abs=0.01)
+
+
+Y, X = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
+
+
+def pattern(kind: str, side: int) -> Tensor:
+    """Two frames of stripes or a checkerboard, ``side`` pixels each, all in [0.2, 0.8]."""
+    along = {"columns": X // side, "rows": Y // side, "checkerboard": X // side + Y // side}
+    return (0.2 + 0.6 * (along[kind] % 2)).expand(2, 3, 128, 128)
+
+
+def card_of(size: int) -> Tensor:
+    """Eight frames of FFmpeg's moving test card."""
+    graph = av.filter.Graph()
+    card, sink = graph.add("testsrc2", f"s={size}x{size}:r=25:d=0.32"), graph.add("buffersink")
+    card.link_to(sink)
+    graph.configure()
+    frames = [torch.from_numpy(graph.vpull().to_ndarray(format="rgb24")) for _ in range(8)]
+    return to_unit(torch.stack(frames).permute(0, 3, 1, 2))
+
+
+def largest(restored: Tensor, reference: Tensor) -> float:
+    return max(map(abs, shift(restored, reference)))
+
+
+@pytest.mark.parametrize("kind", ["columns", "rows", "checkerboard"])
+@pytest.mark.parametrize("side", [4, 8, 15, 16, 31])
+def test_repeating_patterns_in_place_have_no_shift(kind: str, side: int) -> None:
+    clip = pattern(kind, side)
+    noisy = clip + 0.02 * torch.randn(clip.shape, generator=torch.Generator().manual_seed(0))
+    for restored in (clip, noisy, upsample(avg_pool2d(clip, 4))):
+        assert largest(restored, clip) < ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("columns", (2, 0)), ("rows", (0, 3)), ("checkerboard", (2, 3))]
+)
+def test_a_pattern_tells_its_shift_only_across_its_edges(kind: str, expected: tuple[int, int]) -> None:
+    clip = pattern(kind, 16)
+    assert shift(clip.roll((3, 2), (2, 3)), clip) == pytest.approx(expected, abs=0.1)
+
+
+def test_diagonal_stripes_tell_the_part_of_a_shift_across_them() -> None:
+    stripes = (0.5 + 0.3 * torch.sin(2 * torch.pi * (X + Y) / 32)).expand(2, 3, 128, 128)
+    assert shift(stripes.roll(2, 3), stripes) == pytest.approx((1, 1), abs=0.1)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_a_test_card_in_place_has_no_shift_and_a_shifted_one_has(size: int) -> None:
+    card = card_of(size)
+    assert largest(card, card) < 0.01
+    assert largest(upsample(avg_pool2d(card, 4)), card) < ALLOWED
+    assert shift(card.roll(2, 3), card) == pytest.approx((2, 0), abs=0.3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (1, 64), (64, 1), (16, 16), (32, 300), (96, 96)])
+def test_noise_of_any_size_has_no_shift(size: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        one, other = torch.rand(2, 2, 3, *size, generator=generator)
+        assert largest(one, one) < 0.01
+        assert largest(one, other) < ALLOWED
+
+
+def test_unrelated_pictures_have_no_shift() -> None:
+    one, other = (to_unit(Translation(seed, 2, 64, 96, 0, 0).read(0, 2)) for seed in (1, 2))
+    assert largest(one, other) < ALLOWED
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_frames_that_are_not_finite_tell_nothing(wide: Tensor, bad: float) -> None:
+    assert shift(torch.full_like(wide, bad), wide) == (0, 0)
+    assert shift(torch.cat([wide[:1] * bad, wide[1:]]), wide) == pytest.approx((0, 0), abs=0.01)
+
+
+@pytest.mark.parametrize("pixels", [0.5, 1.5, 3.5])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_shifts_by_half_pixels_are_found_behind_upsampling(pixels: float, seed: int) -> None:
+    picture = to_unit(Translation(seed, 1, 192, 208, 0, 0).read(0, 1))
+    columns = int(2 * pixels)
+    still, moved = (avg_pool2d(picture[..., 16 - n : 192 - n], 2)[..., :88] for n in (0, columns))
+    assert shift(moved, still) == pytest.approx((pixels, 0), abs=0.15)
+    assert shift(upsample(avg_pool2d(moved, 4)), still) == pytest.approx((pixels, 0), abs=0.15)
