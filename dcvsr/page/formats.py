@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dcvsr.page.plots import Plot
 from dcvsr.page.table import MARK, Cell, Row, Table
@@ -11,10 +12,13 @@ LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_&%#${}"} | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
 )
 
+OVER_TRAININGS = "Mean ± standard deviation over training seeds, each averaged over clips and sampling seeds."
+
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Best bold, second in italics, the paper's values in parentheses; below it, differences."""
-    return "\n".join(part for table in tables for part in (_scores(table), _differences(table)) if part)
+    """Best bold, second in italics, the paper's values in parentheses; below, differences and trainings."""
+    parts = (part for table in tables for part in (_scores(table), _differences(table), _trainings(table)))
+    return "\n".join(filter(None, parts))
 
 
 def latex(tables: Sequence[Table]) -> str:
@@ -28,11 +32,16 @@ def latex(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
         head = " & ".join(["", *(title.translate(LATEX) for title in table.columns)])
-        rows = [
-            " & ".join([row.label.translate(LATEX), *map(cell, row.cells)]) + r" \\" for row in table.rows
-        ]
+        rows, trainings = (
+            [" & ".join([row.label.translate(LATEX), *map(cell, row.cells)]) + r" \\" for row in some]
+            for some in (table.rows, table.trainings)
+        )
+        if trainings:
+            rows += [r"\midrule", f"% {OVER_TRAININGS}", *trainings]
+        notes = [f"% {table.note}"] if table.note else []
         lines = [
             f"% {table.title} ({table.dataset})",
+            *notes,
             rf"\begin{{tabular}}{{l{'c' * len(table.columns)}}}",
             r"\toprule",
             head + r" \\",
@@ -46,15 +55,15 @@ def comma_separated(tables: Sequence[Table]) -> str:
     """A line each cell."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["dataset", "row", "metric", "ours", "paper", "difference", "p (Holm)", "seeds"])
+    writer.writerow(["dataset", "row", "metric", "ours", "paper", "difference", "p (Holm)", "clips", "seeds"])
     for table in tables:
-        for row in table.rows:
-            for title, cell in zip(table.columns, row.cells, strict=True):
+        trainings = [replace(row, label=f"{row.label} over {row.seeds} trainings") for row in table.trainings]
+        for row in [*table.rows, *trainings]:
+            for title, clips, cell in zip(table.columns, table.averaged, row.cells, strict=True):
+                metric = title[:-2] if title[-1] in "↑↓" else title
                 p = "" if cell.p is None else f"{cell.p:.3g}"
-                shown = [cell.text, cell.paper, cell.difference, p]
-                writer.writerow(
-                    [table.dataset, row.label, title[:-2] if title[-1] in "↑↓" else title, *shown, row.seeds]
-                )
+                shown = [cell.text, cell.paper, cell.difference, p, clips, row.seeds]
+                writer.writerow([table.dataset, row.label, metric, *shown])
     return file.getvalue()
 
 
@@ -81,7 +90,7 @@ def _scores(table: Table) -> str:
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
         return [str(row.seeds or ""), "" if row.evaluations is None else str(row.evaluations), seconds]
 
-    caption = f"{table.title}: means over {', '.join(table.clips)} ({table.dataset}); ± over seeds."
+    caption = f"{table.title}: means over {', '.join(table.clips)} ({table.dataset}); ± over sampling seeds."
     return _grid(
         " ".join(filter(None, [caption, table.note])),
         [*table.columns, "seeds", "evaluations", "s"],
@@ -99,6 +108,17 @@ def _differences(table: Table) -> str:
         table.columns,
         rows,
         lambda row: [cell.difference.replace(MARK, rf"\{MARK}") for cell in row.cells],
+    )
+
+
+def _trainings(table: Table) -> str:
+    if not table.trainings:
+        return ""
+    return _grid(
+        OVER_TRAININGS,
+        [*table.columns, "trainings"],
+        table.trainings,
+        lambda row: [*(cell.text for cell in row.cells), str(row.seeds)],
     )
 
 

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from dcvsr.page.axes import BOTTOM, LEFT, RIGHT, TOP, Axis, axis
 from dcvsr.page.runs import Run, by_label, families, on_the_same_clips
-from dcvsr.page.scores import directions, heading, scores
+from dcvsr.page.scores import coverage, directions, heading, scores
 from dcvsr.page.statistics import Scores, mean, spread
 
 Rows = Mapping[str, Sequence[Run]]
@@ -51,6 +51,7 @@ class Plot:
         against: the key that was swept, or the cost.
         labels: of all series that could be in it, by their numbers from 1.
         x, y: of values -> places.
+        note: the number of clips that means are over, where it is not all.
     """
 
     dataset: str
@@ -61,6 +62,7 @@ class Plot:
     series: list[Series]
     x: Axis
     y: Axis
+    note: str = ""
 
     @property
     def subject(self) -> str:
@@ -90,7 +92,8 @@ def plots(runs: Sequence[Run]) -> list[Plot]:
             for metric, higher in directions(of_clips).items():
                 series = _series(rows, lines, metric)
                 if sum(len(line.points) for line in series) > 1:
-                    found.append(_plot(of_clips[0].dataset, metric, higher, against, list(lines), series))
+                    drawn = _plot(of_clips[0].dataset, metric, higher, against, list(lines), series)
+                    found.append(replace(drawn, note=_note(rows, lines, metric)))
     return found
 
 
@@ -133,12 +136,21 @@ def _numbers(run: Run) -> dict[str, float]:
 
 def _series(rows: Rows, lines: Lines, metric: str) -> list[Series]:
     """On the clips where all that are plotted have a score; a row that has none is left out."""
-    scored = scores({label: rows[label] for places in lines.values() for label in places}, metric)
+    scored = scores(_plotted(rows, lines), metric)
     series = []
     for number, (shared, places) in enumerate(lines.items(), 1):
         points = [_point(x, scored[label]) for label, x in places.items() if scored[label]]
         series.append(Series(number, shared, sorted(points, key=lambda point: point.x)))
     return [line for line in series if line.points]
+
+
+def _plotted(rows: Rows, lines: Lines) -> dict[str, Sequence[Run]]:
+    return {label: rows[label] for places in lines.values() for label in places}
+
+
+def _note(rows: Rows, lines: Lines, metric: str) -> str:
+    kept, lacking = coverage(_plotted(rows, lines), metric)
+    return f"{len(kept)} of {len(kept) + len(lacking)} clips" if lacking else ""
 
 
 def _point(x: float, of_row: Scores) -> Point:

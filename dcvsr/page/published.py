@@ -33,8 +33,9 @@ def _tables(tables: Sequence[Table], deltas: Sequence[Deltas]) -> dict[str, Any]
             if any(cell.difference for cell in row.cells)
         ]
         if compared:
-            heads = [f"{table.reference} minus", *table.columns]
-            content[f"{key}, differences"] = wandb.Table(columns=heads, data=compared)
+            content[f"{key}, differences"] = wandb.Table(
+                columns=[f"{table.reference} minus", *table.columns], data=compared
+            )
     if deltas:
         content["report/clip by clip"] = wandb.Table(columns=list(COLUMNS), data=list(lines(deltas)))
     return content

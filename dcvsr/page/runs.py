@@ -1,8 +1,8 @@
-"""Runs of python -m dcvsr.evaluate, and which of them differ in their seed alone."""
+"""Runs of python -m dcvsr.evaluate, and which of them differ in their sampling seed alone."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,33 @@ NO_SETTING = (
     "+sweep=",
     "+experiment=",
 )
-"""How overrides begin that do not tell settings apart; the upscaler is told anyway."""
+"""Starts of overrides that do not tell settings apart: upscaler, weights and seed are told anyway."""
+
+WEIGHTS = "weights="
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of a run, as its summary.json tells them.
+
+    Args:
+        sha256: of their file, empty where there is none or it is not told.
+        name: of their file; ``none`` for a run without weights, ``unknown`` where the summary does not tell.
+        recipe: of their training without its seed (`dcvsr.provenance.training`), and their step; empty where
+            not known.
+    """
+
+    sha256: str = ""
+    name: str = "unknown"
+    recipe: str = ""
+
+    @property
+    def key(self) -> str:
+        """Equal for equal weights, whatever their files are called."""
+        return self.sha256 or self.name
+
+    def __str__(self) -> str:
+        return f"{WEIGHTS}{':'.join(filter(None, [self.name.replace(' ', '_'), self.sha256[:8]]))}"
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,8 @@ class Run:
         folder: where it left its videos.
         strength: clip -> what its degradation did to it (`dcvsr.degradation.strength`), None where not known.
         lr_sha256: clip -> digest of its LR.
+        weights: that it used.
+        conflicts: folders of runs with its settings, weights and seed and with other scores; see `by_label`.
     """
 
     upscaler: str
@@ -54,6 +82,8 @@ class Run:
     folder: Path = Path()
     strength: Mapping[str, Mapping[str, float | None] | None] = field(default_factory=dict)
     lr_sha256: Mapping[str, str] = field(default_factory=dict)
+    weights: Weights = Weights()
+    conflicts: tuple[Path, ...] = ()
 
 
 def runs_under(folder: Path) -> list[Run]:
@@ -78,13 +108,29 @@ def on_the_same_clips(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def by_label(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Label -> its seeds: the upscaler, and those of its settings that not all runs share."""
+    """Gather the sampling seeds of each row: label -> a run for each seed.
+
+    Rows differ in upscaler, settings or weights. The label is the upscaler and those settings that not all
+    runs share. It names the weights where rows would else have one label. Of runs with equal settings,
+    weights and seed the first counts; it notes those whose scores differ.
+    """
     common = Counter(setting for run in runs for setting in set(run.settings))
-    rows: dict[str, list[Run]] = defaultdict(list)
+    found: dict[tuple[str, ...], dict[str, dict[int, Run]]] = {}
     for run in runs:
         own = [setting for setting in run.settings if common[setting] < len(runs)]
-        rows[" ".join([run.upscaler, *own])].append(run)
-    return dict(rows)
+        seeds = found.setdefault((run.upscaler, *own), {}).setdefault(run.weights.key, {})
+        seeds[run.seed] = _first(seeds.get(run.seed, run), run)
+    rows = {}
+    for (upscaler, *own), by_weights in found.items():
+        for seeds in map(list, map(dict.values, by_weights.values())):
+            told = [str(seeds[0].weights)] if len(by_weights) > 1 else []
+            rows[" ".join([upscaler, *told, *own])] = seeds
+    return rows
+
+
+def without_weights(label: str) -> str:
+    """The label of a row, without the weights that it may name."""
+    return " ".join(part for part in label.split(" ") if not part.startswith(WEIGHTS))
 
 
 def families(rows: Iterable[str], key: str) -> dict[str, list[str]]:
@@ -93,6 +139,13 @@ def families(rows: Iterable[str], key: str) -> dict[str, list[str]]:
     for label in rows:
         found[" ".join(part for part in label.split(" ") if not part.startswith(f"{key}="))].append(label)
     return dict(found)
+
+
+def _first(before: Run, run: Run) -> Run:
+    """Of two runs with equal settings, weights and seed."""
+    if run.scores == before.scores:
+        return before
+    return replace(before, conflicts=(*before.conflicts, run.folder))
 
 
 def _runs(path: Path) -> list[Run]:
@@ -118,7 +171,17 @@ def _run(path: Path, summary: Mapping[str, Any], seed: int, scores: dict[str, An
         folder=path.parent,
         strength=summary.get("strength", {}),
         lr_sha256=summary.get("lr_sha256", {}),
+        weights=_weights(summary),
     )
+
+
+def _weights(summary: Mapping[str, Any]) -> Weights:
+    told = summary.get("weights")
+    if told is None:
+        return Weights(name="none" if "weights" in summary else "unknown")
+    trained = told.get("training")
+    recipe = f"{trained['recipe']} {told['stage']} {told['step']}" if trained else ""
+    return Weights(told["sha256"], Path(told["file"] or "unnamed").name, recipe)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -11,6 +11,16 @@ def scores(rows: Mapping[str, Sequence[Run]], metric: str) -> dict[str, Scores]:
     return _on_the_same_clips({label: _of(runs, metric) for label, runs in rows.items()})
 
 
+def coverage(rows: Mapping[str, Sequence[Run]], metric: str) -> tuple[list[str], list[str]]:
+    """Clips that `scores` keeps and clips that it drops, by name; both empty without scores."""
+    of_rows = [of_row for runs in rows.values() if (of_row := _of(runs, metric))]
+    if not of_rows:
+        return [], []
+    every = sorted({clip for runs in rows.values() for run in runs for clip in run.scores})
+    kept = [clip for clip in every if all(clip in of_row for of_row in of_rows)]
+    return kept, [clip for clip in every if clip not in kept]
+
+
 def heading(metric: str, higher_is_better: bool | None) -> str:
     """With an arrow to the better side, where that is known."""
     return metric.upper() + {True: " ↑", False: " ↓", None: ""}[higher_is_better]

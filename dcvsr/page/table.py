@@ -1,10 +1,11 @@
 """Tables of scores: rows of upscalers and settings, columns of metrics, the paper's values beside ours."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import fmean, stdev
 
-from dcvsr.page.runs import Run, by_label, on_the_same_clips
-from dcvsr.page.scores import directions, heading, scores
+from dcvsr.page.runs import Run, by_label, on_the_same_clips, without_weights
+from dcvsr.page.scores import coverage, directions, heading, scores
 from dcvsr.page.statistics import FEWEST, LEVEL, Difference, difference, holm, mean, spread
 
 NOISE = "within noise"
@@ -29,8 +30,9 @@ class Paper:
     values: Mapping[str, Mapping[str, Sequence[float]]]
 
     def row(self, label: str) -> str | None:
-        """The row that a label stands for: ``dcvsr +table2=sap`` is ``sap``."""
-        return next((row for row in self.rows if label == row or label.endswith(f"={row}")), None)
+        """The row that a label stands for: ``dcvsr +table2=sap`` is ``sap``, whatever its weights."""
+        named = without_weights(label)
+        return next((row for row in self.rows if named == row or named.endswith(f"={row}")), None)
 
     def note(self, dataset: str) -> str:
         """Why no value of the paper's is shown, where none is."""
@@ -76,7 +78,10 @@ class Table:
 
     Args:
         reference: the row that differences are of, minus each other.
-        note: a sentence on what is in it, if any.
+        note: sentences on what is in it, if any.
+        averaged: for each column the number of clips that its means are over.
+        trainings: rows of mean and standard deviation over training seeds, each training averaged over clips
+            and sampling seeds; `Row.seeds` is the number of trainings.
     """
 
     title: str
@@ -86,6 +91,8 @@ class Table:
     rows: list[Row]
     reference: str | None
     note: str = ""
+    averaged: list[int] = field(default_factory=list)
+    trainings: list[Row] = field(default_factory=list)
 
     @property
     def legend(self) -> str:
@@ -128,7 +135,19 @@ def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: 
     table_rows = [_row(label, rows.get(label, []), [of[i] for of in cells]) for i, label in enumerate(labels)]
     titles = [heading(metric, better.get(metric)) for metric in metrics]
     title, note = (paper.title, paper.note(dataset)) if paper else ("Metrics", "")
-    return Table(title, dataset, tuple(sorted(runs[0].scores)), titles, table_rows, base, note)
+    clips = tuple(sorted(runs[0].scores))
+    notes = [note, *_of_fewer_clips(columns, clips), *_conflicts(rows)]
+    return Table(
+        title,
+        dataset,
+        clips,
+        titles,
+        table_rows,
+        base,
+        " ".join(filter(None, notes)),
+        [len(column.clips) for column in columns],
+        _trainings(rows, columns),
+    )
 
 
 @dataclass(frozen=True)
@@ -140,6 +159,8 @@ class Column:
         spreads: label -> standard deviation over seeds, None for one seed.
         differences: label -> of the reference to it.
         higher_is_better: None where no run tells.
+        clips: that means are over: those with a score for every seed of every row that has the metric.
+        lacking: clips that others are averaged without.
     """
 
     metric: str
@@ -147,6 +168,8 @@ class Column:
     spreads: Mapping[str, float | None]
     differences: Mapping[str, Difference]
     higher_is_better: bool | None
+    clips: list[str]
+    lacking: list[str]
 
     @classmethod
     def of(
@@ -154,12 +177,15 @@ class Column:
     ) -> "Column":
         scored = {label: of_row for label, of_row in scores(rows, metric).items() if of_row}
         compared = [label for label in scored if label != base] if base in scored else []
+        kept, lacking = coverage(rows, metric)
         return cls(
             metric,
             {label: mean(of_row) for label, of_row in scored.items()},
             {label: spread(of_row) for label, of_row in scored.items()},
             {label: difference(scored[base], scored[label]) for label in compared if base is not None},
             higher_is_better,
+            kept,
+            lacking,
         )
 
     @property
@@ -184,10 +210,51 @@ class Column:
             found.append(cell)
         return found
 
+    def over_trainings(self, labels: Sequence[str]) -> Cell:
+        """Mean and standard deviation over rows that are one training each."""
+        if not all(label in self.means for label in labels):
+            return Cell()
+        means = [self.means[label] for label in labels]
+        return Cell(f"{fmean(means):.{self.digits}f} ± {stdev(means):.{self.digits}f}")
+
     def _text(self, label: str) -> str:
         over_seeds = self.spreads[label]
         shown = f"{self.means[label]:.{self.digits}f}"
         return shown if over_seeds is None else f"{shown} ± {over_seeds:.{self.digits}f}"
+
+
+def _of_fewer_clips(columns: Sequence[Column], clips: Sequence[str]) -> list[str]:
+    """A sentence on each column whose means are not over all clips of the table."""
+    return [
+        f"{heading(column.metric, None)} averages {len(column.clips)} of {len(clips)} clips: "
+        f"some row has no score on {', '.join(column.lacking)}."
+        for column in columns
+        if column.lacking
+    ]
+
+
+def _conflicts(rows: Mapping[str, Sequence[Run]]) -> list[str]:
+    """A sentence on each run that others repeat with other scores."""
+    return [
+        f"{label}, seed {run.seed}: {', '.join(map(str, run.conflicts))} has the same settings, weights and "
+        f"seed and other scores; {run.folder} alone counts."
+        for label, of_row in rows.items()
+        for run in of_row
+        if run.conflicts
+    ]
+
+
+def _trainings(rows: Mapping[str, Sequence[Run]], columns: Sequence[Column]) -> list[Row]:
+    """Rows that differ in the seed of their training alone, together; none for a single training."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for label, of_row in rows.items():
+        if of_row and (recipe := of_row[0].weights.recipe):
+            groups.setdefault((without_weights(label), recipe), []).append(label)
+    return [
+        Row(label, [column.over_trainings(labels) for column in columns], len(labels))
+        for (label, _), labels in groups.items()
+        if len(labels) > 1
+    ]
 
 
 def _corrected(columns: Sequence[Mapping[str, Difference]]) -> list[dict[str, float]]:

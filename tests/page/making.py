@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dcvsr.page.runs import Run
+from dcvsr.page.runs import Run, Weights
 from dcvsr.page.table import Cell, Table
 
 
@@ -12,13 +12,14 @@ def run(
     dataset: str = "X",
     settings: tuple[str, ...] = (),
     evaluations: int = 8,
+    weights: Weights = Weights(),  # noqa: B008
     **scores: Sequence[float | None],
 ) -> Run:
     """``scores``: metric -> a value a clip."""
     clips = len(next(iter(scores.values())))
     of_clips = {f"clip{i}": {name: values[i] for name, values in scores.items()} for i in range(clips)}
     better = {name: name == "psnr" for name in scores}
-    return Run(upscaler, seed, dataset, of_clips, better, settings, evaluations, 1.5)
+    return Run(upscaler, seed, dataset, of_clips, better, settings, evaluations, 1.5, weights=weights)
 
 
 def cells(table: Table, label: str) -> dict[str, Cell]:

@@ -43,6 +43,34 @@ def test_a_clip_without_a_score_for_one_seed_is_left_out() -> None:
     assert table.rows[0].cells[0].text == "0.6000 ± 0.1414"
 
 
+def test_a_column_of_fewer_clips_than_the_table_says_so() -> None:
+    """An infinite PSNR took a clip from the mean of every row without a word."""
+    runs = [run("dcvsr", psnr=[30.0, 31.0, 32.0], lpips=[0.1, 0.2, 0.3]), run("b", psnr=[30.0, None, 33.0])]
+    [table] = tables(runs)
+    assert (cells(table, "dcvsr")["PSNR"].text, table.averaged) == ("31.00", [2, 3])
+    note = "PSNR averages 2 of 3 clips: some row has no score on clip1."
+    assert table.note == note
+    assert note in markdown([table])
+    assert f"% {note}" in latex([table])
+    assert "X,dcvsr,PSNR,31.00,,,,2,1" in comma_separated([table])
+
+
+def test_columns_over_all_clips_need_no_note() -> None:
+    [table] = tables([run("dcvsr", psnr=[30.0, 31.0]), run("b", lpips=[0.1, 0.2])])
+    assert (table.note, table.averaged) == ("", [2, 2])
+
+
+def test_where_no_clip_has_a_score_in_every_row_the_table_says_so() -> None:
+    [table] = tables([run("dcvsr", seams=[0.5, None]), run("b", seams=[None, 0.4])])
+    assert [row.cells[0].text for row in table.rows] == ["-", "-"]
+    assert table.note == "SEAMS averages 0 of 2 clips: some row has no score on clip0, clip1."
+
+
+def test_the_paper_s_row_is_found_whatever_the_weights() -> None:
+    assert PAPER.row("dcvsr weights=last.ckpt:12345678") == "dcvsr"
+    assert PAPER.row("dcvsr weights=last.ckpt:12345678 +table2=other") == "other"
+
+
 def test_means_over_other_clips_stand_in_another_table() -> None:
     found = tables([run("a", psnr=[30.0]), run("b", psnr=[30.0, 31.0]), run("c", dataset="Y", psnr=[30.0])])
     assert [[row.label for row in table.rows] for table in found] == [["a"], ["b"], ["c"]]
@@ -137,7 +165,7 @@ def test_all_formats_show_every_row_and_mark_the_best() -> None:
     assert r"bicubic & \textbf{26.00} (25.9) & - \\" in latex(found)
     assert r"a\_b & \underline{25.00} & - \\" in latex(found)
     assert r" & PSNR $\uparrow$ & MUSIQ \\" in latex(found)
-    assert "X,bicubic,PSNR,26.00,25.9,-2.00 (too few clips: 1),,1" in comma_separated(found).splitlines()
+    assert "X,bicubic,PSNR,26.00,25.9,-2.00 (too few clips: 1),,1,1" in comma_separated(found).splitlines()
 
 
 def test_four_clips_have_no_interval_however_many_their_seeds() -> None:
@@ -150,4 +178,4 @@ def test_both_texts_mark_what_stands_and_csv_has_its_p_value() -> None:
     [table] = tables([run("dcvsr", psnr=[1.0, 1.1, 1.2, 1.1, 1.0]), run("bicubic", psnr=[0.0] * 5)])
     assert r"| +1.0800 [+0.9761, +1.1839] \* |" in markdown([table])
     p = stats.ttest_1samp([1.0, 1.1, 1.2, 1.1, 1.0], 0).pvalue
-    assert f'X,bicubic,PSNR,0.0000,,"+1.0800 [+0.9761, +1.1839] *",{p:.3g},1' in comma_separated([table])
+    assert f'X,bicubic,PSNR,0.0000,,"+1.0800 [+0.9761, +1.1839] *",{p:.3g},5,1' in comma_separated([table])
