@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from einops import rearrange
 from torch import Generator, Tensor
 
-from dcvsr.degradation.resize import resized
+from dcvsr.degradation.resample import Antialiased
 from dcvsr.degradation.seeds import choose, uniform
 from dcvsr.degradation.walk import Params
 from dcvsr.pixels import to_bytes, to_unit
@@ -148,8 +148,11 @@ def _even(side: int) -> int:
 
 
 def _joined(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """A codec takes one size: that of the first frame (spec 5.2), and PyAV resizes bilinearly."""
-    size = None
+    """Resample frames to the size of the first one, as a codec takes one size (spec 5.2).
+
+    RealBasicVSR leaves this to PyAV: swscale's bilinear kernel, which widens where it reduces.
+    """
+    size, resample = None, Antialiased()
     for frame in frames:
         height, width = size = size or frame.shape[1:]
-        yield resized(frame, (height, width), "bilinear")
+        yield resample(frame, (height, width), "bilinear")

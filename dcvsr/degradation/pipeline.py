@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from dcvsr.degradation.resample import Antialiased
 from dcvsr.degradation.resize import Reduce
 from dcvsr.degradation.sharpen import USM
 from dcvsr.degradation.steps import InTurn, Step
@@ -66,7 +67,7 @@ class Degradation:
 
 def bicubic(factor: int) -> Degradation:
     """Antialiased bicubic reduction and nothing else."""
-    return Degradation(factor, {"reduce": Reduce(factor, {"bicubic": 1.0})})
+    return Degradation(factor, {"reduce": Reduce(factor, {"bicubic": 1.0}, Antialiased())})
 
 
 NO_LR = "degradation=none makes no LR: give clips that bring their own, or choose another"

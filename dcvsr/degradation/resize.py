@@ -5,27 +5,12 @@ Axes: frames are ``c h w``.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
+from dcvsr.degradation.resample import KERNELS, Resample
 from dcvsr.degradation.seeds import choose, uniform
 from dcvsr.degradation.walk import Params, Walk, walked
-
-KERNELS: Mapping[str, dict[str, Any]] = {
-    "bilinear": {"mode": "bilinear", "antialias": True, "align_corners": False},
-    "bicubic": {"mode": "bicubic", "antialias": True, "align_corners": False},
-    "area": {"mode": "area"},
-}
-"""What `torch.nn.functional.interpolate` is asked for."""
-
-
-def resized(frame: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
-    """``c h w`` at another height and width; bicubic overshoots [0, 1] at edges."""
-    if frame.shape[1:] == size:
-        return frame
-    return F.interpolate(frame[None], size=size, **KERNELS[kernel])[0]
 
 
 @dataclass(frozen=True)
@@ -36,6 +21,7 @@ class Resize:
         up, down, keep: how often.
         scale: range and step of the factor.
         kernels: kernel -> how often.
+        resample: by which implementation.
     """
 
     up: float
@@ -43,6 +29,7 @@ class Resize:
     keep: float
     scale: Walk
     kernels: Mapping[str, float]
+    resample: Resample
 
     def __post_init__(self) -> None:
         _require_known(self.kernels)
@@ -59,7 +46,7 @@ class Resize:
         for frame, scale in zip(frames, walked(params["scale"]), strict=False):
             first = first or frame.shape[1:]
             height, width = (max(2, 2 * int(side * scale / 2)) for side in first)
-            yield resized(frame, (height, width), params["kernel"])
+            yield self.resample(frame, (height, width), params["kernel"])
 
 
 @dataclass(frozen=True)
@@ -68,6 +55,7 @@ class Reduce:
 
     factor: int
     kernels: Mapping[str, float]
+    resample: Resample
 
     def __post_init__(self) -> None:
         _require_known(self.kernels)
@@ -79,9 +67,9 @@ class Reduce:
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         height, width = params["size"]
-        return (resized(frame, (height, width), params["kernel"]) for frame in frames)
+        return (self.resample(frame, (height, width), params["kernel"]) for frame in frames)
 
 
 def _require_known(kernels: Mapping[str, float]) -> None:
-    if unknown := kernels.keys() - KERNELS.keys():
+    if unknown := kernels.keys() - set(KERNELS):
         raise ValueError(f"cannot resize by {', '.join(sorted(unknown))}; choose from {', '.join(KERNELS)}")

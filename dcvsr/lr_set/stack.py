@@ -11,7 +11,7 @@ import torch
 import torchvision  # noqa: F401 (it brings `torch.ops.image`)
 
 LIBRARIES = ("libavcodec", "libavformat", "libavutil", "libswscale")
-PACKAGES = ("torch", "kornia", "torchvision", "av", "numpy", "pillow")
+PACKAGES = ("torch", "kornia", "torchvision", "av", "numpy", "pillow", "opencv-python-headless")
 
 
 def versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from dcvsr.data.textures import TEXELS, blobs, dead_leaves
-from dcvsr.degradation.resize import resized
+from dcvsr.degradation.resample import Antialiased
 from dcvsr.interpolation import upsample
 
 
@@ -43,7 +43,7 @@ def test_nothing_lies_beyond_what_a_frame_can_hold() -> None:
 
 def test_there_is_detail_that_bicubic_cannot_restore() -> None:
     frame = texture()[None, :, ::TEXELS, ::TEXELS]
-    lr = resized(frame[0], (frame.shape[2] // 4, frame.shape[3] // 4), "bicubic")[None]
+    lr = Antialiased()(frame[0], (frame.shape[2] // 4, frame.shape[3] // 4), "bicubic")[None]
     assert 18 < -10 * (upsample(lr) - frame).square().mean().log10() < 30
 
 

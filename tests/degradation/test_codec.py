@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcvsr.degradation.codec import BitRate, PyAV, RateFactor, Uncompressed, Video
-from dcvsr.degradation.resize import resized
+from dcvsr.degradation.resample import Antialiased
 from dcvsr.degradation.walk import Params
 from tests.degradation.making import clip, drawn_as_often, psnr, rng
 
@@ -79,7 +79,7 @@ def test_ragged_clips_join_at_the_first_frame_s_size(coder: PyAV | Uncompressed)
     video = Video({"libx264": 1}, RateFactor(18, 28), coder)
     joined = list(video.apply({"codec": "libx264", "crf": 1}, iter(frames)))
     assert [tuple(frame.shape) for frame in joined] == [(3, 32, 40)] * 3
-    expected = [resized(frame, (32, 40), "bicubic").clamp(0, 1) for frame in frames]
+    expected = [Antialiased()(frame, (32, 40), "bicubic").clamp(0, 1) for frame in frames]
     assert all(psnr(frame, there) > 30 for frame, there in zip(joined, expected, strict=True))
 
 

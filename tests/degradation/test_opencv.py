@@ -12,7 +12,7 @@ from dcvsr.degradation.codec import Uncompressed
 from dcvsr.degradation.seeds import generator
 from tests.degradation.making import configured
 
-CLOSE = {"sharpen": 45, "blur1": 55, "jpeg1": 35}
+CLOSE = {"sharpen": 45, "blur1": 55, "resize1": 80, "jpeg1": 35}
 """Step -> dB between OpenCV's result and ours; JPEG's is that of two libjpegs."""
 
 
@@ -35,13 +35,11 @@ def test_a_step_does_what_ours_does(step: str, footage: Tensor) -> None:
             assert -10 * np.log10(np.square(there - here).mean() + 1e-10) > CLOSE[step]
 
 
-def test_noise_is_as_strong_and_resizing_as_large(footage: Tensor) -> None:
+def test_noise_is_as_strong(footage: Tensor) -> None:
     images = rearrange(footage, "f c h w -> f h w c").numpy()
     for number in range(8):
         noises = [np.stack(frames) - images for frames in both(drawn("noise1", number, footage), footage)]
         assert noises[0].std() == pytest.approx(noises[1].std(), rel=0.03)
-        sizes = [[frame.shape for frame in f] for f in both(drawn("resize1", number, footage), footage)]
-        assert sizes[0] == sizes[1]
 
 
 def test_the_whole_is_the_whole(footage: Tensor) -> None:

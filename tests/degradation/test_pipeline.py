@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dcvsr.degradation.pipeline import Degradation, Given, bicubic
-from dcvsr.degradation.resize import resized
+from dcvsr.degradation.resample import Antialiased
 from dcvsr.degradation.seeds import generator
 from dcvsr.degradation.walk import walked
 from dcvsr.errors import UserError
@@ -235,7 +235,7 @@ def test_values_walk_within_the_clip(drawn: list[dict[str, Any]]) -> None:
 
 def test_bicubic_is_interpolation_and_nothing_else(footage: Tensor) -> None:
     lr = bicubic(4).apply(bicubic(4).draw(rng(), footage.shape), footage)
-    expected = torch.stack([resized(frame, (36, 44), "bicubic") for frame in footage])
+    expected = torch.stack([Antialiased()(frame, (36, 44), "bicubic") for frame in footage])
     assert torch.equal(lr, (expected * 255).round().clamp(0, 255) / 255)
 
 
