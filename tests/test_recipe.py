@@ -45,6 +45,7 @@ SAMPLING: list[Row] = [
     ("latents.autoencoder.chunk", 14, "spec A20"),
     ("latents.autoencoder.overlap", 0, "spec A20"),
     ("image_encoder._target_", "dcvsr.models.svd.pretrained_image_encoder", "spec A12"),
+    ("image_frames", "first", "spec A12"),
     ("sampler._target_", "dcvsr.diffusion.sampler.Euler", "spec 2.2"),
     ("sampler.steps", 25, "Fig. 3"),
     ("sampler.sigma_min", 0.002, "appendix E"),

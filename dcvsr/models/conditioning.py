@@ -4,9 +4,12 @@ Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from dcvsr.cache import Cache, NoCache
@@ -18,17 +21,38 @@ from dcvsr.tiling.grid import Tile
 from dcvsr.tiling.padding import padded
 
 ImageEncoder = Callable[[Tensor], Tensor]
+"""Frames ``b c h w`` in [0, 1] -> embeddings ``b 1 d``."""
+
+ImageFrames = Literal["first", "each", "first_of_video"]
+"""Frames of a tile that the image encoder sees; ``first_of_video`` is uncropped (spec A12)."""
+
+
+def pictures(tile: Tile, frames: ImageFrames, canvas: tuple[int, int, int]) -> list[Tile]:
+    """The crops of I^up, each of one frame, whose embeddings condition ``tile``; all in latents."""
+    if frames == "first_of_video":
+        return [Tile(slice(0, 1), slice(0, canvas[1]), slice(0, canvas[2]))]
+    first = tile.frames.start
+    numbers = range(first, first + 1 if frames == "first" else tile.frames.stop)
+    return [replace(tile, frames=slice(i, i + 1)) for i in numbers]
+
+
+def embedded(encoder: ImageEncoder, up: Tensor, frames: ImageFrames) -> Tensor:
+    """The image embeddings ``b n d`` of clips ``b f c h w`` of I^up, each of which is a whole video."""
+    shown = up if frames == "each" else up[:, :1]
+    tokens = encoder(rearrange(shown, "b f c h w -> (b f) c h w"))
+    return rearrange(tokens, "(b n) 1 d -> b n d", b=len(up))
 
 
 class Conditioning:
     """The LR video as a denoiser is shown it, and the noise that it starts from.
 
-    ``_images``: box of a tile -> what the image encoder made of it; written by ``condition`` alone.
+    ``_images``: box of a picture -> its embedding; written by ``_image`` alone.
 
     Args:
         lr: ``f c h w``.
         enlarge: makes I^up of it.
         canvas: frames, height and width that the enlarged video is padded to.
+        image_frames: what the image encoder sees of a tile.
     """
 
     def __init__(
@@ -38,9 +62,11 @@ class Conditioning:
         canvas: tuple[int, int, int],
         latents: Latents,
         image_encoder: ImageEncoder,
+        image_frames: ImageFrames,
         cache: Cache | NoCache,
     ) -> None:
         self.latents, self.image_encoder, self.cache = latents, image_encoder, cache
+        self.image_frames: ImageFrames = image_frames
         self.up = padded(torch.cat([enlarge(frame) for frame in lr.split(1)]), *canvas)
         self.latent = self._cached(
             "latent",
@@ -50,11 +76,16 @@ class Conditioning:
         self._images: dict[tuple[int, ...], Tensor] = {}
 
     def condition(self, tile: Tile) -> Condition:
-        """The tile's LR latents, and the embedding of its first frame (spec A12)."""
-        if tile.box not in self._images:
+        """The tile's LR latents, and the embeddings of its pictures (spec A12)."""
+        frames, _, rows, columns = self.latent.shape
+        shown = pictures(tile, self.image_frames, (frames, rows, columns))
+        return Condition(self.latent[tile.index][None], torch.cat([self._image(p) for p in shown], dim=1))
+
+    def _image(self, picture: Tile) -> Tensor:
+        if picture.box not in self._images:
             with torch.autocast(self.up.device.type, enabled=False):
-                self._images[tile.box] = self._embedding(self._first_frame(tile))
-        return Condition(self.latent[tile.index][None], self._images[tile.box])
+                self._images[picture.box] = self._embedding(self._pixels(picture))
+        return self._images[picture.box]
 
     def noise(self, seed: int) -> Tensor:
         """x_T."""
@@ -79,7 +110,7 @@ class Conditioning:
         kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         return self.cache(name, {**parts, "device": kind}, make).to(device)
 
-    def _first_frame(self, tile: Tile) -> Tensor:
+    def _pixels(self, tile: Tile) -> Tensor:
         scale = self.latents.autoencoder.factor
         rows, columns = (slice(s.start * scale, s.stop * scale) for s in (tile.rows, tile.columns))
-        return self.up[tile.frames.start, :, rows, columns][None]
+        return self.up[tile.frames, :, rows, columns]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dcvsr.attention.observer import Observer, Place
+from dcvsr.models.conditioning import pictures
 from dcvsr.models.flops import Flops
 from dcvsr.models.upscaler import Upscaler
 
@@ -25,8 +26,8 @@ class Ledger(Observer):
       ``clean`` and TAP in both directions make.
     - ``guidance``: everything that the other branches cost, their propagation too. Attention that SAG reads
       or PAG replaces is counted as plain attention.
-    - ``enlarge``, ``vae``, ``image_encoder``: LR to enlarged video; that to latents and result to video; a
-      picture for each tile.
+    - ``enlarge``, ``vae``, ``image_encoder``: LR to enlarged video; that to latents and result to video; the
+      pictures that condition the tiles, each once.
 
     ``exchanged_bytes`` are keys and values that tiles give away, in all branches, each once.
 
@@ -88,14 +89,15 @@ class Ledger(Observer):
         up = self.flops.upscaler
         for size in self.videos:
             steps = (up.windows(*size, step) for step in up.sampler.evaluations)
-            boxes = {tile.box for windows in steps for window in windows for tile in window}
-            frames, rows, columns = (max(box[end] for box in boxes) for end in (1, 3, 5))
+            tiles = {tile.box: tile for windows in steps for window in windows for tile in window}
+            frames, rows, columns = (max(box[end] for box in tiles) for end in (1, 3, 5))
+            shown = (pictures(tile, up.image_frames, (frames, rows, columns)) for tile in tiles.values())
             coder = up.latents.autoencoder
             pixels = rows * coder.factor, columns * coder.factor
             flops["enlarge"] += size[0] * self.flops.enlarging(*size[1:])
             flops["vae"] += frames * self.flops.encoding(*pixels)
             flops["vae"] += coder.decoded_frames(frames) * self.flops.decoding(*pixels)
-            flops["image_encoder"] += len(boxes) * self.flops.image
+            flops["image_encoder"] += len({p.box for some in shown for p in some}) * self.flops.image
         return flops
 
 

@@ -1,6 +1,6 @@
 """The denoiser D of Eq. (12) around SVD's U-Net: the same class at every scale.
 
-Axes: latent ``b f k h w``; image embedding ``b 1 d``.
+Axes: latent ``b f k h w``; image embeddings ``b n d``, n being 1 or f.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from dcvsr.attention.processor import propagated
 from dcvsr.diffusion.preconditioning import scalings
+from dcvsr.models.svd import attend_frame_by_frame
 
 
 @dataclass(frozen=True)
 class Condition:
-    """c: the LR latent l of every frame, and one CLIP token of the clip's first frame (spec A12)."""
+    """c: the LR latent l of every frame, and one CLIP token of the clip, or one of each frame (spec A12)."""
 
     latent: Tensor
     image: Tensor
@@ -55,6 +56,7 @@ class Denoiser(nn.Module):
     def __init__(self, unet: UNetSpatioTemporalConditionModel, ids: Sequence[float]) -> None:
         super().__init__()
         self.unet = unet
+        attend_frame_by_frame(unet)
         self.register_buffer("ids", torch.tensor([list(ids)], dtype=torch.float32), persistent=False)
         self.ids: Tensor
         self.origin: object | None = None
@@ -70,7 +72,13 @@ class Denoiser(nn.Module):
         return propagated(self.unet)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-        """Eq. (12): the clean latent, estimated from ``x`` = y + n at noise levels ``sigma`` (``b``)."""
+        """Eq. (12): the clean latent, estimated from ``x`` = y + n at noise levels ``sigma`` (``b``).
+
+        Raises:
+            ValueError: if a clip has neither one image embedding nor one of each frame.
+        """
+        if condition.image.shape[1] not in (1, x.shape[1]):
+            raise ValueError(f"{condition.image.shape[1]} image embeddings do not fit {x.shape[1]} frames")
         c_skip, c_out, c_in, c_noise = scalings(sigma.float())
         per_clip = "b -> b 1 1 1 1"
         sample = torch.cat([rearrange(c_in, per_clip) * x, condition.latent], dim=2)

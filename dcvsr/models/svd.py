@@ -53,6 +53,30 @@ def new_unet(
     )
 
 
+def attend_frame_by_frame(unet: UNetSpatioTemporalConditionModel) -> None:
+    """Let the frames of a clip that comes with an embedding for each attend to their own (spec A12).
+
+    diffusers repeats all embeddings of a clip for each of its frames. A hook on each block picks the frame's
+    own, as DepthCrafter does in a forward of its own. The temporal blocks attend to the first frame's, as SVD
+    has them do. Clips with one embedding are left as they are.
+    """
+    for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
+        if getattr(block, "has_cross_attention", False):
+            block.register_forward_pre_hook(_with_own_embedding, with_kwargs=True)
+
+
+def _with_own_embedding(
+    _: nn.Module, args: tuple[object, ...], kwargs: dict[str, Tensor]
+) -> tuple[tuple[object, ...], dict[str, Tensor]] | None:
+    """``(b f) f d``, the same for each frame of a clip -> ``(b f) 1 d``."""
+    embeddings = kwargs["encoder_hidden_states"]
+    frames = embeddings.shape[1]
+    if frames == 1:
+        return None
+    own = rearrange(embeddings, "(b f) n d -> b f n d", f=frames).diagonal(dim1=1, dim2=2)
+    return args, {**kwargs, "encoder_hidden_states": rearrange(own, "b d f -> (b f) 1 d")}
+
+
 def pretrained_unet(source: str, checkpointing: bool) -> UNetSpatioTemporalConditionModel:
     """SVD's U-Net; ``checkpointing`` recomputes activations in backward, to fit 14x512x512 into 80 GB."""
     unet = UNetSpatioTemporalConditionModel.from_pretrained(snapshot(source), subfolder="unet")

@@ -19,7 +19,7 @@ from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.sampler import Euler
 from dcvsr.interpolation import Enlarge
 from dcvsr.models.colour_correction import ColourCorrection, corrected
-from dcvsr.models.conditioning import Conditioning, ImageEncoder
+from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import Guidance, TiledDenoiser
@@ -38,6 +38,7 @@ class Upscaler:
         precision: the network's; latents, preconditioning and blending stay in float32.
         seed: of x_T.
         cache: keeps what guidance and propagation do not change.
+        image_frames: frames that the image encoder sees of a tile (spec A12).
         colour: correction of the decoded video against I^up; the paper mentions none (spec A19).
     """
 
@@ -55,6 +56,7 @@ class Upscaler:
     precision: torch.dtype
     seed: int
     cache: Cache | NoCache = field(default_factory=NoCache)
+    image_frames: ImageFrames = "first"
     colour: ColourCorrection = "none"
 
     factor = 4
@@ -62,10 +64,12 @@ class Upscaler:
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch must be at least 1, or null for all tiles of a window, got {self.batch}")
-        if self.colour not in get_args(ColourCorrection):
-            raise ValueError(
-                f"colour={self.colour} is not a correction: choose {'|'.join(get_args(ColourCorrection))}"
-            )
+        for key, value, choices in (
+            ("image_frames", self.image_frames, get_args(ImageFrames)),
+            ("colour", self.colour, get_args(ColourCorrection)),
+        ):
+            if value not in choices:
+                raise ValueError(f"{key}={value} is not a choice: choose {'|'.join(choices)}")
 
     @property
     def origin(self) -> Any:
@@ -147,7 +151,13 @@ class _Job:
         frames, _, height, width = lr.shape
         canvas = upscaler._padded(frames, height * upscaler.factor, width * upscaler.factor)
         self.conditioning = Conditioning(
-            lr, upscaler.enlarge, canvas, upscaler.latents, upscaler.image_encoder, upscaler.cache
+            lr,
+            upscaler.enlarge,
+            canvas,
+            upscaler.latents,
+            upscaler.image_encoder,
+            upscaler.image_frames,
+            upscaler.cache,
         )
         self.latent = self.conditioning.latent
 

@@ -15,6 +15,7 @@ from torchmetrics import Metric
 from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.errors import UserError
+from dcvsr.models.conditioning import embedded
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import Upscaler
 
@@ -96,7 +97,8 @@ class VSRModule(pl.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             up = self._enlarged(batch["lr"])
             latents = self.upscaler.latents
-            condition = Condition(latents.condition(up), self.upscaler.image_encoder(up[:, 0]))
+            image = embedded(self.upscaler.image_encoder, up, self.upscaler.image_frames)
+            condition = Condition(latents.condition(up), image)
             return latents.target(batch["hr"], up), condition
 
     def _enlarged(self, lr: Tensor) -> Tensor:

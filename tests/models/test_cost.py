@@ -1,6 +1,7 @@
 """The ledger agrees with torch's own count of the run."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -112,6 +113,28 @@ def test_seconds_and_memory_are_measured_and_all_is_plain():
     assert report["peak_memory_bytes"] > 50e6  # torch alone is larger
     assert json.loads(json.dumps(report)) == report
     assert flat(report, "cost")["cost/flops/total"] == report["flops"]["total"]
+
+
+class PictureEncoder(torch.nn.Module):
+    """An image encoder of one matrix product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(3, 32)
+
+    @torch.no_grad()
+    def forward(self, frames):
+        return self.linear(frames.mean(dim=(2, 3)))[:, None]
+
+
+@pytest.mark.parametrize("image_frames", ["first", "each", "first_of_video"])
+def test_pictures_are_counted_as_often_as_they_are_encoded(image_frames):
+    upscaler = replace(make(*RUNS["shifted"]), image_encoder=PictureEncoder(), image_frames=image_frames)
+    ledger = Ledger(upscaler)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, ledger.running(LR):
+        upscaler(LR, observer=ledger)
+    assert ledger.report()["flops"]["total"] == counter.get_total_flops()
+    assert ledger.report()["flops"]["image_encoder"] > 0
 
 
 def test_an_upscaler_without_a_network_costs_none():

@@ -111,6 +111,40 @@ def test_our_sampler_and_diffusers_pipeline_agree_on_one_tile(pipeline):
     assert (ours - theirs[0]).abs().max() < 1e-4 * theirs.abs().max()
 
 
+def test_frames_attend_to_their_own_embeddings_and_temporal_blocks_to_the_first():
+    """DepthCrafter's reading of spec A12: ``flatten(0, 1).unsqueeze(1)`` reaches every cross-attention."""
+    torch.manual_seed(0)
+    denoiser = Denoiser(new_unet(4, [32, 64], [1, 2], layers=1, embedding=32, frames=3), [8, 127, 0])
+    seen = {}
+    for name, module in denoiser.unet.named_modules():
+        if name.endswith("attn2"):
+            note = lambda _, args, kwargs, name=name: seen.update({name: kwargs["encoder_hidden_states"]})  # noqa: E731
+            module.register_forward_pre_hook(note, with_kwargs=True)
+    x, image = torch.randn(2, 3, 4, 8, 8), torch.randn(2, 3, 32)
+    denoiser(x, torch.ones(2), Condition(x, image))
+    temporal = {name for name in seen if "temporal_transformer_blocks" in name}
+    assert 0 < len(temporal) < len(seen)
+    for name, embeddings in seen.items():
+        if name in temporal:
+            positions = len(embeddings) // 2
+            expected = image[:, :1].repeat_interleave(positions, dim=0)
+        else:
+            expected = image.flatten(0, 1).unsqueeze(1)
+        assert torch.equal(embeddings, expected), name
+
+
+def test_one_embedding_is_the_same_embedding_for_each_frame():
+    torch.manual_seed(0)
+    denoiser = Denoiser(new_unet(4, [32, 64], [1, 2], layers=1, embedding=32, frames=3), [8, 127, 0])
+    x, sigma, image = torch.randn(2, 3, 4, 8, 8), torch.ones(2), torch.randn(2, 1, 32)
+    one, each = (denoiser(x, sigma, Condition(x, shown)) for shown in (image, image.expand(-1, 3, -1)))
+    assert torch.equal(one, each)
+    other = torch.cat([image, image, -image], dim=1)
+    assert not torch.allclose(denoiser(x, sigma, Condition(x, other)), one)
+    with pytest.raises(ValueError, match="2 image embeddings do not fit 3 frames"):
+        denoiser(x, sigma, Condition(x, image.expand(-1, 2, -1)))
+
+
 def test_the_unet_has_svd_s_1524_623_082_parameters():
     """Spec 2.1; new_unet at SVD's size is SVD's own configuration."""
     with torch.device("meta"):

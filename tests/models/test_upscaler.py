@@ -183,6 +183,27 @@ def test_a_tile_is_conditioned_on_its_lr_latents_and_the_picture_of_its_first_fr
         torch.testing.assert_close(condition.latent[0], l[tile.index])
 
 
+@pytest.mark.parametrize("image_frames", ["each", "first_of_video"])
+def test_a_tile_is_conditioned_on_the_pictures_that_were_chosen(image_frames):
+    """Spec A12: the tile's crop of each of its frames, or the video's first frame as a whole."""
+    told, evaluations, lr = [], Evaluations(), torch.rand(7, 3, 20, 17)
+
+    class Told(LinearDenoiser):
+        def forward(self, x, sigma, condition):
+            told.append(condition.image)
+            return super().forward(x, sigma, condition)
+
+    changed = {"image_encoder": lambda frames: frames.flatten(1)[:, None], "image_frames": image_frames}
+    upscaler = make(Told(), **changed)
+    upscaler(lr, observer=evaluations)
+    up, windows = upsample(lr), upscaler.windows(7, 20, 17)
+    for place, image in zip(evaluations.places, told, strict=True):
+        tile = windows[place.window][place.tiles[0]]
+        rows, columns = (slice(4 * axis.start, 4 * axis.stop) for axis in (tile.rows, tile.columns))
+        crop = up[tile.frames, :, rows, columns] if image_frames == "each" else up[:1]
+        torch.testing.assert_close(image, crop.flatten(1)[None])
+
+
 class KeptLatents(ResidualLatents):
     """Keeps what it is asked to decode."""
 
@@ -240,7 +261,7 @@ def test_colour_correction_takes_the_colours_of_the_upsampled_lr(colour):
 
 
 def test_an_unknown_colour_correction_is_refused():
-    with pytest.raises(ValueError, match=r"colour=warm is not a correction: choose none\|wavelet\|adain"):
+    with pytest.raises(ValueError, match=r"colour=warm is not a choice: choose none\|wavelet\|adain"):
         make(ZeroDenoiser(), colour="warm")
 
 

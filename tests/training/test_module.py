@@ -180,6 +180,16 @@ def test_training_shows_the_image_encoder_the_first_frame_of_each_clip():
     assert torch.equal(c.image, embedding)
 
 
+def test_training_shows_the_image_encoder_each_frame_where_asked():
+    module, _ = _module("stage1")
+    picture = lambda frames: frames.flatten(1)[:, None]  # noqa: E731
+    module.upscaler = replace(module.upscaler, image_encoder=picture, image_frames="each")
+    lr = torch.rand(2, 4, 3, 16, 16)
+    _, c = module.encode({"hr": torch.rand(2, 4, 3, 64, 64), "lr": lr})
+    expected = [[module.upscaler.enlarge(frame[None]).flatten() for frame in clip] for clip in lr]
+    torch.testing.assert_close(c.image, torch.stack([torch.stack(clip) for clip in expected]))
+
+
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_nan_stops_before_a_weight_is_touched(where):
     module, _ = _module("stage1")
