@@ -55,8 +55,8 @@ def gaussian(seen: Tensor, sigma: float, generator: Generator) -> Tensor:
 def poisson(seen: Tensor, scale: float, generator: Generator) -> Tensor:
     """``scale`` times photon noise; white is as many photons as ``seen`` has levels, rounded up to 2^n.
 
-    The original RealBasicVSR computes on [0, 1] likewise. mmagic 1.x computes on [0, 255], so that white is 255
-    times as many photons and its noise is sqrt(255) times, about 16 times, weaker.
+    The original RealBasicVSR computes on [0, 1] likewise. mmagic 1.x computes on [0, 255], so that white is
+    255 times as many photons and its noise is sqrt(255), about 16 times, weaker.
     """
     levels = to_bytes(seen)
     different = int(torch.bincount(levels.flatten(), minlength=256).count_nonzero())
