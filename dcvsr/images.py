@@ -52,7 +52,7 @@ def main(cfg: DictConfig) -> None:
     scores, refused = _scores(metrics, gallery.files, cfg.batch, device)
     better = {name: metrics[name].higher_is_better for name in scores} | {"forwards": False}
     found = {"missing": missing | refused, "cost": gallery.cost, **identity}
-    _leave(cfg.dataset, folder, scores | {"forwards": gallery.forwards}, better, found)
+    _leave(_dataset(cfg, len(captions)), folder, scores | {"forwards": gallery.forwards}, better, found)
 
 
 def _require(cfg: DictConfig) -> None:
@@ -63,6 +63,18 @@ def _require(cfg: DictConfig) -> None:
             raise UserError(f"{key} must be a number of at least {least}, got {value}")
     if cfg.photographs is not None:
         instantiate(OmegaConf.select(cfg, "metrics.fid.photographs"))
+
+
+def _dataset(cfg: DictConfig, count: int) -> str:
+    """Label of the images' captions and weights; the paper's data set only where both are the paper's."""
+    from dcvsr.data.captions import of_val2014
+
+    choices = HydraConfig.get().runtime.choices
+    real, from_file = choices["pipeline"] == "sd", choices["captions"] == "coco"
+    if real and from_file and count == cfg.dataset.count and of_val2014(cfg.captions.path):
+        return cfg.dataset.name
+    source = f" of {Path(cfg.captions.path).name}" if from_file else ""
+    return f"{count} captions{source}, {'Stable Diffusion' if real else 'random weights'}"
 
 
 def _draw(cfg: DictConfig, pipe: Any, captions: Sequence[str], gallery: "Gallery") -> None:

@@ -30,7 +30,7 @@ def test_every_guidance_runs_at_its_forwards_and_without_inception_is_and_fid_ar
         done = run(*QUICK, f"guidance={guidance}", f"hydra.run.dir={folder}", "photographs=real")
         assert done.code == 0, done.err
         found = summary(folder)
-        assert (found["upscaler"], found["dataset"]) == (guidance, "COCO2014")
+        assert (found["upscaler"], found["dataset"]) == (guidance, "2 captions, random weights")
         assert found["clips"] == {"captions": {"forwards": forwards}}
         assert found["metrics"] == {"forwards": {"mean": forwards, "higher_is_better": False}}
         assert found["missing"].keys() == {"is", "fid"}
@@ -43,19 +43,56 @@ def test_every_guidance_runs_at_its_forwards_and_without_inception_is_and_fid_ar
     assert len(set(made)) == 2 * len(FORWARDS)
 
 
-def test_table_3_is_one_command_and_its_report_has_the_paper_s_values_beside_ours(run, tmp_path):
+def test_table_3_of_random_weights_stands_without_the_paper_s_values_and_says_why(run, tmp_path):
     done = run("images", "-m", "+experiment=table3", *QUICK[1:-1], "hydra.sweep.dir=sweep")
     assert done.code == 0, done.err
     done = run("report", "runs=sweep", "+paper=table3", "output=table3.html")
     assert done.code == 0, done.err
-    lines = (tmp_path / "table3.md").read_text().replace("*", "").splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "(" in line]
-    cells = {row[0]: row[1:4] for row in rows if len(row) > 3}
-    assert cells == {
-        "sag": ["- (33.7)", "- (16.31)", "3.0000 (3)"],
-        "pag": ["- (36.76)", "- (16.27)", "3.0000 (3)"],
-        "dssag": ["- (36.04)", "- (15.2)", "2.0000 (2)"],
+    text = (tmp_path / "table3.md").read_text()
+    rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    assert {row[0]: row[1:4] for row in rows if row[0] in ("sag", "pag", "dssag")} == {
+        "sag": ["-", "-", "3.0000"],
+        "pag": ["-", "-", "3.0000"],
+        "dssag": ["-", "-", "2.0000"],
     }
+    for shown in (text, (tmp_path / "table3.html").read_text()):
+        assert "(2 captions, random weights)" in shown
+        assert "they stand beside images of pipeline=sd and 10,000 captions of captions_val2014.json" in shown
+
+
+def captions_file(path: Path, images: str, count: int = 3) -> Path:
+    """``images``: start of their names."""
+    content = {
+        "images": [{"id": i, "file_name": f"{images}{i:012d}.jpg"} for i in range(count)],
+        "annotations": [{"image_id": i, "id": i, "caption": f"caption {i}"} for i in range(count)],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("images", "pipeline", "count", "dataset"),
+    [
+        ("COCO_val2014_", "sd", 3, "COCO2014"),
+        ("COCO_val2014_", "sd", 2, "2 captions of captions.json, Stable Diffusion"),
+        ("COCO_train2014_", "sd", 3, "3 captions of captions.json, Stable Diffusion"),
+        ("COCO_val2014_", "random", 3, "3 captions of captions.json, random weights"),
+    ],
+)
+def test_images_are_coco_2014_s_by_real_weights_and_all_captions_alone(
+    run, tmp_path, monkeypatch, images, pipeline, count, dataset
+):
+    """``dataset.count`` stands for the paper's 10,000, a small pipeline for Stable Diffusion's weights."""
+    from dcvsr.models import stable_diffusion
+
+    small = stable_diffusion.small_random()
+    monkeypatch.setattr(stable_diffusion, "pretrained", lambda weights, precision: small)
+    path = captions_file(tmp_path / "captions.json", images)
+    told = (f"pipeline={pipeline}", "captions=coco", f"captions.path={path}", "dataset.count=3")
+    usual = [option for option in QUICK if not option.startswith("captions.count")]
+    done = run(*usual, *told, f"captions.count={count}")
+    assert done.code == 0, done.err
+    assert summary(tmp_path / "run")["dataset"] == dataset
 
 
 def test_a_stopped_run_goes_on_to_the_same_images(run, tmp_path):

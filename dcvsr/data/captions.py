@@ -8,6 +8,9 @@ from pathlib import Path
 from dcvsr.errors import UserError
 from dcvsr.files import read_json, read_text
 
+VAL2014 = "COCO_val2014_"
+"""Start of the names of images of COCO's 2014 validation set."""
+
 
 def repeated(captions: Sequence[str], count: int) -> list[str]:
     """``count`` captions in their order, over and over."""
@@ -30,6 +33,18 @@ def drawn(path: str, count: int, seed: int) -> list[str]:
         raise UserError(f"{file} has {len(captions)} captions, {count} are needed; lower captions.count")
     random.Random(seed).shuffle(captions)
     return captions[:count]
+
+
+def of_val2014(path: str) -> bool:
+    """Whether a captions file is COCO's and of images of its 2014 validation set alone.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    if Path(path).suffix != ".json":
+        return False
+    images = read_json(Path(path)).get("images", [])
+    return bool(images) and all(str(image.get("file_name")).startswith(VAL2014) for image in images)
 
 
 def _coco(file: Path) -> list[str]:

@@ -22,12 +22,14 @@ class Paper:
     Args:
         title, rows, columns: in its order.
         values: of each data set.
+        condition: on which a run's data set has one of these names.
     """
 
     title: str
     rows: Sequence[str]
     columns: Sequence[str]
     values: Mapping[str, Mapping[str, Sequence[float]]]
+    condition: str = "data.name=... says so"
 
     def row(self, label: str) -> str | None:
         """The row that a label stands for: ``dcvsr +table2=sap`` is ``sap``, whatever its weights."""
@@ -37,7 +39,7 @@ class Paper:
     def note(self, dataset: str) -> str:
         """Why no value of the paper's is shown, where none is."""
         known = ", ".join(self.values)
-        return "" if dataset in self.values else f"The paper's values are of {known}: data.name=... says so."
+        return "" if dataset in self.values else f"The paper's values are of {known}: {self.condition}."
 
     def value(self, dataset: str, metric: str, row: str) -> float | None:
         column = self.values.get(dataset, {}).get(metric)
