@@ -174,7 +174,7 @@ def test_processes_that_make_the_same_at_once_leave_one_whole_file(tmp_path):
         for pair in (("a", "b"), ("b", "a"))
     ]
     try:
-        assert [job.wait(300) for job in jobs] == [0, 0]
+        assert [job.wait() for job in jobs] == [0, 0]
     finally:
         for job in jobs:
             job.kill()

@@ -145,7 +145,6 @@ def test_without_a_key_it_ends_in_one_line_and_asks_nobody(tmp_path):
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=terminal,
-        timeout=60,
         check=False,
     )
     said = os.read(screen, 10_000).decode()

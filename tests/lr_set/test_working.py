@@ -1,12 +1,12 @@
 """Clips in parallel: done alike here and elsewhere, and stopped where one fails."""
 
 import os
-import re
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import util
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,14 +28,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Waits:
-    """Works until it is stopped, for a minute at most, and tells how it ended."""
+    """Works until it is stopped, for minutes at most, and tells how it ended."""
 
     told: Path
 
     def __call__(self, tick: Tick) -> None:
         self.told.write_text("begun")
         try:
-            for _ in range(600):
+            for _ in range(2500):
                 tick(0)
                 time.sleep(0.1)
         except BaseException as stopped:
@@ -61,28 +61,34 @@ class IsKilled:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def deaf_at_birth() -> bool:
-    """Whether the next worker of this process ignores Ctrl-C before it has imported anything."""
-    process = Path(f"/proc/{os.getpid()}/task/{os.getpid()}")
-    for _ in range(6000):
-        for child in (process / "children").read_text().split():
-            if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
-                [ignored] = re.findall(r"SigIgn:\s*(\w+)", Path(f"/proc/{child}/status").read_text())
-                return bool(int(ignored, 16) >> (signal.SIGINT - 1) & 1)
-        time.sleep(0.01)
-    return False
+@dataclass(frozen=True)
+class Hears:
+    """Tells what Ctrl-C does to the worker."""
+
+    def __call__(self, tick: Tick) -> Any:
+        return signal.getsignal(signal.SIGINT)
 
 
-def test_every_job_is_done_once_and_every_frame_is_told_by_workers_who_never_hear_ctrl_c() -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_job_is_done_once_and_every_frame_is_told(workers: int) -> None:
+    jobs, told = {str(frames): Counts(frames) for frames in range(5)}, []
+    assert dict(each(jobs, workers, told.append)) == {name: job.frames for name, job in jobs.items()}
+    assert sum(told) == 10
+
+
+def test_workers_ignore_ctrl_c_from_their_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """The terminal interrupts them too, while they import: nobody wants to read where they were."""
-    heard, jobs = signal.getsignal(signal.SIGINT), {str(frames): Counts(frames) for frames in range(5)}
-    with ThreadPoolExecutor() as pool:
-        deaf = pool.submit(deaf_at_birth)
-        for workers in (0, 2):
-            told: list[int] = []
-            assert dict(each(jobs, workers, told.append)) == {name: job.frames for name, job in jobs.items()}
-            assert sum(told) == 10
-        assert deaf.result()
+    heard, spawn, inherited = signal.getsignal(signal.SIGINT), util.spawnv_passfds, []
+
+    def recorded(path: Any, arguments: Any, handles: Any) -> int:
+        if "spawn_main" in str(arguments):
+            inherited.append(signal.getsignal(signal.SIGINT))
+        return spawn(path, arguments, handles)
+
+    monkeypatch.setattr(util, "spawnv_passfds", recorded)
+    jobs = {"a": Hears(), "b": Hears()}
+    assert dict(each(jobs, 2, lambda _: None)) == dict.fromkeys(jobs, signal.SIG_IGN)
+    assert {*inherited} == {signal.SIG_IGN}
     assert signal.getsignal(signal.SIGINT) is heard
 
 

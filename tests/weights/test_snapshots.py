@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,12 @@ from dcvsr.errors import UserError
 from dcvsr.weights import require_snapshot, snapshot, snapshots
 
 REPOSITORY = "owner/video"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer than a user wants to wait."""
+    monkeypatch.setattr(snapshots, "PATIENCE", 200.0)
 
 
 @pytest.fixture
@@ -108,24 +114,28 @@ def test_a_hub_that_errs_is_reported_in_one_line_with_the_way_out(
 
 def test_a_hub_that_stays_silent_is_not_waited_for(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "PATIENCE", 0.1)
-    let_hub(lambda *_, **__: time.sleep(2), monkeypatch)
-    start = time.monotonic()
-    with pytest.raises(UserError, match="does not answer"):
-        require_snapshot(REPOSITORY)
-    assert time.monotonic() - start < 1
+    over = threading.Event()
+    let_hub(lambda *_, **__: over.wait(), monkeypatch)
+    try:
+        with pytest.raises(UserError, match="does not answer"):
+            require_snapshot(REPOSITORY)
+    finally:
+        over.set()
 
 
-def test_offline_the_answer_comes_in_five_seconds_and_without_torch(tmp_path: Path) -> None:
+def test_offline_the_answer_needs_no_network_no_retry_and_no_torch(tmp_path: Path) -> None:
     code = f"""
-import sys, time
+import socket, sys, time
 from dcvsr.errors import UserError
-from dcvsr.weights import require_snapshot
-start = time.monotonic()
+from dcvsr.weights import require_snapshot, snapshots
+def refuse(*_, **__): raise AssertionError("it goes online or waits")
+socket.getaddrinfo = socket.socket.connect = time.sleep = refuse
+snapshots.PATIENCE = 200.0
 try:
     require_snapshot({REPOSITORY!r})
 except UserError as error:
     assert "offline mode" in str(error), error
-    print(time.monotonic() - start < 5, "torch" in sys.modules)
+    print("torch" in sys.modules)
 """
     offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
-    assert subprocess.check_output([sys.executable, "-c", code], env=offline, text=True) == "True False\n"
+    assert subprocess.check_output([sys.executable, "-c", code], env=offline, text=True) == "False\n"
