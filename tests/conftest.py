@@ -1,14 +1,33 @@
 """What the tests of the commands share."""
 
 import importlib
+import logging
+import os
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "dcvsr",
+    deadline=None,  # A busy machine stalls any example, and drawing too.
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=False,  # In CI too, new examples find new faults; the blob repeats one anywhere.
+    print_blob=True,
+)
+settings.register_profile("stress", settings.get_profile("dcvsr"), max_examples=1000)
+settings.load_profile("dcvsr")
+
+# Seconds for wandb's service, which wandb gives 30 and 90: a busy machine takes longer to start it.
+os.environ |= {"WANDB__SERVICE_WAIT": "240", "WANDB_INIT_TIMEOUT": "240"}
 
 TINY = (
     "data=synthetic",
@@ -49,6 +68,38 @@ class Finished:
 Run = Callable[..., Finished]
 
 
+@pytest.fixture(autouse=True)
+def independent() -> Iterator[None]:
+    """Start each test from the same random state, and give PyTorch its threads back after it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch = sys.modules.get("torch")  # Tests of pages alone do not wait for its import.
+    if not torch:
+        yield
+        return
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Undo what a command sets up for its whole process: Hydra's log handlers and its full tracebacks."""
+    root = logging.getLogger()
+    level, handlers, traceback = root.level, root.handlers[:], os.environ.get("HYDRA_FULL_ERROR")
+    try:
+        yield
+    finally:
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        if traceback is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Run a command as ``python -m dcvsr.<command> ...`` would, from ``tmp_path``."""
@@ -58,10 +109,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         monkeypatch.setattr(sys, "argv", [command, *arguments])
         capfd.readouterr()
         code = 0
-        try:
-            importlib.import_module(f"dcvsr.{command}").main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
+        with restored():
+            try:
+                importlib.import_module(f"dcvsr.{command}").main()
+            except SystemExit as stop:
+                code = int(stop.code or 0)
         return Finished(code, *capfd.readouterr())
 
     return invoke

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dcvsr import cli
 from dcvsr.cli import CONF, as_group, command, quote
+from tests.conftest import restored
 
 NAMES = [
     "clip (1).mp4",
@@ -132,11 +133,13 @@ def test_further_processes_start_from_what_was_typed(tmp_path, monkeypatch):
     typed = ["input=a (1).mp4", "output=b.mp4", f"hydra.run.dir={tmp_path}"]
     monkeypatch.setattr("sys.argv", ["upscale", *typed])
     seen = []
-    command("upscale")(lambda cfg: seen.append((cfg.input, sys.argv[1:])))()
+    with restored():
+        command("upscale")(lambda cfg: seen.append((cfg.input, sys.argv[1:])))()
     assert seen == [("a (1).mp4", typed)]
 
 
-def test_a_script_ends_where_its_command_does(capfd):
+def test_a_script_ends_where_its_command_does(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         cli.run("upscale", "input=no such.mp4", "output=b.mp4")
     assert end.value.code == 2
