@@ -2,9 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench gpu-check format clean
+.PHONY: help install demo test stress check bench gpu-check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +26,15 @@ demo: $(STAMP) ## train both stages at nano, upscale a real clip, score it: outp
 
 test: check ## environment, checks and the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+stress: $(STAMP) ## the suite five times in random orders on busy cores, over an hour; SEED repeats them
+	@set -e; \
+	for core in $$(seq $$(getconf _NPROCESSORS_ONLN)); do while :; do :; done & busy="$$busy $$!"; done; \
+	trap "kill $$busy" EXIT INT TERM; \
+	for seed in $$(seq $(SEED) $$(($(SEED) + 4))); do \
+	  echo "stress: SEED=$$seed"; \
+	  OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --random-order --random-order-seed=$$seed --hypothesis-profile=stress; \
+	done
 
 check: $(STAMP) ## ruff, pyright, import-linter
 	$(BIN)/ruff check .
