@@ -37,13 +37,14 @@ def main(cfg: DictConfig) -> None:
 
 def _evaluate(cfg: DictConfig) -> None:
     from dcvsr.attention.probe import Probe
-    from dcvsr.device import choose
+    from dcvsr.device import choose, settled_precision
     from dcvsr.evaluation.job import Evaluation
     from dcvsr.evaluation.progress import Progress
     from dcvsr.evaluation.summary import summary
     from dcvsr.provenance import describe
 
     folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
+    cfg.precision = settled_precision(cfg.precision, device)
     upscaler = instantiate(cfg.upscaler)
     identity = describe(upscaler.origin, cfg.seed, device) | {
         "settings": OmegaConf.to_container(cfg, resolve=True)

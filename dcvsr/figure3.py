@@ -27,14 +27,16 @@ def main(cfg: DictConfig) -> None:
     from tqdm import tqdm
 
     from dcvsr.data.video import read_video, to_unit
-    from dcvsr.device import choose, require_memory
+    from dcvsr.device import choose, require_memory, settled_precision
     from dcvsr.diffusion.guidance import DSSAG
     from dcvsr.diffusion.schedule import suppression
     from dcvsr.figures.grid import beside, picture, png
     from dcvsr.provenance import describe, write_json
 
     video = read_video(source).frames
-    upscaler, device = instantiate(cfg.upscaler), choose(cfg.device)
+    device = choose(cfg.device)
+    cfg.precision = settled_precision(cfg.precision, device)
+    upscaler = instantiate(cfg.upscaler)
     guidance, sampler = upscaler.guidance, upscaler.sampler
     if not isinstance(guidance, DSSAG):
         raise UserError("Fig. 3 is of DSSAG; leave guidance=dssag as it is")

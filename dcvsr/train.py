@@ -46,10 +46,14 @@ def main(cfg: DictConfig) -> None:
 
 def _trainer(cfg: DictConfig) -> Any:
     """Lightning's Trainer, which accumulates as many batches as make up the effective batch."""
+    from dcvsr.device import choose, settled_precision, trainer_precision
     from dcvsr.training.batch import accumulation
 
     if "accumulate_grad_batches" in cfg.trainer:
         raise UserError("trainer.accumulate_grad_batches follows from effective_batch: set that instead")
+    device = choose("cpu" if cfg.trainer.accelerator == "cpu" else "auto")
+    cfg.precision = settled_precision(cfg.precision, device)
+    cfg.trainer.precision = trainer_precision(cfg.trainer.precision, device)
     trainer = instantiate(cfg.trainer, callbacks=list(instantiate(cfg.callbacks).values()), logger=False)
     if trainer.max_steps < 1:
         raise UserError(f"trainer.max_steps must be at least 1, got {trainer.max_steps}")

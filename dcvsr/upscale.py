@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.attention.observer import Observers
     from dcvsr.attention.probe import Probe
     from dcvsr.data.video import check_output, read_video, to_unit, write_video
-    from dcvsr.device import choose, require_memory
+    from dcvsr.device import choose, require_memory, settled_precision
     from dcvsr.models.cost import Ledger
     from dcvsr.provenance import describe, write_csv, write_json
 
@@ -31,13 +31,14 @@ def main(cfg: DictConfig) -> None:
     started = time.monotonic()
     video = read_video(source, cfg.fps and Fraction(str(cfg.fps)))
     frames, _, height, width = video.frames.shape
+    device = choose(cfg.device)
+    cfg.precision = settled_precision(cfg.precision, device)
     upscaler = instantiate(cfg.upscaler)
     work = upscaler.work(frames, height, width)
     factor = upscaler.factor
     size = f"{factor * width}x{factor * height}"
     log.info(f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}, {work} tiles")
     log.info(f"weights: {upscaler.origin or 'none'}")
-    device = choose(cfg.device)
     require_memory(upscaler.memory(frames, height, width), frames, device)
     if cfg.dry_run:
         return

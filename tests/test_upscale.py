@@ -13,6 +13,7 @@ from PIL import Image
 
 from dcvsr.data.packaged import packaged
 from dcvsr.data.video import read_video, to_unit, write_clip
+from dcvsr.device import settled_precision
 from tests.conftest import TINY_MODEL
 from tests.data.making import make_video, noise
 
@@ -45,6 +46,7 @@ def test_a_real_clip_keeps_its_frames_size_and_rate_and_says_what_was_done(upsca
     report = json.loads((tmp_path / "big.json").read_text())
     assert (report["frames"], report["size"], report["rate"]) == (5, [352, 288], "30000/1001")
     assert (report["seed"], report["settings"]["sampler"]["steps"], report["weights"]) == (7, 2, None)
+    assert report["settings"]["precision"] == settled_precision("auto", torch.device("cpu")) != "auto"
     assert report["versions"]["torch"] == version("torch")
 
 

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from dcvsr.cli import command
 from dcvsr.data.loader import Batch
+from dcvsr.device import choose, trainer_precision
 from dcvsr.files import write_whole
 from dcvsr.models.enlarger import Enlarger
 
@@ -56,7 +57,7 @@ def main(cfg: DictConfig) -> None:
     enlarger: Enlarger = instantiate(given).train().requires_grad_(True)
     trainer = pl.Trainer(
         max_steps=steps,
-        precision=cfg.trainer.precision,
+        precision=trainer_precision(cfg.trainer.precision, choose("auto")),
         limit_val_batches=0,
         callbacks=[TQDMProgressBar()],
         logger=False,
