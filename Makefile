@@ -21,7 +21,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation basicsr==1.4.2
 	@touch $@
 
-demo: $(STAMP) ## train both stages at nano, upscale a real clip, score it: outputs/demo/report.html
+demo: $(STAMP) ## upscale a real clip, score it, train 60 steps of stage 2: outputs/demo/report.html
 	$(BIN)/python experiments/demo/demo.py
 
 test: check ## environment, checks and the whole test suite
