@@ -30,6 +30,7 @@ def main(cfg: DictConfig) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # advice on worker counts and folders that we chose
     require_resumable(cfg.resume, cfg.scale, cfg.stage)
+    cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
     pl.seed_everything(cfg.seed, verbose=False)
     trainer = _trainer(cfg)
     datamodule = instantiate(cfg.datamodule, _convert_="all")(

@@ -74,11 +74,16 @@ def test_stage_2_with_ckpt_required_refuses_to_start_without_stage_1(train):
     assert "no stage-1 checkpoint of scale=nano under outputs" in done.err
 
 
-def test_a_run_goes_on_where_it_stopped(stage1, train, tmp_path):
+def test_a_run_goes_on_where_it_stopped_without_the_weights_that_it_began_with(stage1, train, tmp_path):
     done = train(
-        "stage1", "trainer.max_steps=3", f"resume={stage1}/checkpoints/last.ckpt", "hydra.run.dir=outputs/b"
+        "stage1",
+        "trainer.max_steps=3",
+        "ckpt=nothing.ckpt",
+        f"resume={stage1}/checkpoints/last.ckpt",
+        "hydra.run.dir=outputs/b",
     )
     assert done.code == 0, done.err
+    assert f"stage 1 starts from {stage1}/checkpoints/last.ckpt (scale=nano, stage 1, step 2)" in done.out
     last = tmp_path / "outputs/b/checkpoints/last.ckpt"
     assert open_checkpoint(last, "nano").step == 3
     assert torch.load(last, weights_only=True)["ema"]["steps"] == 3

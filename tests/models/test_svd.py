@@ -265,6 +265,15 @@ def test_scale_svd_hands_on_a_quarter_of_the_positions_and_four_frames(folder):
     assert keys == sap | tap
 
 
+def test_scale_svd_does_not_begin_stage_2_without_a_stage_1(folder, tmp_path):
+    cfg = _scale_svd("train", folder, "+experiment=stage2", f"runs={tmp_path}", "metrics=fidelity")
+    refused = (
+        r"no stage-1 checkpoint of scale=svd under .*\+experiment=stage1 scale=svd`, or name one with ckpt="
+    )
+    with pytest.raises(InstantiationException, match=refused):
+        instantiate(cfg.module.upscaler)
+
+
 def test_scale_svd_trains_svd_s_unet_and_nothing_else(folder):
     cfg = _scale_svd("train", folder, "+experiment=stage2", "ckpt=null", "metrics=fidelity")
     module = instantiate(cfg.module, _convert_="all")
