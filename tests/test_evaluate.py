@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
+from dcvsr.cli import CONF
 from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Translation
 from dcvsr.data.video import read_video, to_unit, write_clip
@@ -16,9 +18,11 @@ from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator
 from dcvsr.interpolation import upsample
 from dcvsr.metrics.fidelity import PSNR
+from dcvsr.models.checkpoint import shipped
 from tests.conftest import TINY
 
-SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80")
+SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80", "ckpt=required")
+COMMANDS = {"evaluate": [], "figure3": ["input=a", "output=b"]}
 QUICK = (*TINY, "metrics=fidelity", "~data.test.return", "hydra.run.dir=run")
 
 
@@ -210,6 +214,22 @@ def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert schemes.keys() == {"sap", "tap"}
     with (tmp_path / "run/frames.csv").open() as file:
         assert {len(row["frames"].split()) for row in csv.DictReader(file)} == {4}
+
+
+def test_the_model_that_comes_along_is_scored_unless_told_otherwise_whatever_has_been_trained(run, tmp_path):
+    """A fresh clone and one in which `make demo` has trained a network."""
+    model, newest = shipped("nano"), _made(tmp_path / "outputs/demo/stage2/checkpoints") / "last.ckpt"
+    state = {f"denoiser.{name}": weight for name, weight in model.weights.items()}
+    torch.save({"dcvsr": {"scale": "nano", "stage": 2}, "state_dict": state, "global_step": 60}, newest)
+    looking = ("evaluate", "data=synthetic", "metrics=fidelity", "dry_run=true")
+    assert f"weights: {model}" in run(*looking).out
+    assert "weights: outputs/demo/stage2/checkpoints/last.ckpt" in run(*looking, "ckpt=required").out
+
+
+def test_at_the_paper_s_scale_a_checkpoint_of_one_s_own_is_required():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        ckpts = {name: compose(name, ["scale=svd", *given]).ckpt for name, given in COMMANDS.items()}
+    assert ckpts == {"evaluate": "required", "figure3": "required"}
 
 
 def test_a_folder_of_one_s_own_clips_is_a_data_set(run, clip, tmp_path):
