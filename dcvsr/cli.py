@@ -1,23 +1,24 @@
 """How a command meets its user: file names as they are, no unknown key, one line a mistake, exit codes."""
 
-import difflib
 import functools
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dcvsr import keys
 from dcvsr.errors import UserError
 
 _HERE = Path(__file__).resolve().parent
@@ -157,43 +158,47 @@ def _composition_mistake(message: str, config_name: str | None) -> str:
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", message)
     if unknown is None or config_name is None:
         return message.partition("Config search path:")[0]
-    name = unknown[1] or unknown[2]
+    return _unknown((unknown[1] or unknown[2]).replace("/", "."), _composed(config_name))
+
+
+def _composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration under other overrides, inside a task and outside."""
+    if GlobalHydra.instance().is_initialized():
+        return hydra.compose(config_name, list(overrides))
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose(config_name, return_hydra_config=False)
-    return _unknown(name, cfg)
+        return hydra.compose(config_name, list(overrides))
 
 
-def _unknown(name: str, cfg: DictConfig) -> str:
-    name = name.replace("/", ".")
-    keys = [key for key, _ in _keys(OmegaConf.to_container(cfg)) if "._" not in key]
+def _unknown(name: str, cfg: DictConfig, arguments: Sequence[str] = ()) -> str:
+    """A line that names the key most like ``name``, of ``cfg`` or of the ``arguments`` of its objects."""
+    known = [key for key, _ in keys.keys(OmegaConf.to_container(cfg)) if "._" not in key]
     group = _root(name) if (CONF / _root(name)).is_dir() and "." in name else ""
-    near = difflib.get_close_matches(name, [key for key in keys if key.startswith(group)], n=1, cutoff=0.5)
-    if near and near[0] != group:
-        hint = f"did you mean '{near[0]}'? "
+    near = keys.similar(name, [key for key in [*known, *arguments] if key.startswith(group)])
+    if near and near != group:
+        hint = f"did you mean '{near}'? "
     else:
         options = sorted(file.stem for file in (CONF / group).glob("*.yaml")) if group else []
         hint = f"the {group} chosen has none; choose {group}={'|'.join(options)}; " if options else ""
     return f"unknown key '{name}': {hint}--help lists the keys"
 
 
-def _keys(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items() if isinstance(node, dict) else ():
-        yield f"{prefix}{key}", value
-        yield from _keys(value, f"{prefix}{key}.")
-
-
 def _refuse_unknown_and_missing(cfg: DictConfig, config_name: str) -> None:
     """Hydra lets ``+key=value`` invent keys that nothing reads, and says of ``???`` only when it is read."""
-    primary = OmegaConf.load(CONF / f"{config_name}.yaml")
-    assert isinstance(primary, DictConfig)
-    known = {*primary, *(folder.name for folder in CONF.iterdir() if folder.is_dir())}
-    for override in HydraConfig.get().overrides.task:
-        key = re.split(r"[=@]", override)[0]
-        if key.startswith("+") and _root(key) not in known:
-            raise UserError(_unknown(key.lstrip("+"), primary))
-    missing = [f"{key}=..." for key, value in _keys(OmegaConf.to_container(cfg)) if value == "???"]
+    overrides = list(HydraConfig.get().overrides.task)
+    added = [override for override in overrides if override.startswith("+") and not _is_choice(override)]
+    before = _composed(config_name, [one for one in overrides if one not in added]) if added else cfg
+    for key in (override.partition("=")[0].lstrip("+") for override in added):
+        if _root(key) not in FILE_GROUPS and not keys.is_read(key, before, cfg):
+            raise UserError(_unknown(key, before, keys.arguments(key, cfg)))
+    missing = [f"{key}=..." for key, value in keys.keys(OmegaConf.to_container(cfg)) if value == "???"]
     if missing:
         raise UserError(f"missing {', '.join(missing)}; --help shows an example")
+
+
+def _is_choice(override: str) -> bool:
+    """Tell whether an override such as ``+experiment=stage1`` chooses from a group of options."""
+    group = re.split(r"[=@]", override)[0].lstrip("+").replace(".", "/")
+    return (CONF / group).is_dir()
 
 
 def preflight(cfg: DictConfig) -> None:

@@ -97,6 +97,55 @@ def test_a_key_that_nothing_reads_is_refused(run):
     assert "unknown key 'speed'" in done.err
 
 
+@pytest.mark.parametrize(
+    ("command", "added", "meant"),
+    [
+        ("evaluate", "+data.lenght=4", "data.length"),
+        ("evaluate", "++data.lenght=4", "data.length"),
+        ("evaluate", "+sampler.stepz=3", "sampler.steps"),
+        ("evaluate", "+data.test.boxer.clip.strat=3", "data.test.boxer.clip.start"),
+        ("train", "+trainer.max_tme=1", "trainer.max_time"),
+        ("train", "+trainer.max_tme._target_=datetime.timedelta", "trainer.max_time"),
+        ("train", "+steps.nan=3", "steps.nano"),
+        ("train", "+sped=3", "seed"),
+        ("report", "+medai=3", "media"),
+    ],
+)
+def test_a_mistyped_key_that_is_added_is_answered_with_the_right_one(run, command, added, meant):
+    others = {"evaluate": ["data=unseen"], "train": ["+experiment=stage1"], "report": ["output=a.html"]}
+    done = run(command, *others[command], added)
+    assert done.code == 2
+    key = added.lstrip("+").partition("=")[0]
+    assert done.err == f"dcvsr: unknown key '{key}': did you mean '{meant}'? --help lists the keys\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "added"),
+    [
+        ("train", ["+trainer.max_time=00:01:00:00"]),  # an argument of an object
+        ("train", ["+model.enlarge.weights=a.safetensors"]),
+        ("train", ["+trainer.logger.version=1"]),  # what an argument holds
+        ("train", ["+module.about.note=mine"]),
+        ("train", ["+callbacks.mine._target_=lightning.pytorch.Callback"]),  # another object by name
+        ("train", ["+data.training.mine={_target_:dcvsr.data.clips.VideoClip,path:a.mp4}"]),
+        ("train", ["+callbacks.mine._target_=dcvsr.training.ema.EMA", "+callbacks.mine.decay=0.9"]),
+        ("evaluate", ["+metrics.dover._target_=dcvsr.metrics.dover.DOVER"]),
+        ("evaluate", ["++seed=3", "++data.length=8", "++data.test.boxer.side=64"]),  # keys that there are
+        ("evaluate", ["+wandb.tags=[a]"]),  # of **kwargs
+        ("evaluate", ["+alternative=default", "+table2=sap", "+sweep=parallel"]),  # choices
+        ("report", ["+paper=table1", "+pairs.a.left=a.mp4", "+pairs.a.right_label=b", "+trainings.a=run"]),
+    ],
+)
+def test_a_key_that_is_read_can_be_added(name, added, monkeypatch, tmp_path):
+    others = {"evaluate": ["data=unseen"], "train": ["+experiment=stage1"], "report": ["output=a.html"]}
+    monkeypatch.setattr(
+        "sys.argv", [name, *others[name], *added, f"hydra.run.dir={tmp_path}", "hydra.mode=RUN"]
+    )
+    seen = []
+    command(name)(seen.append)()
+    assert len(seen) == 1
+
+
 def test_a_missing_key_is_named(run):
     done = run("upscale", "input=a.mp4")
     assert done.code == 2
