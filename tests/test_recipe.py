@@ -200,6 +200,7 @@ TRAINING: list[Row] = [
     ("module.loss.P_mean", 0.7, "spec A21"),
     ("module.loss.P_std", 1.6, "spec A21"),
     ("module.dropout", 0.1, "spec A22"),
+    ("module.dropout_mode", "joint", "spec A22"),
     ("module.optimizer._target_", "torch.optim.AdamW", "appendix A"),
     ("module.optimizer.lr", 1e-4, "appendix A"),
     ("module.optimizer.betas", [0.9, 0.999], "spec A23"),

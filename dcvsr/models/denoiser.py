@@ -5,7 +5,7 @@ Axes: latent ``b f k h w``; image embeddings ``b n d``, n being 1 or f.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
@@ -39,10 +39,14 @@ class Condition:
         """Several on the batch axis."""
         return cls(torch.cat([c.latent for c in conditions]), torch.cat([c.image for c in conditions]))
 
-    def dropped(self, drop: Tensor) -> "Condition":
-        """Null where ``drop`` (``b``, bool) is set: conditioning dropout, both parts together (spec A22)."""
-        keep = (~drop).to(self.latent)
-        return Condition(self.latent * keep[:, None, None, None, None], self.image * keep[:, None, None])
+    def dropped(self, latent: Tensor, image: Tensor) -> "Condition":
+        """Zeros for the parts of the clips where ``latent`` or ``image`` (``b``, bool) is set (spec A22)."""
+        keep_latent, keep_image = (~latent).to(self.latent), (~image).to(self.image)
+        return replace(
+            self,
+            latent=self.latent * keep_latent[:, None, None, None, None],
+            image=self.image * keep_image[:, None, None],
+        )
 
 
 class Denoiser(nn.Module):

@@ -18,6 +18,7 @@ from dcvsr.errors import UserError
 from dcvsr.models.conditioning import embedded
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import Upscaler
+from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 
 Batch = dict[str, Any]
 """``hr`` and ``lr`` video. Training adds ``epoch``, ``number`` (``b``), validation ``name``, and one clip."""
@@ -33,6 +34,7 @@ class VSRModule(pl.LightningModule):
         loss: Eq. (11).
         optimizer: parameters -> optimizer.
         dropout: probability of dropping a clip's condition (spec A22).
+        dropout_mode: both parts of the condition together, or each alone and both.
         seed: of noise levels, noise and dropout.
         compile: let torch.compile turn the training step into kernels of its own; validation stays as it is.
         metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
@@ -45,20 +47,20 @@ class VSRModule(pl.LightningModule):
         loss: EDMLoss,
         optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
         dropout: float,
+        dropout_mode: DropoutMode,
         seed: int,
         compile: bool,
         metrics: Mapping[str, Metric],
         about: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"dropout is a probability, got {dropout}")
+        require_rate(dropout, dropout_mode)
         self.upscaler = upscaler
         self.denoiser = upscaler.denoiser
         self._estimate = torch.compile(self.denoiser.forward) if compile else self.denoiser.forward
         self.loss = loss
         self.optimizer = optimizer
-        self.dropout = dropout
+        self.dropout, self.dropout_mode = dropout, dropout_mode
         self.seed = seed
         self.metrics = dict(metrics)
         self.about = dict(about)
@@ -73,7 +75,8 @@ class VSRModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         y, c = self.encode(batch)
-        c = c.dropped(self.drawn("dropout", batch, lambda g: torch.rand((), generator=g)) < self.dropout)
+        draw = self.drawn("dropout", batch, lambda g: torch.rand((), generator=g))
+        c = c.dropped(*dropped_parts(draw, self.dropout, self.dropout_mode))
         sigma = self.drawn("sigma", batch, lambda g: self.loss.sigma(1, g)[0])
         noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
         loss = self.loss(lambda x, sigma: self._estimate(x, sigma, c), y, noise, sigma)

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.plugins import MixedPrecision, Precision
 
@@ -127,10 +128,11 @@ def test_latents_are_float32_whatever_the_precision_of_training():
     assert torch.equal(c.latent, mixed_c.latent)
 
 
-def test_dropping_a_condition_zeroes_both_of_its_parts_for_that_clip_alone():
-    c = Condition(torch.ones(2, 3, 4, 5, 5), torch.ones(2, 1, 8)).dropped(torch.tensor([True, False]))
-    assert c.latent[0].abs().max() == c.image[0].abs().max() == 0
-    assert c.latent[1].min() == c.image[1].min() == 1
+def test_dropping_parts_of_a_condition_zeroes_those_of_that_clip_alone():
+    latent, image = torch.tensor([True, False, False]), torch.tensor([False, True, False])
+    c = Condition(torch.ones(3, 3, 4, 5, 5), torch.ones(3, 1, 8)).dropped(latent, image)
+    assert c.latent[0].abs().max() == c.image[1].abs().max() == 0
+    assert c.latent[1:].min() == c.image[[0, 2]].min() == 1
 
 
 def _seen(module, clips: int) -> tuple[torch.Tensor, torch.Tensor, Condition]:
@@ -155,6 +157,30 @@ def test_a_training_step_drops_the_condition_of_as_many_clips_as_configured(drop
     assert torch.equal(c.latent[~dropped], torch.ones_like(c.latent[~dropped]))
     expected = 0.1 if dropout is None else dropout
     assert abs(dropped.double().mean() - expected) <= 4 * (expected * (1 - expected) / 2000) ** 0.5
+
+
+@pytest.mark.parametrize("dropout", [0.1, 0.2, 1 / 3])
+def test_triple_dropout_hides_the_image_both_or_the_latents_of_as_many_clips_each(dropout):
+    """Spec A22 (b), to four standard deviations; all others keep both."""
+    module, _ = _module("stage1", dropout_mode="triple", dropout=dropout)
+    _, _, c = _seen(module, 2000)
+    latent, image = (part.flatten(1).abs().amax(1) == 0 for part in (c.latent, c.image))
+    for case in (image & ~latent, image & latent, latent & ~image):
+        assert abs(case.double().mean() - dropout) <= 4 * (dropout * (1 - dropout) / 2000) ** 0.5
+    assert c.latent[~latent].min() == c.image[~image].min() == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"dropout": 1.1}, "got 1.1"),
+        ({"dropout": 0.4, "dropout_mode": "triple"}, "3 of which sum to at most 1, got 0.4"),
+        ({"dropout_mode": "double"}, r"dropout_mode=double is not a choice: choose joint\|triple"),
+    ],
+)
+def test_a_dropout_that_cannot_be_is_refused(changed, says):
+    with pytest.raises(InstantiationException, match=says):
+        _module("stage1", **changed)
 
 
 def test_a_training_step_adds_unit_noise_at_the_levels_of_the_loss():

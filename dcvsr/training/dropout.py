@@ -1,0 +1,33 @@
+"""Conditioning dropout: which parts of a clip's condition a training step hides (spec A22)."""
+
+from typing import Literal
+
+from torch import Tensor
+
+DropoutMode = Literal["joint", "triple"]
+
+
+def dropped_parts(draw: Tensor, rate: float, mode: DropoutMode) -> tuple[Tensor, Tensor]:
+    """Say for each clip whether its LR latents and whether its image embeddings are dropped.
+
+    ``joint`` drops both with probability ``rate``. ``triple`` drops the embeddings alone, both, or the
+    latents alone, each with probability ``rate`` (Brooks et al. 2023, InstructPix2Pix; SVD_Xtend).
+
+    Args:
+        draw: uniform on [0, 1), one number for each clip; ``b``.
+
+    Returns:
+        Latents and embeddings, bool, ``b``.
+    """
+    if mode == "joint":
+        return draw < rate, draw < rate
+    return (rate <= draw) & (draw < 3 * rate), draw < 2 * rate
+
+
+def require_rate(rate: float, mode: DropoutMode) -> None:
+    """Raise ValueError unless ``rate`` is a probability, or a third of one where there are three cases."""
+    cases = {"joint": 1, "triple": 3}
+    if mode not in cases:
+        raise ValueError(f"dropout_mode={mode} is not a choice: choose {'|'.join(cases)}")
+    if not 0 <= rate * cases[mode] <= 1:
+        raise ValueError(f"dropout is a probability, {cases[mode]} of which sum to at most 1, got {rate}")
