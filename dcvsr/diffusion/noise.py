@@ -39,9 +39,18 @@ def _normal_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gaussian_noise(
-    seed: int, frames: range, channels: int, rows: range, columns: range, device: torch.device | str = "cpu"
+    seed: int,
+    frames: range,
+    channels: int,
+    rows: range,
+    columns: range,
+    device: torch.device | str = "cpu",
+    stream: int = 0,
 ) -> Tensor:
     """Unit normal noise of the given frames, rows and columns of a video; float32, ``f c h w``.
+
+    Args:
+        stream: 0 for x_T; noise of another purpose and the same seed takes another, in [0, 2^16).
 
     Raises:
         ValueError: if ``seed`` is not in [0, 2^64).
@@ -50,7 +59,7 @@ def gaussian_noise(
         raise ValueError(f"seed must be in [0, 2^64), got {seed}")
     f, group, y, x = torch.meshgrid(
         torch.tensor(frames, device=device),
-        torch.arange(-(-channels // 4), device=device),
+        torch.arange(-(-channels // 4), device=device) + (stream << 16),
         torch.tensor(rows, device=device),
         torch.tensor(columns, device=device),
         indexing="ij",

@@ -36,6 +36,15 @@ def pictures(tile: Tile, frames: ImageFrames, canvas: tuple[int, int, int]) -> l
     return [replace(tile, frames=slice(i, i + 1)) for i in numbers]
 
 
+PIXEL_NOISE = 1
+"""Stream of ``gaussian_noise``; x_T has 0."""
+
+
+def with_noise(up: Tensor, noise: Tensor, strength: Tensor | float) -> Tensor:
+    """Add unit ``noise`` to I^up at ``strength``, which counts in pixels in [-1, 1] as SVD's; not clamped."""
+    return up + noise * (strength / 2)  # up is in [0, 1]
+
+
 def embedded(encoder: ImageEncoder, up: Tensor, frames: ImageFrames) -> Tensor:
     """The image embeddings ``b n d`` of clips ``b f c h w`` of I^up, each of which is a whole video."""
     shown = up if frames == "each" else up[:, :1]
@@ -52,7 +61,9 @@ class Conditioning:
         lr: ``f c h w``.
         enlarge: makes I^up of it.
         canvas: frames, height and width that the enlarged video is padded to.
-        image_frames: what the image encoder sees of a tile.
+        image_frames: what the image encoder sees of a tile; always without noise.
+        noise_augmentation: strength of the noise on the pixels that l is the encoding of (spec A14).
+        seed: of that noise.
     """
 
     def __init__(
@@ -63,15 +74,18 @@ class Conditioning:
         latents: Latents,
         image_encoder: ImageEncoder,
         image_frames: ImageFrames,
+        noise_augmentation: float,
+        seed: int,
         cache: Cache | NoCache,
     ) -> None:
         self.latents, self.image_encoder, self.cache = latents, image_encoder, cache
         self.image_frames: ImageFrames = image_frames
         self.up = padded(torch.cat([enlarge(frame) for frame in lr.split(1)]), *canvas)
+        shown = self._augmented(noise_augmentation, seed) if noise_augmentation else self.up
         self.latent = self._cached(
             "latent",
-            {"up": self.up, "latents": latents},
-            lambda: latents.condition(self.up[None])[0],
+            {"up": shown, "latents": latents},
+            lambda: latents.condition(shown[None])[0],
         )
         self._images: dict[tuple[int, ...], Tensor] = {}
 
@@ -86,6 +100,14 @@ class Conditioning:
             with torch.autocast(self.up.device.type, enabled=False):
                 self._images[picture.box] = self._embedding(self._pixels(picture))
         return self._images[picture.box]
+
+    def _augmented(self, strength: float, seed: int) -> Tensor:
+        """I^up with noise that is a function of (seed, frame, y, x)."""
+        f, c, h, w = self.up.shape
+        size, device = (c, range(h), range(w)), self.up.device
+        noise = (gaussian_noise(seed, range(i, i + 1), *size, device, PIXEL_NOISE) for i in range(f))
+        frames = zip(self.up.split(1), noise, strict=True)
+        return torch.cat([with_noise(frame, its_noise, strength) for frame, its_noise in frames])
 
     def noise(self, seed: int) -> Tensor:
         """x_T."""

@@ -23,20 +23,22 @@ class Condition:
 
     latent: Tensor
     image: Tensor
+    noise_augmentation: Tensor | None = None
+    """Strength of the noise on the pixels of each clip, ``b``; None where the denoiser's ``ids`` say it."""
 
     @property
     def null(self) -> "Condition":
         """The empty condition: zeros for both (spec A10)."""
-        return Condition(torch.zeros_like(self.latent), torch.zeros_like(self.image))
+        return replace(self.without_image, latent=torch.zeros_like(self.latent))
 
     @property
     def without_image(self) -> "Condition":
         """l alone."""
-        return Condition(self.latent, torch.zeros_like(self.image))
+        return replace(self, image=torch.zeros_like(self.image))
 
     @classmethod
     def stacked(cls, conditions: Sequence["Condition"]) -> "Condition":
-        """Several on the batch axis."""
+        """Several of one video on the batch axis; the denoiser's ids say their noise augmentation."""
         return cls(torch.cat([c.latent for c in conditions]), torch.cat([c.image for c in conditions]))
 
     def dropped(self, latent: Tensor, image: Tensor) -> "Condition":
@@ -87,10 +89,13 @@ class Denoiser(nn.Module):
         per_clip = "b -> b 1 1 1 1"
         sample = torch.cat([rearrange(c_in, per_clip) * x, condition.latent], dim=2)
         dtype = next(self.unet.parameters()).dtype
+        ids = self.ids.expand(len(x), -1)
+        if condition.noise_augmentation is not None:
+            ids = torch.cat([ids[:, :2], condition.noise_augmentation[:, None].to(ids)], dim=1)
         F_x = self.unet(
             sample.to(dtype),
             c_noise,
             encoder_hidden_states=condition.image.to(dtype),
-            added_time_ids=self.ids.expand(len(x), -1),
+            added_time_ids=ids,
         ).sample
         return rearrange(c_skip, per_clip) * x + rearrange(c_out, per_clip) * F_x.float()  # Eq. (12)

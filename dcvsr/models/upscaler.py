@@ -39,6 +39,8 @@ class Upscaler:
         seed: of x_T.
         cache: keeps what guidance and propagation do not change.
         image_frames: frames that the image encoder sees of a tile (spec A12).
+        noise_augmentation: strength of noise on the pixels of I^up, in [-1, 1], before they are encoded; the
+            denoiser's third id says the same (spec A14).
         colour: correction of the decoded video against I^up; the paper mentions none (spec A19).
     """
 
@@ -57,6 +59,7 @@ class Upscaler:
     seed: int
     cache: Cache | NoCache = field(default_factory=NoCache)
     image_frames: ImageFrames = "first"
+    noise_augmentation: float = 0
     colour: ColourCorrection = "none"
 
     factor = 4
@@ -64,6 +67,8 @@ class Upscaler:
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch must be at least 1, or null for all tiles of a window, got {self.batch}")
+        if not self.noise_augmentation >= 0:
+            raise ValueError(f"noise_augmentation must be 0 or above, got {self.noise_augmentation}")
         for key, value, choices in (
             ("image_frames", self.image_frames, get_args(ImageFrames)),
             ("colour", self.colour, get_args(ColourCorrection)),
@@ -157,6 +162,8 @@ class _Job:
             upscaler.latents,
             upscaler.image_encoder,
             upscaler.image_frames,
+            upscaler.noise_augmentation,
+            upscaler.seed,
             upscaler.cache,
         )
         self.latent = self.conditioning.latent

@@ -3,7 +3,7 @@
 Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,7 +15,7 @@ from torchmetrics import Metric
 from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.errors import UserError
-from dcvsr.models.conditioning import embedded
+from dcvsr.models.conditioning import embedded, with_noise
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import Upscaler
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
@@ -35,7 +35,9 @@ class VSRModule(pl.LightningModule):
         optimizer: parameters -> optimizer.
         dropout: probability of dropping a clip's condition (spec A22).
         dropout_mode: both parts of the condition together, or each alone and both.
-        seed: of noise levels, noise and dropout.
+        noise_augmentation: mean and standard deviation of ln of the strength of pixel noise, which is drawn
+            for each clip and told to the network; None for the upscaler's own strength (spec A14).
+        seed: of noise levels, noise, dropout and noise augmentation.
         compile: let torch.compile turn the training step into kernels of its own; validation stays as it is.
         metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
         about: plain values stored in each checkpoint under ``dcvsr``.
@@ -48,6 +50,7 @@ class VSRModule(pl.LightningModule):
         optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
         dropout: float,
         dropout_mode: DropoutMode,
+        noise_augmentation: Sequence[float] | None,
         seed: int,
         compile: bool,
         metrics: Mapping[str, Metric],
@@ -55,12 +58,17 @@ class VSRModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         require_rate(dropout, dropout_mode)
+        if noise_augmentation is not None and len(noise_augmentation) != 2:
+            raise ValueError(
+                f"noise_augmentation={noise_augmentation} is not a mean and a deviation, such as [-3, 0.5]"
+            )
         self.upscaler = upscaler
         self.denoiser = upscaler.denoiser
         self._estimate = torch.compile(self.denoiser.forward) if compile else self.denoiser.forward
         self.loss = loss
         self.optimizer = optimizer
         self.dropout, self.dropout_mode = dropout, dropout_mode
+        self.noise_augmentation = noise_augmentation
         self.seed = seed
         self.metrics = dict(metrics)
         self.about = dict(about)
@@ -101,8 +109,21 @@ class VSRModule(pl.LightningModule):
             up = self._enlarged(batch["lr"])
             latents = self.upscaler.latents
             image = embedded(self.upscaler.image_encoder, up, self.upscaler.image_frames)
-            condition = Condition(latents.condition(up), image)
-            return latents.target(batch["hr"], up), condition
+            shown, strength = self._augmented(up, batch)
+            return latents.target(batch["hr"], shown), Condition(latents.condition(shown), image, strength)
+
+    def _augmented(self, up: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """I^up with noise on its pixels, and the noise's strength where it is drawn (spec A14)."""
+        strength = self.upscaler.noise_augmentation
+        if self.noise_augmentation is None and not strength:
+            return up, None
+        noise = self.drawn("pixel_noise", batch, lambda g: torch.randn(up.shape[1:], generator=g))
+        if self.noise_augmentation is None:
+            return with_noise(up, noise, strength), None
+        mean, std = self.noise_augmentation
+        drawn = self.drawn("noise_augmentation", batch, lambda g: torch.randn((), generator=g))
+        strengths = (mean + std * drawn).exp()
+        return with_noise(up, noise, rearrange(strengths, "b -> b 1 1 1 1")), strengths
 
     def _enlarged(self, lr: Tensor) -> Tensor:
         """I^up of ``b f c h w``."""

@@ -1,5 +1,6 @@
 """Noise is a function of (seed, frame, y, x)."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +41,11 @@ def test_it_is_unit_normal_and_uncorrelated():
         assert abs((noise * noise.roll(1, axis)).mean()) < 4 / n**0.5
 
 
-def test_another_seed_is_other_noise():
-    first, second = (gaussian_noise(seed, range(2), 4, range(16), range(16)) for seed in (0, 2**32))
+@pytest.mark.parametrize("other", [{"seed": 2**32}, {"stream": 1}])
+def test_another_seed_or_stream_is_other_noise(other):
+    settings = {"seed": 0, "stream": 0}
+    first, second = (
+        gaussian_noise(frames=range(2), channels=4, rows=range(16), columns=range(16), **each)
+        for each in (settings, settings | other)
+    )
     assert abs(torch.corrcoef(torch.stack([first.flatten(), second.flatten()]))[0, 1]) < 0.1

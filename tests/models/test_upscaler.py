@@ -23,7 +23,7 @@ from dcvsr.interpolation import upsample
 from dcvsr.models.autoencoder import HaarAutoencoder
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.image_encoder import ZeroEmbedding
-from dcvsr.models.latents import ResidualLatents
+from dcvsr.models.latents import ResidualLatents, SVDLatents
 from dcvsr.models.svd import new_unet
 from dcvsr.models.upscaler import Upscaler
 from dcvsr.tiling.grid import TileGrid, shifted, to_whole_strides
@@ -202,6 +202,59 @@ def test_a_tile_is_conditioned_on_the_pictures_that_were_chosen(image_frames):
         rows, columns = (slice(4 * axis.start, 4 * axis.stop) for axis in (tile.rows, tile.columns))
         crop = up[tile.frames, :, rows, columns] if image_frames == "each" else up[:1]
         torch.testing.assert_close(image, crop.flatten(1)[None])
+
+
+class Shown(LinearDenoiser):
+    """Keeps the conditions that it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conditions = []
+
+    def forward(self, x, sigma, condition):
+        self.conditions.append(condition)
+        return super().forward(x, sigma, condition)
+
+
+def _shown(lr: torch.Tensor, **changed):
+    """What the only tile is shown: the picture that l is the encoding of, and the embedding."""
+    denoiser, latents = Shown(), SVDLatents(HaarAutoencoder(), 1.0)
+    grid, encoder = TileGrid(32, 8, 0.25), lambda frames: frames.flatten(1)[:, None]
+    make(denoiser, grid, latents=latents, image_encoder=encoder, **changed)(lr)
+    condition = denoiser.conditions[0]
+    picture = latents.autoencoder.decode(condition.latent)[0]
+    return picture[: len(lr), :, : 4 * lr.shape[-2], : 4 * lr.shape[-1]], condition.image
+
+
+@pytest.mark.parametrize("strength", [0.02, 0.3])
+def test_l_is_made_of_noisy_pixels_and_the_embedding_of_clean_ones(strength):
+    """Spec A14: of deviation ``strength`` where pixels are in [-1, 1], white, and other than x_T."""
+    lr = torch.rand(3, 3, 32, 32)
+    picture, image = _shown(lr, noise_augmentation=strength, seed=5)
+    noise = picture - upsample(lr)
+    n = noise.numel()
+    assert abs(2 * noise.std() / strength - 1) < 4 / (2 * n) ** 0.5
+    assert abs(noise.mean()) < 4 * strength / 2 / n**0.5
+    assert abs(torch.corrcoef(torch.stack([noise.flatten(), noise.roll(1, -1).flatten()]))[0, 1]) < 4 / n**0.5
+    x_T = gaussian_noise(5, range(3), 3, range(128), range(128))
+    assert abs(torch.corrcoef(torch.stack([noise.flatten(), x_T.flatten()]))[0, 1]) < 4 / n**0.5
+    torch.testing.assert_close(image, upsample(lr)[:1].flatten(1)[None])
+
+
+def test_noise_on_pixels_is_a_function_of_seed_frame_and_place():
+    """A longer and larger video has the same noise where both are; another seed has other noise."""
+    long = torch.rand(6, 3, 24, 20)
+    noise = []
+    for lr, seed in ((long, 1), (long[:4, :, :16, :16], 1), (long, 2)):
+        picture, _ = _shown(lr, noise_augmentation=0.1, seed=seed)
+        noise.append((picture - upsample(lr))[:4, :, :64, :64])
+    torch.testing.assert_close(noise[1], noise[0], atol=1e-5, rtol=0)
+    assert not torch.allclose(noise[2], noise[0], atol=1e-2)
+
+
+def test_a_negative_noise_augmentation_is_refused():
+    with pytest.raises(ValueError, match=r"noise_augmentation must be 0 or above, got -0.02"):
+        make(ZeroDenoiser(), noise_augmentation=-0.02)
 
 
 class KeptLatents(ResidualLatents):

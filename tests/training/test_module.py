@@ -216,6 +216,50 @@ def test_training_shows_the_image_encoder_each_frame_where_asked():
     torch.testing.assert_close(c.image, torch.stack([torch.stack(clip) for clip in expected]))
 
 
+NUMBERS = {"epoch": torch.ones(3, dtype=torch.long), "number": torch.arange(3)}
+
+
+@pytest.mark.parametrize("drawn", [None, [-3.0, 0.5]])
+def test_training_encodes_noisy_pixels_and_targets_what_they_lack(drawn):
+    """Spec A14: y and l still give back HR, the noise has the strength that the network is told."""
+    module, _ = _module("stage1", noise_augmentation=drawn)
+    if drawn is None:
+        module.upscaler = replace(module.upscaler, noise_augmentation=0.02)
+    hr, lr = torch.rand(3, 4, 3, 64, 64), torch.rand(3, 4, 3, 16, 16)
+    y, c = module.encode({"hr": hr, "lr": lr, **NUMBERS})
+    latents = module.upscaler.latents
+    torch.testing.assert_close(latents.decode(y, c.latent), hr, atol=1e-4, rtol=0)
+    noise = latents.decode(torch.zeros_like(y), c.latent) - module._enlarged(lr)
+    told = torch.full((3,), 0.02) if drawn is None else c.noise_augmentation
+    torch.testing.assert_close(2 * noise.flatten(1).std(1), told, rtol=0.03, atol=0)
+    assert len(set(told.tolist())) == (1 if drawn is None else 3)
+
+
+def test_the_strength_of_pixel_noise_is_log_normal():
+    module, _ = _module("stage1", noise_augmentation=[-3.0, 0.5])
+    clips = 2000
+    batch = {"epoch": torch.ones(clips, dtype=torch.long), "number": torch.arange(clips)}
+    _, strengths = module._augmented(torch.zeros(clips, 1, 1, 1, 1), batch)
+    assert abs(strengths.log().mean() + 3) < 4 * 0.5 / clips**0.5
+    assert abs(strengths.log().std() / 0.5 - 1) < 4 / (2 * clips) ** 0.5
+
+
+def test_the_network_is_told_the_strength_of_pixel_noise_as_its_third_id():
+    """Of each clip alike whether configured or drawn, also where its condition is dropped or empty."""
+    module, _ = _module("stage1")
+    unet, x, image = module.denoiser.unet, torch.randn(2, 4, 48, 8, 8), torch.zeros(2, 1, 32)
+    told, sigma, drop = [], torch.ones(2), torch.tensor([True, False])
+    unet.register_forward_pre_hook(
+        lambda _, __, given: told.append(given["added_time_ids"]), with_kwargs=True
+    )
+    drawn = Condition(x, image, torch.tensor([0.02, 0.05]))
+    for c in (drawn, drawn.null, drawn.without_image, drawn.dropped(drop, drop)):
+        module.denoiser(x, sigma, c)
+        torch.testing.assert_close(told.pop(), torch.tensor([[8, 127, 0.02], [8, 127, 0.05]]))
+    module.denoiser(x, sigma, Condition(x, image))
+    torch.testing.assert_close(told.pop(), torch.tensor([[8.0, 127.0, 0.0]] * 2))
+
+
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_nan_stops_before_a_weight_is_touched(where):
     module, _ = _module("stage1")
