@@ -97,6 +97,7 @@ def walk(low: float, high: float, step: float) -> dict[str, Any]:
 
 KINDS = {"iso": 0.405, "aniso": 0.225, "generalized_iso": 0.108, "generalized_aniso": 0.027}
 KINDS |= {"plateau_iso": 0.108, "plateau_aniso": 0.027, "sinc": 0.1}
+OPENCV = {"_target_": "dcvsr.degradation.resample.OpenCV"}
 THIRDS = {"bilinear": 1, "area": 1, "bicubic": 1}
 USM = {
     "_target_": "dcvsr.degradation.sharpen.USM",
@@ -144,6 +145,7 @@ def resized(name: str, up: float, down: float, keep: float, scale: dict[str, Any
         (f"{name}.keep", keep, "spec 5.2"),
         (f"{name}.scale", scale, "spec 5.2"),
         (f"{name}.kernels", THIRDS, "spec 5.2"),
+        (f"{name}.resample", OPENCV, "spec 5.2: RealBasicVSR calls OpenCV's resize"),
     ]
 
 
@@ -185,6 +187,7 @@ DEGRADATION: list[Row] = [
     ("steps.last.steps.reduce.steps.resize._target_", "dcvsr.degradation.resize.Reduce", "spec 5.2"),
     ("steps.last.steps.reduce.steps.resize.factor", 4, "spec 5.2"),
     ("steps.last.steps.reduce.steps.resize.kernels", THIRDS, "spec 5.2"),
+    ("steps.last.steps.reduce.steps.resize.resample", OPENCV, "spec 5.2"),
     ("steps.last.steps.reduce.steps.sinc._target_", "dcvsr.degradation.steps.Sometimes", "spec 5.2"),
     ("steps.last.steps.reduce.steps.sinc.probability", 0.8, "spec 5.2"),
     ("steps.last.steps.reduce.steps.sinc.step._target_", "dcvsr.degradation.blur.Sinc", "spec 5.2"),
