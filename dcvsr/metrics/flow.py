@@ -70,11 +70,10 @@ class DIS:
     preset: int  # of OpenCV: 0 ultrafast, 1 fast, 2 medium
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
-        if max(first.shape[-2:]) < 12:
-            size = f"{first.shape[-1]}x{first.shape[-2]}"
-            raise UserError(
-                f"DIS needs frames of 12 pixels or more, got {size}; choose metrics.flow=farneback"
-            )
+        height, width = first.shape[-2:]
+        # OpenCV 5.0 picks its pyramid by the width alone: on wide frames of few rows it raises or segfaults.
+        if min(height, width) < 8 or max(height, width) < 12 or (width > 32 and height < 32):
+            raise UserError(f"DIS cannot take frames of {width}x{height}; choose metrics.flow=farneback")
         return _by_opencv(cv2.DISOpticalFlow.create(self.preset).calc, first, second)
 
 

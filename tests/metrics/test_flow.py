@@ -124,6 +124,16 @@ def test_opencvs_estimators_are_opencvs_on_eight_bit_gray(size: tuple[int, int])
         np.testing.assert_array_equal(found.permute(1, 2, 0), expected)
 
 
-def test_frames_too_small_for_dis_are_refused_with_the_way_out() -> None:
-    with pytest.raises(UserError, match=r"12 pixels or more, got 9x8; choose metrics\.flow=farneback"):
-        DIS(2)(*frames(8, 9))
+@pytest.mark.parametrize("size", [(8, 9), (7, 40), (40, 7), (12, 40), (20, 64), (31, 400)])
+def test_frames_that_dis_cannot_take_are_refused_with_the_way_out(size: tuple[int, int]) -> None:
+    """OpenCV raises on the small ones and segfaults on the wide ones."""
+    height, width = size
+    said = rf"DIS cannot take frames of {width}x{height}; choose metrics\.flow=farneback"
+    with pytest.raises(UserError, match=said):
+        DIS(2)(*frames(height, width))
+
+
+@pytest.mark.parametrize("preset", [0, 1, 2])
+@pytest.mark.parametrize("size", [(8, 12), (12, 8), (31, 32), (32, 40), (32, 400), (400, 8)])
+def test_dis_takes_all_other_sizes(size: tuple[int, int], preset: int) -> None:
+    assert DIS(preset)(*frames(*size)).isfinite().all()
