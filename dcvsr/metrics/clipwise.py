@@ -5,7 +5,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from dcvsr.metrics.framewise import require_alike
+from dcvsr.metrics.framewise import require_alike, require_size
 from dcvsr.pixels import to_bytes, to_unit
 
 
@@ -14,6 +14,7 @@ class Clipwise(Metric):
 
     full_state_update = False
     needs_reference = True
+    smallest = 1  # pixels a side below which a clip has no value
     scores: list[Tensor]
 
     def __init__(self) -> None:
@@ -29,9 +30,10 @@ class Clipwise(Metric):
         """Measure a whole clip, rounded to eight bits: ``f c h w`` in [0, 1], twice.
 
         Raises:
-            UserError: if the clips differ in frames or size; nothing is cropped.
+            UserError: if the clips differ in frames or size (nothing is cropped), or are too small.
         """
         require_alike(restored, reference)
+        require_size(type(self).__name__, self.smallest, restored)
         clips = (to_unit(to_bytes(clip)) for clip in (restored, reference))
         self.scores.append(self.measure(*clips).reshape(1))
 

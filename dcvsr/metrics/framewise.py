@@ -35,9 +35,7 @@ class Framewise(Metric):
             UserError: if the clips differ in frames or size (nothing is cropped), or are too small to score.
         """
         require_alike(restored, reference)
-        if min(restored.shape[-2:]) < self.smallest:
-            name = type(self).__name__
-            raise UserError(f"{name} needs {self.smallest}x{self.smallest} pixels, got {described(restored)}")
+        require_size(type(self).__name__, self.smallest, restored)
         for pair in zip(restored.split(1), reference.split(1), strict=True):
             self.scores.append(self.score(*(_eight_bit(frame) for frame in pair)).reshape(1))
 
@@ -52,6 +50,12 @@ def require_alike(restored: Tensor, reference: Tensor) -> None:
         raise UserError(
             f"cannot score {described(restored)} against {described(reference)}; nothing is cropped"
         )
+
+
+def require_size(name: str, smallest: int, clip: Tensor) -> None:
+    """Raises UserError if the frames of a clip have a side of fewer than ``smallest`` pixels."""
+    if min(clip.shape[-2:]) < smallest:
+        raise UserError(f"{name} needs {smallest}x{smallest} pixels, got {described(clip)}")
 
 
 def described(clip: Tensor) -> str:

@@ -69,6 +69,7 @@ class Steepness(Clipwise):
     def __init__(self, lines: TileLines) -> None:
         super().__init__()
         self.lines = lines
+        self.smallest = lines.pixels
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
         frames, _, height, width = reference.shape
@@ -155,6 +156,7 @@ class Jump(Clipwise):
     def __init__(self, lines: TileLines, alike: Correspondence, reach: int) -> None:
         super().__init__()
         self.lines, self.alike, self.reach = lines, alike, reach
+        self.smallest = alike.patch
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
         frames, _, height, width = reference.shape

@@ -38,6 +38,7 @@ class Disagreement(Clipwise):
     def __init__(self, lines: TileLines, alike: Correspondence, every: int) -> None:
         super().__init__()
         self.lines, self.alike, self.every = lines, alike, every
+        self.smallest = alike.patch
 
     @abstractmethod
     def meetings(self, frames: int) -> Iterator[tuple[int, int]]:

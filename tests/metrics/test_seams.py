@@ -186,6 +186,18 @@ def test_flat_frames_break_nothing(name: str) -> None:
 
 
 @each
+@pytest.mark.parametrize("size", [(1, 1, 1), (3, 1, 1), (3, 4, 4), (9, 8, 8), (9, 16, 40), (12, 1, 64)])
+def test_tiny_frames_are_refused_or_scored(name: str, size: tuple[int, int, int]) -> None:
+    frames, height, width = size
+    clip = torch.rand(frames, 3, height, width, generator=torch.Generator().manual_seed(0))
+    if min(height, width) < metrics()[name].smallest:
+        with pytest.raises(UserError, match=f"pixels, got {frames} frames of {width}x{height}"):
+            value(name, clip, clip)
+    else:
+        assert np.nan_to_num(value(name, clip, clip)) == 0
+
+
+@each
 def test_clips_that_differ_in_size_are_refused_with_both_named(name: str) -> None:
     clip = read(SLIDE(seed=1))
     with pytest.raises(UserError, match="15 frames of 144x96 in 3 channels against 16 frames of 144x96"):
