@@ -1,27 +1,28 @@
 """The reference: the same degradations frame by frame with OpenCV and numpy, from the same drawn parameters.
 
-Random walks are ours, and so is the video codec, which is FFmpeg on either side. Noise comes from numpy's
-`Generator`, which is faster than its older `RandomState`.
+Random walks are ours. Video is coded as in mmagic: by PyAV, as MP4 in memory, with x264's macroblock tree.
+Noise comes from numpy's `Generator`, which is faster than its older `RandomState`.
 Axes: frames are ``h w c`` float32 in [0, 1]; gray noise is ``h w``.
 """
 
+import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from random import Random
 
+import av
 import cv2
 import numpy as np
-import torch
-from einops import rearrange
 from numpy.random import default_rng
 from scipy.special import j1
 
-from dcvsr.degradation.codec import Coder
 from dcvsr.degradation.walk import Params, walked
 
 Frame = np.ndarray
 Frames = Iterable[Frame]
+Video = Callable[[Params, Frames], Frames]
+"""Codes and decodes a clip whose frames may differ in size, at the first one's size."""
 
 INTERPOLATIONS: Mapping[str, int] = {
     "bilinear": cv2.INTER_LINEAR,
@@ -30,12 +31,12 @@ INTERPOLATIONS: Mapping[str, int] = {
 }
 
 
-def degraded(params: Params, frames: Frames, video: Coder) -> list[Frame]:
-    """What `Degradation.apply` makes of a clip with these parameters, but for noise and resizing filters."""
+def degraded(params: Params, frames: Frames, video: Video) -> list[Frame]:
+    """What `Degradation.apply` makes of a clip with these parameters, but for noise, and for x264."""
     return [_unit(_bytes(frame)) for frame in applied(params, frames, video)]
 
 
-def applied(params: Params, frames: Frames, video: Coder) -> Frames:
+def applied(params: Params, frames: Frames, video: Video) -> Frames:
     """Steps in the order of their names; a step without parameters is left out."""
     for name, drawn in params.items():
         step = name.rstrip("12")
@@ -44,7 +45,7 @@ def applied(params: Params, frames: Frames, video: Coder) -> Frames:
         if step in ("last", "reduce"):
             frames = applied(drawn, frames, video)
         elif step == "video":
-            frames = coded(drawn, frames, video)
+            frames = video(drawn, frames)
         else:
             frames = STEPS[step](drawn, frames)
     return frames
@@ -129,9 +130,28 @@ def compressed(params: Params, frames: Frames) -> Iterator[Frame]:
         yield _unit(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
 
 
-def coded(params: Params, frames: Frames, video: Coder) -> Iterator[Frame]:
-    joined = (rearrange(torch.from_numpy(frame), "h w c -> c h w") for frame in _joined(frames))
-    return (rearrange(frame, "c h w -> h w c").numpy() for frame in video(params, joined))
+def coded(params: Params, frames: Frames) -> Iterator[Frame]:
+    """RandomVideoCompression of mmagic, on as many threads as OpenCV has; PyAV joins ragged frames."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", "mp4") as container:
+        stream = None
+        for frame in frames:
+            if stream is None:
+                stream = container.add_stream(params["codec"], rate=1)
+                stream.height, stream.width, _ = frame.shape
+                stream.pix_fmt, stream.bit_rate = "yuv420p", params["bit_rate"]
+                stream.thread_count = cv2.getNumThreads()
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(_bytes(frame), format="rgb24")))
+        if stream is not None:
+            container.mux(stream.encode())
+    with av.open(buffer, "r", "mp4") as container:
+        for decoded in container.decode(video=0):
+            yield _unit(decoded.to_ndarray(format="rgb24"))
+
+
+def rounded(params: Params, frames: Frames) -> Iterator[Frame]:
+    """No codec: resized and rounded to eight bits."""
+    return (_unit(_bytes(frame)) for frame in _joined(frames))
 
 
 def _joined(frames: Frames) -> Iterator[Frame]:
@@ -141,7 +161,7 @@ def _joined(frames: Frames) -> Iterator[Frame]:
         yield (
             frame
             if frame.shape[:2] == first
-            else cv2.resize(frame, (width, height), None, 0, 0, cv2.INTER_CUBIC)
+            else cv2.resize(frame, (width, height), interpolation=cv2.INTER_LINEAR)
         )
 
 

@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from itertools import count
 
+import av
 import pytest
 import torch
 from torch import Tensor
 
 from dcvsr.degradation.codec import BitRate, PyAV, RateFactor, Uncompressed, Video
-from dcvsr.degradation.resample import Antialiased
+from dcvsr.degradation.resample import Antialiased, OpenCV
 from dcvsr.degradation.walk import Params
 from tests.degradation.making import clip, drawn_as_often, psnr, rng
 
@@ -81,6 +82,18 @@ def test_ragged_clips_join_at_the_first_frame_s_size(coder: PyAV | Uncompressed)
     assert [tuple(frame.shape) for frame in joined] == [(3, 32, 40)] * 3
     expected = [Antialiased()(frame, (32, 40), "bicubic").clamp(0, 1) for frame in frames]
     assert all(psnr(frame, there) > 30 for frame, there in zip(joined, expected, strict=True))
+
+
+def test_joining_resamples_as_pyav_does(footage: Tensor) -> None:
+    """RealBasicVSR hands frames of any size to PyAV, which asks swscale for its bilinear kernel."""
+    size = footage.shape[2:]
+    for height, width in ((50, 60), (100, 122), (140, 180), (200, 250)):
+        frame = OpenCV()(footage[0], (height, width), "area")
+        video = Video({"libx264": 1}, RateFactor(18, 28), Uncompressed())
+        _, joined = video.apply({}, iter([footage[1], frame]))
+        image = (frame * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+        there = av.VideoFrame.from_ndarray(image, "rgb24").reformat(size[1], size[0], "rgb24").to_ndarray()
+        assert psnr(joined, torch.from_numpy(there).permute(2, 0, 1) / 255) > 40
 
 
 def test_frames_leave_before_the_last_has_come() -> None:

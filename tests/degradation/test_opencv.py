@@ -8,7 +8,7 @@ from einops import rearrange
 from torch import Tensor
 
 from benchmarks import opencv
-from dcvsr.degradation.codec import Uncompressed
+from dcvsr.degradation.codec import PyAV
 from dcvsr.degradation.seeds import generator
 from tests.degradation.making import configured
 
@@ -20,7 +20,7 @@ def both(drawn: dict[str, Any], clip: Tensor) -> tuple[list[np.ndarray], list[np
     """OpenCV's frames and ours, ``h w c``."""
     ours = configured("realbasicvsr", "degradation/codec=none").frames(drawn, clip)
     images = [rearrange(frame, "c h w -> h w c").numpy() for frame in clip]
-    reference = opencv.degraded(drawn, [np.ascontiguousarray(image) for image in images], Uncompressed())
+    reference = opencv.degraded(drawn, [np.ascontiguousarray(image) for image in images], opencv.rounded)
     return reference, [rearrange(frame, "c h w -> h w c").numpy() for frame in ours]
 
 
@@ -40,6 +40,17 @@ def test_noise_is_as_strong(footage: Tensor) -> None:
     for number in range(8):
         noises = [np.stack(frames) - images for frames in both(drawn("noise1", number, footage), footage)]
         assert noises[0].std() == pytest.approx(noises[1].std(), rel=0.03)
+
+
+@pytest.mark.parametrize(("codec", "decibels"), [("libx264", 30), ("mpeg4", 45)])
+def test_the_reference_codes_what_ours_codes(codec: str, decibels: float, footage: Tensor) -> None:
+    """The reference has x264's macroblock tree, and more than one thread codes frames in slices."""
+    params = {"codec": codec, "bit_rate": 30000}
+    images = [np.ascontiguousarray(rearrange(frame, "c h w -> h w c").numpy()) for frame in footage]
+    there = np.stack(list(opencv.coded(params, images)))
+    here = np.stack([rearrange(frame, "c h w -> h w c").numpy() for frame in PyAV()(params, footage)])
+    assert there.shape == here.shape
+    assert -10 * np.log10(np.square(there - here).mean() + 1e-10) > decibels
 
 
 def test_the_whole_is_the_whole(footage: Tensor) -> None:
