@@ -217,7 +217,8 @@ def test_it_guides_where_lo_is_below_sigma_and_sigma_up_to_hi(guidance, sigma, g
     D, asked = _guided(guidance, sigma)
     plain_D, _ = _guided(NoGuidance(), sigma)
     assert (len(asked) > 1) == guided
-    assert torch.equal(D, plain_D) != guided
+    # SAG reads the mid block's attention, whose sum is another in its last bits on some processors.
+    assert torch.allclose(D, plain_D, rtol=1e-9, atol=0) != guided
 
 
 @pytest.mark.parametrize(("lo", "hi"), [(1, 1), (2, 1), (0, float("nan"))])
