@@ -138,7 +138,7 @@ def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: 
     titles = [heading(metric, better.get(metric)) for metric in metrics]
     title, note = (paper.title, paper.note(dataset)) if paper else ("Metrics", "")
     clips = tuple(sorted(runs[0].scores))
-    notes = [note, *_of_fewer_clips(columns, clips), *_conflicts(rows)]
+    notes = [note, *_of_fewer_clips(columns, clips), *_conflicts(rows), *_ambiguous(rows, reference)]
     return Table(
         title,
         dataset,
@@ -244,6 +244,15 @@ def _conflicts(rows: Mapping[str, Sequence[Run]]) -> list[str]:
         for run in of_row
         if run.conflicts
     ]
+
+
+def _ambiguous(rows: Mapping[str, Sequence[Run]], reference: str) -> list[str]:
+    """A sentence where ``reference`` names several rows, of one weights each, and so none is compared."""
+    named = [label for label in rows if label != reference and without_weights(label) == reference]
+    choice = " or ".join(f"'{label}'" for label in named)
+    return [f"{reference} is {len(named)} rows here, so none is compared: set reference={choice}."] * bool(
+        named
+    )
 
 
 def _trainings(rows: Mapping[str, Sequence[Run]], columns: Sequence[Column]) -> list[Row]:

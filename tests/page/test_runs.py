@@ -176,6 +176,16 @@ def test_a_repeated_run_with_other_scores_is_noted(tmp_path: Path) -> None:
     assert table.rows[0].seeds == 1
 
 
+def test_a_reference_of_several_weights_is_told_how_to_name_one(tmp_path: Path) -> None:
+    for name in ("a.ckpt", "b.ckpt"):
+        make(tmp_path / name, weights=weights(name))
+    [table] = tables(runs_under(tmp_path))
+    first, second = (row.label for row in table.rows)
+    assert table.note == f"dcvsr is 2 rows here, so none is compared: set reference='{first}' or '{second}'."
+    [table] = tables(runs_under(tmp_path), reference=first)
+    assert (table.note, table.reference) == ("", first)
+
+
 def test_training_seeds_are_a_spread_of_their_own(tmp_path: Path) -> None:
     """Three trainings with means 30, 31, 32, and two sampling seeds each, one dB apart."""
     for training in range(3):
