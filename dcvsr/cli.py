@@ -15,6 +15,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -67,7 +68,7 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
         @functools.wraps(task)
         def checked(cfg: DictConfig) -> None:
             sys.argv[1:] = given  # what Lightning starts further processes with
-            with _mistakes_end_in_one_line():
+            with _sweep_goes_on(), _mistakes_end_in_one_line():
                 _refuse_unknown_and_missing(cfg, config_name)
                 task(cfg)
 
@@ -116,12 +117,29 @@ def quote(argument: str) -> str:
     return f"{key}='{value}'"
 
 
+class JobFailed(Exception):
+    """The exit code of a sweep's job that has printed its mistake."""
+
+
+@contextmanager
+def _sweep_goes_on() -> Iterator[None]:
+    """Let Hydra run the other jobs of a sweep after a user's mistake in one: an exit would end them all."""
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code != 2 or HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise
+        raise JobFailed(stop.code) from None
+
+
 @contextmanager
 def _mistakes_end_in_one_line(config_name: str | None = None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
         fail("interrupted", 130)
+    except JobFailed as failed:
+        sys.exit(failed.args[0])
     except UserError as error:
         fail(str(error))
     except InstantiationException as error:

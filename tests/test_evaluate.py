@@ -312,6 +312,15 @@ def test_a_sweep_runs_every_job_in_a_folder_of_its_own(run, tmp_path):
     assert sorted(seeds) == [1, 2]
 
 
+@pytest.mark.parametrize("launcher", [[], ["+sweep=parallel", "hydra.launcher.n_jobs=2"]])
+def test_a_mistake_in_one_job_of_a_sweep_leaves_the_others(launcher, run, tmp_path):
+    done = run("evaluate", "-m", "upscaler=bicubic", "keep=png,odd,mkv", *QUICK[:-1], *launcher)
+    assert done.code == 2
+    assert len(list(tmp_path.glob("outputs/evaluate/multirun/*/*/summary.json"))) == 2
+    if not launcher:
+        assert done.err.count("dcvsr: keep=odd") == 1
+
+
 def test_a_metric_without_its_weights_is_named_and_the_others_score(run, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("DCVSR_WEIGHTS", raising=False)
