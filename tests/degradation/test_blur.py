@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from dcvsr.degradation import kernels
 from dcvsr.degradation.blur import KINDS, Blur, Sinc, drawn_kernels
 from dcvsr.degradation.walk import Params, Walk, walked
+from tests.comparing import apart
 from tests.degradation.making import clip, drawn_as_often, rng, uniform_between
 
 BLUR = Blur(
@@ -86,7 +87,7 @@ def test_every_frame_is_filtered_by_its_own_kernel(kind: str) -> None:
         np.testing.assert_allclose(result.permute(1, 2, 0).numpy(), reference, atol=2e-6)
     assert len(blurred) == 4
     first, second = first_kernels(params, 2)
-    assert not torch.equal(first, second)
+    assert apart(first, second)
 
 
 def test_frames_of_one_clip_may_differ_in_size() -> None:

@@ -20,6 +20,7 @@ from dcvsr.diffusion.guidance import (
 )
 from dcvsr.errors import UserError
 from tests.attention.making import noise
+from tests.comparing import apart
 
 B, F, C, H, W = 2, 3, 2, 6, 8
 SIGMA, SHAPE = 1.7, (B, F, C, H, W)
@@ -141,7 +142,7 @@ def test_dssag_is_eq_9_and_alone_eq_8(maxima, uncond, null):
     suppressed = EPS(X, null, _suppressed(gamma, maxima))
     _agrees(D, suppressed + (1 + 1.5) * (EPS(X, COND) - suppressed))
     assert len(asked) == 2
-    assert not torch.allclose(suppressed, EPS(X, null))
+    assert apart(suppressed, EPS(X, null), 1e-5)
 
 
 @pytest.mark.parametrize(("uncond", "null"), NULLS)
@@ -169,7 +170,7 @@ def test_pag_is_eq_6_joined_with_cfg(layers, uncond, null):
     perturbed = EPS(X, COND, **{layers: lambda q, k, v: v})
     _agrees(D, _cfg(s, null) + s_detail * (EPS(X, COND) - perturbed))
     assert len(asked) == (2 if null is COND else 3)
-    assert not torch.allclose(perturbed, EPS(X, COND))
+    assert apart(perturbed, EPS(X, COND), 1e-5)
 
 
 @pytest.mark.parametrize("layers", ["mid", "attend"])
@@ -199,7 +200,7 @@ def test_a_scale_of_zero_is_no_guidance(guidance):
 
 @pytest.mark.parametrize("guidance", every())
 def test_a_scale_of_one_is_guidance(guidance):
-    assert not torch.allclose(_guided(guidance)[0], _guided(NoGuidance())[0], rtol=1e-3)
+    assert apart(_guided(guidance)[0], _guided(NoGuidance())[0], 1e-2)
 
 
 @pytest.mark.parametrize(("guidance", "count"), zip(every(), [2, 2, 3, 3, 3], strict=True))
@@ -217,8 +218,10 @@ def test_it_guides_where_lo_is_below_sigma_and_sigma_up_to_hi(guidance, sigma, g
     D, asked = _guided(guidance, sigma)
     plain_D, _ = _guided(NoGuidance(), sigma)
     assert (len(asked) > 1) == guided
-    # SAG reads the mid block's attention, whose sum is another in its last bits on some processors.
-    assert torch.allclose(D, plain_D, rtol=1e-9, atol=0) != guided
+    if guided:
+        assert apart(D, plain_D, 1e-5)
+    else:  # SAG reads the mid block's attention, whose sum is another in its last bits on some processors
+        torch.testing.assert_close(D, plain_D, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize(("lo", "hi"), [(1, 1), (2, 1), (0, float("nan"))])

@@ -49,10 +49,13 @@ def built(kind: Callable[[], Metric]) -> Metric:
 
 
 def value(kind: Callable[[], Metric], restored: Tensor, reference: Tensor) -> float:
+    """The score, which must be a number."""
     metric = built(kind)
     metric.reset()
     metric.update(restored, reference)
-    return float(metric.compute())
+    score = float(metric.compute())
+    assert not math.isnan(score)
+    return score
 
 
 @pytest.mark.parametrize("kind", PERFECT)
@@ -69,7 +72,7 @@ def test_reversed_frames_are_seen_by_motion() -> None:
 @pytest.mark.parametrize("kind", [MOTION, CHANGE, STRUCTURE])
 def test_a_frame_that_was_dropped_and_repeated_is_seen(kind: Callable[[], Metric]) -> None:
     stuttering = clip()[[0, 1, 2, 2, 4, 5, 6, 7]]
-    assert value(kind, stuttering, clip()) != pytest.approx(PERFECT[kind], abs=0.01)
+    assert abs(value(kind, stuttering, clip()) - PERFECT[kind]) > 0.01
 
 
 def test_a_shift_of_a_pixel_is_seen_by_fidelity_and_by_the_scorer_and_not_by_motion() -> None:
@@ -112,5 +115,5 @@ def test_how_pairs_come_in_changes_no_score_of_pairs(kind: Callable[[], Metric])
 @pytest.mark.parametrize("kind", [*PERFECT, lambda: WarpingError(DIS(preset=2))])
 def test_constant_frames_have_a_score(kind: Callable[[], Metric]) -> None:
     gray, white = torch.full((6, 3, 64, 64), 0.5), torch.ones(6, 3, 64, 64)
-    assert not math.isnan(value(kind, gray, gray))
-    assert not math.isnan(value(kind, white, gray))
+    assert value(kind, gray, gray) == pytest.approx(PERFECT.get(kind, 0), abs=0.01)  # DISTS rounds to 0.007
+    assert math.isfinite(value(kind, white, gray))

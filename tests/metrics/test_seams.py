@@ -125,7 +125,6 @@ def test_another_consistent_texture_scores_next_to_nothing(name: str) -> None:
 def test_the_more_tiles_disagree_the_worse_the_score(name: str) -> None:
     truth = read(PLANTED[name][0](seed=1))
     scores = [value(name, clip, truth) for clip in (truth, *planted(name))]
-    assert scores == sorted(scores)
     assert all(worse > 1.5 * better for better, worse in pairwise(scores))
 
 
@@ -324,7 +323,8 @@ def test_a_line_too_steep_and_one_too_flat_do_not_cancel() -> None:
         for steep, flat in ((False, False), (True, False), (False, True), (True, True))
     )
     assert none == pytest.approx(0, abs=1e-6)
-    assert min(steep, flat) > 0.1
+    assert steep > 0.1
+    assert flat > 0.1
     assert both == pytest.approx(steep + flat, rel=0.1)
 
 
@@ -335,7 +335,8 @@ def test_a_window_border_with_too_much_change_and_one_with_too_little_do_not_can
         for abrupt, frozen in ((False, False), (True, False), (False, True), (True, True))
     )
     assert none == pytest.approx(0, abs=1e-6)
-    assert min(abrupt, frozen) > 0.1
+    assert abrupt > 0.1
+    assert frozen > 0.1
     assert both == pytest.approx(abrupt + frozen, rel=0.1)
 
 
