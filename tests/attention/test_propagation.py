@@ -129,6 +129,7 @@ def test_two_passes_give_away_what_a_plain_evaluation_computes():
     estimate(_denoiser("nano"), NONE, observer=plain)
     estimate(_denoiser("nano"), TWO_PASS, observer=two)
     given = {(place.window, place.tiles, layer): k for place, layer, k, _ in two.exchanges}
+    assert len(plain.attentions) == len(given) == 4 * 4
     for place, layer, _, k in plain.attentions:
         rows = columns = int(k.shape[-2] ** 0.5)
         subset = k.unflatten(-2, (rows, columns))[..., ::2, ::2, :].flatten(-3, -2)
@@ -232,6 +233,7 @@ def test_each_window_gets_its_neighbour_s_best_keyed_frames_as_they_were_before_
     notes = Notes()
     estimate(denoiser, Once(tap(frames=frames), number=number), canvas=LONG, observer=notes)
     own_keys, merged = _own(notes), _merged(notes)
+    assert len(notes.choices) == 3 * 4
     for place, layer, chosen in notes.choices:
         assert place.direction == ("forward" if number == 0 else "backward")
         assert chosen[0].tolist() == _best(_deviations(own_keys[place.window, layer]), frames)
@@ -276,6 +278,7 @@ def test_a_choice_of_the_first_layer_is_that_of_all():
     notes, denoiser = Notes(), _denoiser("svd")
     estimate(denoiser, Once(tap(choice=by_first_layer)), canvas=LONG, observer=notes)
     own_keys, first = _own(notes), propagated_layers(denoiser.unet)[0]
+    assert len(notes.choices) == 3 * 4
     for place, _, chosen in notes.choices:
         assert chosen[0].tolist() == _best(_deviations(own_keys[place.window, first]), 2)
 

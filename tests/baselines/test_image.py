@@ -63,6 +63,7 @@ def test_every_number_of_ncnns_file_is_in_the_network_once(name: str) -> None:
         torch.equal(tensor, torch.from_numpy(array)) for tensor, array in zip(tensors, arrays, strict=True)
     )
     kernels = [tensor for tensor in tensors if tensor.ndim == 4]
+    assert kernels
     assert all(torch.equal(kernel.half().float(), kernel) for kernel in kernels)
     assert all(0.001 < kernel.std() < 10 for kernel in kernels)
 

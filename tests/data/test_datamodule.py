@@ -120,6 +120,7 @@ def test_lr_of_the_next_batch_is_begun_while_a_batch_is_used() -> None:
         while ahead < 2 * min(step + 1, steps):
             assert begun.acquire(timeout=PATIENCE)
             ahead += 1
+    assert ahead == 2 * steps
 
 
 def test_the_clips_of_a_batch_are_degraded_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,6 +337,7 @@ def test_a_gpu_degrades_beside_the_step_what_it_degrades_alone() -> None:
     Trainer(accelerator="gpu", devices=1, max_steps=4, logger=False, enable_checkpointing=False).fit(
         witness, datamodule=module
     )
+    assert len(witness.trained) == 4
     for batch in witness.trained:
         assert batch["lr"].is_cuda
         bare = {key: batch[key] for key in ("epoch", "number")} | {"hr": (batch["hr"] * 255).byte()}

@@ -102,6 +102,7 @@ def test_frames_leave_before_the_last_has_come() -> None:
     endless = (clip(1, 16, 16)[0] for _ in taken)
     for given, _ in zip(range(300), PyAV()({"codec": "libx264", "crf": 23}, endless), strict=False):
         assert next(copy(taken)) - given < 100
+    assert given == 299
 
 
 def test_an_uncompressed_clip_is_only_rounded() -> None:

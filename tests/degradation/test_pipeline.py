@@ -81,6 +81,7 @@ def test_blur_is_drawn_as_the_table_says(number: int, drawn: list[dict[str, Any]
         "beta_plateau": (1, 2, 0.1),
     }.items():
         walks = [blur[name] for blur in blurs if name in blur]
+        assert walks
         assert all(walk(w) == pytest.approx(limits, abs=1e-5) for w in walks)
         assert all(limits[0] - 1e-5 <= w["start"] <= limits[1] + 1e-5 for w in walks)
     for blur in blurs:

@@ -54,9 +54,9 @@ def test_stages_are_what_each_step_leaves_also_of_steps_in_steps() -> None:
     params = turn.draw(rng(), SHAPE)
     stages = dict(turn.stages(params, torch.ones(SHAPE)))
     assert list(stages) == ["two", *params["inner"]]
-    first = Times(2).apply(params["two"], torch.ones(SHAPE))
-    assert all(map(torch.equal, stages["two"], first))
-    assert all(map(torch.equal, list(stages.values())[-1], turn.apply(params, torch.ones(SHAPE))))
+    first, whole = Times(2).apply(params["two"], torch.ones(SHAPE)), turn.apply(params, torch.ones(SHAPE))
+    for stage, expected in ((stages["two"], first), (list(stages.values())[-1], whole)):
+        assert torch.equal(torch.stack(list(stage)), torch.stack(list(expected)))
 
 
 def test_shuffled_steps_take_place_in_the_order_drawn_and_all_orders_are_drawn_alike() -> None:

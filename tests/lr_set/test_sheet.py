@@ -81,7 +81,9 @@ def test_pictures_show_one_part_of_the_scene_at_every_size(tmp_path: Path) -> No
     image = np.zeros((256, 512, 3), np.uint8)
     image[96:160, 224:288] = 255
     clip = ImageFolder(write_png(tmp_path / "a", [image]), "a")
-    for picture in row(clip, configured("bicubic"), 0).pictures:
+    pictures = row(clip, configured("bicubic"), 0).pictures
+    assert len(pictures) > 1
+    for picture in pictures:
         rows, columns = np.nonzero(np.asarray(picture.image)[..., 1] > 127)
         for places in (rows, columns):
             assert places.min() == pytest.approx(SIDE / 2 - 32, abs=4)

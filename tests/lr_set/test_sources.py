@@ -40,7 +40,9 @@ def test_a_clip_is_as_announced_and_as_it_is_read_otherwise(hr: Path, name: str)
 
 
 def test_a_clip_whose_shape_was_asked_for_can_be_sent_to_a_process(hr: Path) -> None:
-    for source in sources_in(hr).values():
+    sources = sources_in(hr)
+    assert sources
+    for source in sources.values():
         there = pickle.loads(pickle.dumps((source, source.shape)))
         assert there == (source, source.shape)
 

@@ -141,7 +141,9 @@ def test_points_and_bars_lie_inside_the_axes_and_in_order(values: dict[float, li
         for i, (x, ys) in enumerate(values.items())
         for seed in (0, 1)
     ]
-    for plot in plots(runs):
+    drawn = plots(runs)
+    assert drawn
+    for plot in drawn:
         for series in plot.series:
             places = [plot.at(point) for point in series.points]
             assert all(one <= other for (one, _), (other, _) in pairwise(places))

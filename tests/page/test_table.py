@@ -153,6 +153,7 @@ def test_the_paper_s_tables_are_whole(name: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("report", ["output=a.html", f"+paper={name}"])
     paper = Paper(**OmegaConf.to_container(cfg.paper))  # type: ignore[arg-type]
+    assert paper.values
     for columns in paper.values.values():
         assert columns.keys() <= set(paper.columns)
         assert all(len(values) == len(paper.rows) for values in columns.values())
