@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 SEED ?= $(shell date +%s)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test stress check bench gpu-check format clean
+.PHONY: help install demo test stress mutants check bench gpu-check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ stress: $(STAMP) ## the suite five times in random orders on busy cores, over an
 	  echo "stress: SEED=$$seed"; \
 	  OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --random-order --random-order-seed=$$seed --hypothesis-profile=stress; \
 	done
+
+mutants: $(STAMP) ## how many small errors in the method the tests notice, an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants
 
 check: $(STAMP) ## ruff, pyright, import-linter
 	$(BIN)/ruff check .
