@@ -32,7 +32,7 @@ def philox(counter: Words, key: tuple[int, int], rounds: int = 10) -> Words:
 
 
 def _normal_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Box and Muller 1958: two words -> two independent standard normal values, float64."""
+    """Box and Muller 1958: two words -> two independent standard normal values, float32."""
     radius = (-2 * ((a + 0.5) / 2**32).log()).sqrt()
     angle = 2 * math.pi * (b + 0.5) / 2**32
     return radius * angle.cos(), radius * angle.sin()

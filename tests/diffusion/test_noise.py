@@ -1,5 +1,7 @@
 """Noise is a function of (seed, frame, y, x)."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,6 +17,20 @@ def test_philox_gives_the_published_known_answers():
     assert [hex(word) for word in answer] == ["0x6627e8d5", "0xe169c58d", "0xbc57ac4c", "0x9b00dbd8"]
     answer = philox((ones,) * 4, (0xFFFFFFFF, 0xFFFFFFFF))
     assert [hex(word) for word in answer] == ["0x408f276d", "0x41c83b0e", "0xa20bc7c6", "0x6d5451fd"]
+
+
+def test_four_channels_are_box_and_muller_s_of_the_four_words_of_a_position():
+    """Channels 0 to 3 and 4 to 7 of frame 5, row 2, column 3; ours rounds to float32."""
+    seed = (7 << 32) + 9
+    noise = gaussian_noise(seed, range(5, 6), 8, range(2, 3), range(3, 4)).flatten().tolist()
+    for group in (0, 1):
+        counter = tuple(torch.tensor(part) for part in (3, 2, 5, group))
+        words = [int(word) for word in philox(counter, (9, 7))]
+        pairs = [(words[0], words[1]), (words[2], words[3])]
+        unit = [((a + 0.5) / 2**32, (b + 0.5) / 2**32) for a, b in pairs]
+        polar = [(math.sqrt(-2 * math.log(u)), 2 * math.pi * v) for u, v in unit]
+        expected = [part for r, phi in polar for part in (r * math.cos(phi), r * math.sin(phi))]
+        assert noise[4 * group : 4 * group + 4] == pytest.approx(expected, abs=1e-4)
 
 
 @settings(max_examples=20, deadline=None)
