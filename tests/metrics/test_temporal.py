@@ -283,7 +283,7 @@ def test_a_slide_by_whole_pixels_warps_onto_itself() -> None:
 def test_without_a_reference_a_clip_warps_along_its_own_flow() -> None:
     metric, clip = built("warping_error"), noisy(footage(), 0.02)
     assert value(metric, clip, None) == value(metric, clip, clip)
-    assert value(metric, clip, None) != value(metric, clip, footage())
+    assert abs(value(metric, clip, None) - value(metric, clip, footage())) > 0
 
 
 def test_a_pair_that_shares_nothing_has_no_warping_error() -> None:
