@@ -117,6 +117,12 @@ def test_the_same_seed_gives_the_same_x_t_whatever_the_tiling():
     assert all(torch.equal(noise, expected) for noise in noises)
 
 
+@pytest.mark.parametrize("batch", [0, -1])
+def test_a_batch_of_no_tiles_is_refused(batch):
+    with pytest.raises(ValueError, match=f"batch must be at least 1.*got {batch}"):
+        make(LinearDenoiser(), batch=batch)
+
+
 def test_the_seed_alone_decides():
     lr = torch.rand(2, 3, 8, 8)
     unet = new_unet(48, [32, 32], [1, 1], layers=1, embedding=32, frames=4)

@@ -129,6 +129,13 @@ def test_the_window_is_the_gaussian_of_spec_a16(size):
     assert torch.equal(window, window.flip(0))
 
 
+def test_tiles_of_one_latent_and_one_frame_are_allowed():
+    windows = TileGrid(1, 1, 0.5).windows(2, 3, 1)
+    assert [[tile.box for tile in window] for window in windows] == [
+        [(f, f + 1, y, y + 1, 0, 1) for y in range(3)] for f in range(2)
+    ]
+
+
 @pytest.mark.parametrize(
     "bad", [{"size": 0}, {"size": -8}, {"frames": 0}, {"overlap": 1.0}, {"overlap": -0.1}]
 )
