@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dcvsr.tiling.blend import gaussian_window
 from dcvsr.tiling.canvas import Canvas
-from dcvsr.tiling.grid import Tile, TileGrid, overlapping, shifted, starts
+from dcvsr.tiling.grid import Tile, TileGrid, as_is, overlapping, shifted, starts, to_whole_strides
 
 overlaps = st.floats(0, 0.95)
 
@@ -127,6 +127,16 @@ def test_the_window_is_the_gaussian_of_spec_a16(size):
     reference = torch.exp(-(((i - (size - 1) / 2) / size) ** 2) / (2 * 0.01))
     torch.testing.assert_close(window, reference, rtol=1e-6, atol=1e-12)
     assert torch.equal(window, window.flip(0))
+
+
+@given(length=st.integers(1, 300), size=st.integers(1, 80), overlap=overlaps)
+def test_an_axis_is_padded_to_one_tile_or_until_equal_strides_end_at_its_border(length, size, overlap):
+    step = max(1, size - round(overlap * size))
+    assert as_is(length, size, overlap) == max(length, size)
+    padded = to_whole_strides(length, size, overlap)
+    assert padded >= max(length, size)
+    assert padded - max(length, size) < step
+    assert (padded - size) % step == 0
 
 
 def test_tiles_of_one_latent_and_one_frame_are_allowed():
