@@ -67,7 +67,8 @@ class VSRModule(pl.LightningModule):
         self._estimate = torch.compile(self.denoiser.forward) if compile else self.denoiser.forward
         self.loss = loss
         self.optimizer = optimizer
-        self.dropout, self.dropout_mode = dropout, dropout_mode
+        self.dropout = dropout
+        self.dropout_mode: DropoutMode = dropout_mode
         self.noise_augmentation = noise_augmentation
         self.seed = seed
         self.metrics = dict(metrics)
