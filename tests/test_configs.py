@@ -162,6 +162,11 @@ def test_training_degrades_as_its_scale_asks(experiment, scale, degradation):
     assert chosen == named
 
 
+def test_a_sweep_without_wandb_has_a_logger():
+    """It failed at its end: the sweep gave the logger a name that only wandb's takes."""
+    instantiate(_compose("evaluate", "+sweep=parallel", "wandb=none").wandb).log_metrics({"psnr": 1.0})
+
+
 def _compose_sweep(name: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("evaluate", [f"+sweep={name}"], return_hydra_config=True).hydra.sweeper.params
