@@ -72,7 +72,8 @@ class TrainingCost(pl.Callback):
             parts["enlarge"] += processes * clips * frames * flops.enlarging(*lr_size)
             coded = flops.encoding(height, width) + flops.target(height, width)
             parts["vae"] += processes * clips * frames * coded
-            parts["image_encoder"] += processes * clips * flops.image
+            pictures = frames if upscaler.image_frames == "each" else 1
+            parts["image_encoder"] += processes * clips * pictures * flops.image
         return {
             "evaluations": processes * self.sizes.total(),
             "flops": {**parts, "total": parts.total()},

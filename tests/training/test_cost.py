@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -35,6 +36,43 @@ def test_forward_and_encoding_are_torch_s_own_count(module, tmp_path):
     assert flops["enlarge"] + flops["vae"] == 12 * encoded.get_total_flops()
     assert flops["forward"] == 12 * evaluated.get_total_flops()
     assert flops["backward"] == 2 * flops["forward"]
+
+
+@pytest.mark.parametrize(
+    ("checkpointing", "backward", "image_frames", "pictures"),
+    [(False, 2, "first", 2 + 4), (True, 3, "each", 2 * 5 + 4 * 3)],
+)
+def test_every_part_counts_once_a_clip_or_frame_of_every_process(
+    monkeypatch, tmp_path, checkpointing, backward, image_frames, pictures
+):
+    """A U-Net of f h w FLOPs, a VAE of h w and 2 h w, an enlargement of 10 h w and an image encoder of 7."""
+    flops = SimpleNamespace(
+        evaluation=lambda f, h, w: f * h * w,
+        enlarging=lambda h, w: 10 * h * w,
+        encoding=lambda h, w: h * w,
+        target=lambda h, w: 2 * h * w,
+        image=7,
+    )
+    monkeypatch.setattr("dcvsr.training.cost.Flops", lambda upscaler: flops)
+    upscaler = SimpleNamespace(
+        factor=4,
+        latents=SimpleNamespace(autoencoder=SimpleNamespace(factor=8)),
+        denoiser=SimpleNamespace(unet=SimpleNamespace(is_gradient_checkpointing=checkpointing)),
+        image_frames=image_frames,
+    )
+    cost = TrainingCost(str(tmp_path))
+    cost.sizes.update({(5, 64, 32): 2, (3, 16, 16): 4})
+    report = cost.report(SimpleNamespace(upscaler=upscaler), processes=3)
+    forward = 3 * (2 * 5 * 8 * 4 + 4 * 3 * 2 * 2)
+    expected = {
+        "forward": forward,
+        "backward": backward * forward,
+        "enlarge": 3 * 10 * (2 * 5 * 16 * 8 + 4 * 3 * 4 * 4),
+        "vae": 3 * 3 * (2 * 5 * 64 * 32 + 4 * 3 * 16 * 16),
+        "image_encoder": 3 * 7 * pictures,
+    }
+    assert report["flops"] == {**expected, "total": sum(expected.values())}
+    assert report["evaluations"] == 3 * (2 + 4)
 
 
 def test_backward_is_about_twice_forward(module):
