@@ -122,7 +122,7 @@ def sampled(tree: Path, per: int, seed: int) -> list[Mutant]:
         taken: Counter[str] = Counter()
         for mutant in sorted(lines.values(), key=lambda m: m.place(seed)):
             taken[mutant.file] += 1
-            if taken[mutant.file] <= (per // 4 if name in RECIPES else per) and taken["all"] < per:
+            if taken[mutant.file] <= (max(1, per // 4) if name in RECIPES else per) and taken["all"] < per:
                 taken["all"] += 1
                 sample.append(mutant)
     return sample
