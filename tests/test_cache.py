@@ -44,7 +44,7 @@ def test_cold_warm_and_no_cache_give_the_same_bits_in_the_same_layout(tmp_path, 
     assert warm.data_ptr() % 64 == torch.empty(9).data_ptr() % 64 == 0
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(np_st.arrays("float32", np_st.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)))
 def test_any_tensor_comes_back_bit_for_bit(tmp_path, array):
     tensor = torch.from_numpy(array.copy())

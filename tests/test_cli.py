@@ -36,7 +36,7 @@ def test_a_file_name_is_taken_as_it_is(name):
     assert _as_hydra_reads(name) == name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).map("x{}".format))
 def test_any_file_name_is_taken_as_it_is(name):
     assert _as_hydra_reads(name) == name

@@ -34,7 +34,7 @@ def _best(score, count):
     return sorted(range(len(score)), key=lambda f: (-score[f], f))[:count]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), count=st.integers(1, 9))
 def test_the_paper_s_frames_are_those_of_the_largest_standard_deviations(seed, count):
     k = _keys(seed).numpy().astype(np.float64)

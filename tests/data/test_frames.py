@@ -25,7 +25,7 @@ def pixels(image: np.ndarray) -> torch.Tensor:
 
 
 @given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_round_trip_is_lossless(
     tmp_path_factory: pytest.TempPathFactory, frames: int, height: int, width: int, seed: int
 ) -> None:

@@ -67,7 +67,7 @@ def test_the_next_frame_warped_back_by_the_flow_is_this_frame(clip: SyntheticCli
 
 
 @given(dx=st.floats(-8, 8), dy=st.floats(-8, 8), index=st.integers(0, 7))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_translation_moves_every_pixel_by_its_velocity(dx: float, dy: float, index: int) -> None:
     flow = Translation(seed=0, frames=9, height=16, width=24, dx=dx, dy=dy).flow(index)
     torch.testing.assert_close(

@@ -57,7 +57,7 @@ def test_count_size_and_rate_survive(tmp_path: Path, suffix: str, rate: Fraction
 
 
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_every_size_survives(
     tmp_path_factory: pytest.TempPathFactory, frames: int, height: int, width: int
 ) -> None:

@@ -204,7 +204,7 @@ def test_without_a_codec_a_frame_does_not_know_of_later_ones(name: str, footage:
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(data=st.data())
 def test_any_size_and_any_number_of_frames_down_to_16x16_and_one(name: str, data: st.DataObject) -> None:
     frames, height, width = (data.draw(st.integers(*ends)) for ends in ((1, 4), (16, 60), (16, 60)))

@@ -34,7 +34,7 @@ def reference(frame: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
 
 @pytest.mark.parametrize("resize", [by_opencv, by_matrices])
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(before=st.tuples(side, side), after=st.tuples(side, side), seed=st.integers(0, 9))
 @example(before=(64, 48), after=(32, 24), seed=0)  # OpenCV averages blocks where the factor is whole,
 @example(before=(20, 30), after=(40, 60), seed=0)  # repeats pixels where "area" enlarges by a whole factor,

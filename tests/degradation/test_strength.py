@@ -64,7 +64,7 @@ def test_blur_is_the_deviation_of_a_blurred_point(kind: str) -> None:
     assert strength({"blur": drawn}, 1)["blur"] == pytest.approx(impulse_deviation(drawn), rel=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(1, 3), st.floats(1, 3), st.floats(-math.pi, math.pi))
 def test_a_gaussian_s_variance_is_the_product_of_its_sigmas_however_it_is_turned(
     sigma_x: float, sigma_y: float, angle: float
@@ -145,7 +145,7 @@ def test_what_a_configured_degradation_draws_is_all_found_and_inside_its_ranges(
     assert sum(found["blur"] is not None for found in drawn) >= 7
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.floats(0.5, 3), st.floats(1.05, 2))
 def test_nesting_changes_nothing_and_more_is_stronger(sigma: float, more: float) -> None:
     flat = strength({"blur": iso(sigma), "noise": noise("poisson", sigma)}, 2)

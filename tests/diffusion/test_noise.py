@@ -33,7 +33,7 @@ def test_four_channels_are_box_and_muller_s_of_the_four_words_of_a_position():
         assert noise[4 * group : 4 * group + 4] == pytest.approx(expected, abs=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**64 - 1),
     frame=st.integers(0, 3),

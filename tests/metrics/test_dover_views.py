@@ -41,7 +41,7 @@ def numbers(view: Tensor) -> Tensor:
     parts=st.sampled_from([(3, 32), (32, 1)]),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_second_frame_of_equal_parts_is_seen_and_the_clip_starts_over(
     frames: int, parts: tuple[int, int], seed: int
 ) -> None:
@@ -81,7 +81,7 @@ def test_frames_of_224_pixels_are_seen_as_they_are() -> None:
 
 
 @given(height=st.integers(224, 700), width=st.integers(224, 700), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_fragments_are_squares_from_within_the_cells_of_the_frame(height: int, width: int, seed: int) -> None:
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([y % 256, x % 256, 16 * (y // 256) + x // 256]).to(torch.uint8)

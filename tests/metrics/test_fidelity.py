@@ -82,7 +82,7 @@ def ssim_of_the_formula(x: np.ndarray, y: np.ndarray) -> float:
     ],
 )
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(11, 24), width=st.integers(11, 24))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_clip_scores_the_mean_of_the_formula_over_its_frames(
     metric: type[Framewise],
     formula: Callable[[np.ndarray, np.ndarray], float],

@@ -46,7 +46,7 @@ def test_the_truth_is_as_sharp_as_itself_and_blur_is_less_so():
     assert 1 > blurred[0] > blurred[1] > blurred[2] > 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.1, 1.2))
 def test_it_follows_contrast(contrast):
     truth = stripes()

@@ -16,7 +16,7 @@ def tokens(size: Axes) -> Tensor:
 
 
 @given(size=st.tuples(*(st.integers(1, 17),) * 3), shift=st.sampled_from([STILL, SHIFT]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_joining_what_was_split_gives_the_tokens_back(size: Axes, shift: Axes) -> None:
     x = tokens(size)
     windows = Windows.over(x, shift)

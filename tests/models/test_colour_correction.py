@@ -15,7 +15,7 @@ def _video(seed: int, frames: int = 2, height: int = 40, width: int = 52) -> tor
     return torch.rand(frames, 3, height, width, generator=generator, dtype=torch.float64)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.sampled_from(sorted(METHODS)), st.integers(1, 20), st.integers(1, 20), st.floats(0, 1))
 def test_a_video_that_is_its_own_reference_stays_as_it_is(method, height, width, contrast):
     video = contrast * _video(0, 1, height, width)

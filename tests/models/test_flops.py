@@ -56,7 +56,7 @@ def flops() -> Flops:
     )
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(1, 2), st.integers(1, 5), st.integers(9, 18), st.integers(9, 18))
 def test_an_evaluation_of_any_size_costs_what_the_real_one_does(flops, tiles, frames, rows, columns):
     x = torch.rand(tiles, frames, 4, rows, columns)

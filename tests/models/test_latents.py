@@ -16,7 +16,7 @@ def test_the_haar_basis_is_orthonormal():
     torch.testing.assert_close(basis @ basis.T, torch.eye(48, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
 def test_decoding_inverts_encoding(frames, rows, columns):
     video = torch.rand(1, frames, 3, 4 * rows, 4 * columns)
@@ -80,7 +80,7 @@ def test_residual_and_condition_are_measured_by_the_contrast_around_them():
     torch.testing.assert_close(l[:, :, fine], expected, atol=1e-5, rtol=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.1, 1), st.floats(-0.5, 0.5))
 def test_detail_is_the_same_at_any_contrast_and_brightness(contrast, brightness):
     hr, up = torch.rand(2, 1, 2, 3, 16, 24)

@@ -80,7 +80,7 @@ GRIDS = [
 ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 19), st.integers(1, 19))
 def test_no_detail_is_bicubic_at_any_length_and_size(frames, height, width):
     lr = torch.rand(frames, 3, height, width)

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcvsr.page.axes import axis, decade_ticks, even_axis, even_ticks
@@ -11,7 +11,6 @@ from dcvsr.page.axes import axis, decade_ticks, even_axis, even_ticks
 VALUES = st.floats(-1e6, 1e6).map(lambda value: round(value, 4))
 
 
-@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_even_ticks_are_few_and_within(one: float, other: float) -> None:
     low, high = sorted((one, other))
@@ -21,7 +20,6 @@ def test_even_ticks_are_few_and_within(one: float, other: float) -> None:
     assert all(low - slack <= tick <= high + slack for tick in ticks)
 
 
-@settings(deadline=None)
 @given(st.floats(1e-6, 1e3), st.floats(11, 1e6))
 def test_decades_have_a_tick_within(low: float, ratio: float) -> None:
     ticks = decade_ticks(low, low * ratio)
@@ -29,7 +27,6 @@ def test_decades_have_a_tick_within(low: float, ratio: float) -> None:
     assert all(low <= tick <= low * ratio for tick in ticks)
 
 
-@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=9))
 def test_the_least_lies_at_the_start_the_greatest_at_the_end_and_ticks_where_their_numbers_do(
     values: list[float],

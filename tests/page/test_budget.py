@@ -1,7 +1,7 @@
 """Equal evaluations: the nearest of what differs in steps alone, and nothing that is far."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcvsr.errors import UserError
@@ -74,7 +74,6 @@ SPENT = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(SPENT, st.integers(1, 60))
 def test_what_is_kept_is_near_one_of_each_family_and_the_reference_always(
     spent: dict[tuple[str, int], int], budget: int

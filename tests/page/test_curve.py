@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcvsr.page.axes import BOTTOM, LEFT, RIGHT, TOP
@@ -17,7 +17,6 @@ def corners(line: str) -> list[tuple[float, ...]]:
     return [tuple(map(float, point.split(","))) for point in line.split()]
 
 
-@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=60))
 def test_every_point_lies_within_the_axes(values: list[float]) -> None:
     drawn = curve("any", list(enumerate(values)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -133,7 +133,6 @@ def test_other_clips_and_other_metrics_have_plots_of_their_own() -> None:
 NUMBERS = st.floats(-1e4, 1e4).map(lambda value: round(value, 3))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(NUMBERS, st.lists(NUMBERS, min_size=2, max_size=2), min_size=2, max_size=8))
 def test_points_and_bars_lie_inside_the_axes_and_in_order(values: dict[float, list[float]]) -> None:
     runs = [

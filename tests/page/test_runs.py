@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcvsr.errors import UserError
@@ -102,7 +102,6 @@ RUNS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(RUNS)
 def test_groups_rows_and_families_leave_nothing_out(runs: list[Run]) -> None:
     groups = on_the_same_clips(runs)

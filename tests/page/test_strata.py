@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dcvsr.page.formats import comma_separated, markdown
@@ -17,7 +17,6 @@ from tests.page.making import cells, run
 STRENGTHS = st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 100), max_size=12)
 
 
-@settings(deadline=None)
 @given(STRENGTHS, st.sampled_from([-1, 1]))
 def test_halves_leave_no_clip_out_and_differ_by_one_at_most(
     strengths: dict[str, float | None], sign: int

@@ -33,7 +33,7 @@ def test_the_paper_s_tiles_of_reds4():
     assert (len(windows), len(windows[0])) == (14, 8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 12), st.integers(1, 4), st.integers(1, 30), st.integers(1, 30)),
     size=st.integers(3, 16),
