@@ -33,14 +33,12 @@ def main() -> None:
             last = {override.partition("=")[0]: override for override in given}
             run("evaluate", "-m", *last.values())
         if not asked.dry_run:
-            _report(name, name, page["reference"])
-            if "equal" in page:
-                _report(name, f"{name}_equal", page["equal"], "equal_evaluations=true")
+            _report(name, page["reference"])
             write_whole(OUT / f"{name}.svg", picture(OUT / name, page["against"], plan["metrics"]))
 
 
-def _report(runs: str, page: str, reference: str, *more: str) -> None:
-    run("report", f"output={OUT}/{page}.html", f"runs={OUT}/{runs}", f"reference='{reference}'", *more)
+def _report(page: str, reference: str) -> None:
+    run("report", f"output={OUT}/{page}.html", f"runs={OUT}/{page}", f"reference='{reference}'")
 
 
 def picture(runs: Path, against: str, metrics: list[str]) -> str:
