@@ -81,7 +81,7 @@ def _calibrate(cfg: DictConfig) -> None:
     from dcvsr.calibration.published import of_paper
     from dcvsr.calibration.subjects import results
     from dcvsr.device import choose
-    from dcvsr.page.table import Paper
+    from dcvsr.page.paper import Paper
 
     folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
     known, subjects = compose("calibration/published"), []

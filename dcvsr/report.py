@@ -22,12 +22,13 @@ from dcvsr.files import read_json, read_text, write_whole
 from dcvsr.page import clips, formats
 from dcvsr.page.budget import tables_at_equal_evaluations
 from dcvsr.page.curve import Curve, curves
+from dcvsr.page.paper import Paper
 from dcvsr.page.player import Player, pair
 from dcvsr.page.plots import Plot, plots
 from dcvsr.page.runs import runs_under
 from dcvsr.page.scenes import scenes
 from dcvsr.page.strata import strata
-from dcvsr.page.table import Paper, Table, tables
+from dcvsr.page.table import Table, tables
 from dcvsr.page.views import View, views
 
 log = logging.getLogger(__name__)

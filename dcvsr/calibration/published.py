@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from dcvsr.errors import UserError
-from dcvsr.page.table import Paper
+from dcvsr.page.paper import Paper
 
 NEAR = 3
 """Digits that agree where a number is near, though not reproduced."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dcvsr.errors import UserError
+from dcvsr.page.paper import Paper
 from dcvsr.page.runs import Run, by_label, families, on_the_same_clips
-from dcvsr.page.table import Paper, Table, table
+from dcvsr.page.table import Table, table
 
 STEPS = "sampler.steps"
 

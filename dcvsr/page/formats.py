@@ -5,8 +5,9 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from dcvsr.page.column import MARK, Cell
 from dcvsr.page.plots import Plot
-from dcvsr.page.table import MARK, Cell, Row, Table
+from dcvsr.page.table import Row, Table
 
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_&%#${}"} | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}

@@ -1,68 +1,13 @@
 """Tables of scores: rows of upscalers and settings, columns of metrics, the paper's values beside ours."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import fmean, stdev
+from dataclasses import dataclass, field
 
+from dcvsr.page.column import MARK, NOISE, Cell, Column, corrected
+from dcvsr.page.paper import Paper
 from dcvsr.page.runs import Run, by_label, on_the_same_clips, without_weights
-from dcvsr.page.scores import coverage, directions, heading, scores
-from dcvsr.page.statistics import FEWEST, LEVEL, Difference, difference, holm, mean, spread
-
-NOISE = "within noise"
-MARK = "*"
-"""Follows a difference that stands after the correction for all comparisons of its table."""
-
-UNKNOWN = "-"
-
-
-@dataclass(frozen=True)
-class Paper:
-    """One of the paper's tables: data set -> metric -> value by row.
-
-    Args:
-        title, rows, columns: in its order.
-        values: of each data set.
-        condition: on which a run's data set has one of these names.
-    """
-
-    title: str
-    rows: Sequence[str]
-    columns: Sequence[str]
-    values: Mapping[str, Mapping[str, Sequence[float]]]
-    condition: str = "data.name=... says so"
-
-    def row(self, label: str) -> str | None:
-        """The row that a label stands for: ``dcvsr +table2=sap`` is ``sap``, whatever its weights."""
-        named = without_weights(label)
-        return next((row for row in self.rows if named == row or named.endswith(f"={row}")), None)
-
-    def note(self, dataset: str) -> str:
-        """Why no value of the paper's is shown, where none is."""
-        known = ", ".join(self.values)
-        return "" if dataset in self.values else f"The paper's values are of {known}: {self.condition}."
-
-    def value(self, dataset: str, metric: str, row: str) -> float | None:
-        column = self.values.get(dataset, {}).get(metric)
-        return None if column is None else column[list(self.rows).index(row)]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Score of a row in a metric.
-
-    Args:
-        text: the mean, and its spread over seeds.
-        paper: the paper's value.
-        difference: of the reference to this row, with its interval.
-        rank: 1 and 2 for the best and the second, as far as they print.
-        p: p-value of the difference, corrected by Holm over the table; None where it was not tested.
-    """
-
-    text: str = UNKNOWN
-    paper: str = ""
-    difference: str = ""
-    rank: int = 0
-    p: float | None = None
+from dcvsr.page.scores import directions, heading
+from dcvsr.page.statistics import FEWEST, LEVEL
 
 
 @dataclass(frozen=True)
@@ -129,10 +74,9 @@ def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: 
         metrics = [*paper.columns, *(metric for metric in metrics if metric not in paper.columns)]
     dataset, base = runs[0].dataset, reference if reference in rows else None
     columns = [Column.of(metric, rows, better.get(metric), base) for metric in metrics]
-    corrected = _corrected([column.differences for column in columns])
+    p = corrected([column.differences for column in columns])
     cells = [
-        column.cells(labels, of_column, paper, dataset)
-        for column, of_column in zip(columns, corrected, strict=True)
+        column.cells(labels, of_column, paper, dataset) for column, of_column in zip(columns, p, strict=True)
     ]
     table_rows = [_row(label, rows.get(label, []), [of[i] for of in cells]) for i, label in enumerate(labels)]
     titles = [heading(metric, better.get(metric)) for metric in metrics]
@@ -150,79 +94,6 @@ def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: 
         [len(column.clips) for column in columns],
         _trainings(rows, columns),
     )
-
-
-@dataclass(frozen=True)
-class Column:
-    """One metric of a table.
-
-    Args:
-        means: label -> mean over clips, of the rows that have one.
-        spreads: label -> standard deviation over seeds, None for one seed.
-        differences: label -> of the reference to it.
-        higher_is_better: None where no run tells.
-        clips: that means are over: those with a score for every seed of every row that has the metric.
-        lacking: clips that others are averaged without.
-    """
-
-    metric: str
-    means: Mapping[str, float]
-    spreads: Mapping[str, float | None]
-    differences: Mapping[str, Difference]
-    higher_is_better: bool | None
-    clips: list[str]
-    lacking: list[str]
-
-    @classmethod
-    def of(
-        cls, metric: str, rows: Mapping[str, list[Run]], higher_is_better: bool | None, base: str | None
-    ) -> "Column":
-        scored = {label: of_row for label, of_row in scores(rows, metric).items() if of_row}
-        compared = [label for label in scored if label != base] if base in scored else []
-        kept, lacking = coverage(rows, metric)
-        return cls(
-            metric,
-            {label: mean(of_row) for label, of_row in scored.items()},
-            {label: spread(of_row) for label, of_row in scored.items()},
-            {label: difference(scored[base], scored[label]) for label in compared if base is not None},
-            higher_is_better,
-            kept,
-            lacking,
-        )
-
-    @property
-    def digits(self) -> int:
-        return 2 if max(map(abs, self.means.values()), default=0) >= 10 else 4
-
-    def cells(
-        self, labels: Sequence[str], corrected: Mapping[str, float], paper: Paper | None, dataset: str
-    ) -> list[Cell]:
-        """One for each label; ``corrected``: label -> p-value of its difference."""
-        printed = {label: round(value, self.digits) for label, value in self.means.items()}
-        ranks = sorted(set(printed.values()), reverse=self.higher_is_better is not False)
-        found = []
-        for label in labels:
-            cell = Cell(paper=_published(paper, dataset, self.metric, label))
-            if label in printed:
-                rank = ranks.index(printed[label]) + 1 if len(printed) > 1 else 0
-                cell = replace(cell, text=self._text(label), rank=rank if rank < 3 else 0)
-            if label in self.differences:
-                p = corrected.get(label)
-                cell = replace(cell, difference=_shown(self.differences[label], p, self.digits), p=p)
-            found.append(cell)
-        return found
-
-    def over_trainings(self, labels: Sequence[str]) -> Cell:
-        """Mean and standard deviation over rows that are one training each."""
-        if not all(label in self.means for label in labels):
-            return Cell()
-        means = [self.means[label] for label in labels]
-        return Cell(f"{fmean(means):.{self.digits}f} ± {stdev(means):.{self.digits}f}")
-
-    def _text(self, label: str) -> str:
-        over_seeds = self.spreads[label]
-        shown = f"{self.means[label]:.{self.digits}f}"
-        return shown if over_seeds is None else f"{shown} ± {over_seeds:.{self.digits}f}"
 
 
 def _of_fewer_clips(columns: Sequence[Column], clips: Sequence[str]) -> list[str]:
@@ -268,20 +139,6 @@ def _trainings(rows: Mapping[str, Sequence[Run]], columns: Sequence[Column]) -> 
     ]
 
 
-def _corrected(columns: Sequence[Mapping[str, Difference]]) -> list[dict[str, float]]:
-    """p-values by label, a dictionary for each column, corrected over all columns together."""
-    tested = [
-        (i, label, found.p)
-        for i, of_column in enumerate(columns)
-        for label, found in of_column.items()
-        if found.p is not None
-    ]
-    by_column: list[dict[str, float]] = [{} for _ in columns]
-    for (i, label, _), p in zip(tested, holm([p for *_, p in tested]), strict=True):
-        by_column[i][label] = p
-    return by_column
-
-
 def _row(label: str, runs: Sequence[Run], cells: list[Cell]) -> Row:
     """Cost is that of the first seed."""
     if not runs:
@@ -296,18 +153,3 @@ def _in_order(labels: list[str], paper: Paper | None) -> list[str]:
     found = {paper.row(label): label for label in reversed(labels)}
     ordered = [found.get(row, row) for row in paper.rows]
     return [*ordered, *(label for label in labels if label not in ordered)]
-
-
-def _published(paper: Paper | None, dataset: str, metric: str, label: str) -> str:
-    row = paper.row(label) if paper else None
-    value = paper.value(dataset, metric, row) if paper and row else None
-    return "" if value is None else f"{value:g}"
-
-
-def _shown(found: Difference, p: float | None, digits: int) -> str:
-    """The difference, its interval and what the corrected test says of it."""
-    shown = f"{found.mean:+.{digits}f}"
-    if found.interval is None or p is None:
-        return f"{shown} (too few clips: {found.clips})"
-    low, high = found.interval
-    return f"{shown} [{low:+.{digits}f}, {high:+.{digits}f}] {MARK if p <= LEVEL else NOISE}"

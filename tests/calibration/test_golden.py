@@ -16,7 +16,7 @@ from dcvsr.calibration.published import of_paper
 from dcvsr.calibration.subjects import Subject
 from dcvsr.calibration.verdicts import verdicts
 from dcvsr.cli import CONF
-from dcvsr.page.table import Paper
+from dcvsr.page.paper import Paper
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dcvsr.calibration.published import Published, of_paper
 from dcvsr.errors import UserError
-from dcvsr.page.table import Paper
+from dcvsr.page.paper import Paper
 
 NUMBERS = st.decimals(min_value=Decimal("-999.9999"), max_value=Decimal("999.9999"), places=4)
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from dcvsr.page.column import Cell
 from dcvsr.page.runs import Run, Weights
-from dcvsr.page.table import Cell, Table
+from dcvsr.page.table import Table
 
 
 def run(

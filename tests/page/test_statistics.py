@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from dcvsr.page.column import MARK
 from dcvsr.page.statistics import FEWEST, LEVEL, difference, holm, mean, spread, student
-from dcvsr.page.table import MARK, tables
+from dcvsr.page.table import tables
 from tests.page.making import run
 
 SCORES = st.integers(1, 4).flatmap(

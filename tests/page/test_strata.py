@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dcvsr.page.column import MARK, NOISE
 from dcvsr.page.formats import comma_separated, markdown
 from dcvsr.page.runs import Run
 from dcvsr.page.strata import halves, strata
-from dcvsr.page.table import MARK, NOISE
 from tests.page.making import cells, run
 
 STRENGTHS = st.dictionaries(st.text(max_size=3), st.none() | st.floats(0, 100), max_size=12)

@@ -8,8 +8,10 @@ from omegaconf import OmegaConf
 from scipy import stats
 
 from dcvsr.cli import CONF
+from dcvsr.page.column import MARK, NOISE, Cell
 from dcvsr.page.formats import comma_separated, latex, markdown
-from dcvsr.page.table import MARK, NOISE, Cell, Paper, tables
+from dcvsr.page.paper import Paper
+from dcvsr.page.table import tables
 from tests.page.making import cells, run
 
 PAPER = Paper("Table 9", ["bicubic", "other", "dcvsr"], ["psnr", "musiq"], {"X": {"psnr": [25.9, 24, 25.1]}})
