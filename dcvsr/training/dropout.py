@@ -30,4 +30,5 @@ def require_rate(rate: float, mode: DropoutMode) -> None:
     if mode not in cases:
         raise ValueError(f"dropout_mode={mode} is not a choice: choose {'|'.join(cases)}")
     if not 0 <= rate * cases[mode] <= 1:
-        raise ValueError(f"dropout is a probability, {cases[mode]} of which sum to at most 1, got {rate}")
+        three = ", 3 of which sum to at most 1" if mode == "triple" else ""
+        raise ValueError(f"dropout is a probability{three}, got {rate}")

@@ -50,6 +50,7 @@ def test_a_file_fills_the_whole_network_and_is_named_with_its_digest(name: str, 
         "sha256": sha256(Path(path)),
         "stage": None,
         "step": None,
+        "training": None,
     }
     assert [field.name for field in fields(baseline.origin)] == ["path"]
 
