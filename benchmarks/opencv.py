@@ -32,7 +32,7 @@ INTERPOLATIONS: Mapping[str, int] = {
 
 
 def degraded(params: Params, frames: Frames, video: Video) -> list[Frame]:
-    """What `Degradation.apply` makes of a clip with these parameters, but for noise, and for x264."""
+    """Result of `Degradation.apply` on a clip with these parameters, but for noise, and for x264."""
     return [_unit(_bytes(frame)) for frame in applied(params, frames, video)]
 
 

@@ -31,7 +31,7 @@ def _composed(trains: bool, *overrides: str) -> DictConfig:
 
 
 def _value(override: str, *given: str) -> Any:
-    """What the key of ``override`` is where ``given`` overrides are."""
+    """Value of the key of ``override`` where ``given`` overrides are."""
     key = override.partition("=")[0]
     value = OmegaConf.select(_composed(key.startswith(TRAINING), *given), key, throw_on_missing=True)
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -36,7 +36,7 @@ def drawn(path: str, count: int, seed: int) -> list[str]:
 
 
 def of_val2014(path: str) -> bool:
-    """Whether a captions file is COCO's and of images of its 2014 validation set alone.
+    """Tell whether a captions file is COCO's and of images of its 2014 validation set alone.
 
     Raises:
         UserError: if the file cannot be read.

@@ -14,7 +14,7 @@ ColourCorrection = Literal["none", "wavelet", "adain"]
 
 LEVELS = 5
 LEAST_VARIANCE = 1e-5
-"""Of a frame's channel: below one 8-bit grey level there is no contrast to rescale."""
+"""Variance of a frame's channel, less than one 8-bit level of contrast: below it there is none to rescale."""
 
 
 def corrected(video: Tensor, reference: Tensor, method: ColourCorrection) -> Tensor:

@@ -160,7 +160,7 @@ def test_what_a_guidance_makes_of_a_state_is_its_estimate_there():
 
 
 class Evaluations(Observer):
-    """Where the network was evaluated, in order."""
+    """Places (step, tiles) at which the network was evaluated, in order."""
 
     def __init__(self) -> None:
         self.places = []
@@ -224,7 +224,7 @@ class Shown(LinearDenoiser):
 
 
 def _shown(lr: torch.Tensor, **changed):
-    """What the only tile is shown: the picture that l is the encoding of, and the embedding."""
+    """Inputs of the only tile: the picture that l is the encoding of, and the embedding."""
     denoiser, latents = Shown(), SVDLatents(HaarAutoencoder(), 1.0)
     grid, encoder = TileGrid(32, 8, 0.25), lambda frames: frames.flatten(1)[:, None]
     make(denoiser, grid, latents=latents, image_encoder=encoder, **changed)(lr)
