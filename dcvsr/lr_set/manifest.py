@@ -28,7 +28,7 @@ class Entry:
         parameters: what the degradation drew.
         hr_sha256: of the decoded frames.
         lr_sha256: of LR.
-        fingerprint: metric -> score of LR, enlarged bicubically, against HR; None where it is infinite.
+        fingerprint: metric -> score of LR, enlarged bicubically, against HR; None where it is not finite.
     """
 
     source: str
@@ -66,7 +66,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> dict[str, float | None]:
-        """Mean over clips; None where one is infinite."""
+        """Mean over clips; None where a clip has none."""
         scores = {name: [clip.fingerprint[name] for clip in self.clips.values()] for name in self.metrics}
         return {
             name: fmean(known) if known and len(known) == len(values) else None

@@ -1,4 +1,4 @@
-"""What validation shows."""
+"""Videos of validation: files and wandb."""
 
 from fractions import Fraction
 from types import SimpleNamespace
