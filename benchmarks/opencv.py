@@ -52,9 +52,12 @@ def applied(params: Params, frames: Frames, video: Video) -> Frames:
 
 
 def sharpened(params: Params, frames: Frames) -> Iterator[Frame]:
+    """UnsharpMasking of mmagic, which filters by the full 51x51 kernel."""
+    taps = cv2.getGaussianKernel(51, 8)
+    kernel = taps @ taps.T
     for frame in frames:
-        residue = frame - cv2.GaussianBlur(frame, (51, 51), 8)
-        mask = cv2.GaussianBlur((np.abs(residue) > 10 / 255).astype(np.float32), (51, 51), 8)
+        residue = frame - cv2.filter2D(frame, -1, kernel)
+        mask = cv2.filter2D((np.abs(residue) > 10 / 255).astype(np.float32), -1, kernel)
         yield mask * np.clip(frame + 0.5 * residue, 0, 1) + (1 - mask) * frame
 
 
