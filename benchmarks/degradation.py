@@ -16,13 +16,13 @@ from torch import Tensor
 from benchmarks import opencv
 from benchmarks.report import Line
 from benchmarks.timing import Ratio, speedup
-from dcvsr.cli import CONF
 from dcvsr.data.clips import VideoClip
 from dcvsr.data.packaged import packaged
 from dcvsr.degradation.pipeline import Degradation
 from dcvsr.degradation.seeds import generator
 from dcvsr.degradation.walk import Params
-from dcvsr.pixels import to_unit
+from dcvsr.imaging import to_unit
+from dcvsr.runtime.cli import CONF
 
 FRAMES, SIDE, DRAWS = 14, 512, 8
 STEPS = {"sharpen": "unsharp mask", "blur1": "blur", "resize1": "resize", "noise1": "noise", "jpeg1": "JPEG"}

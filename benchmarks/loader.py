@@ -16,15 +16,15 @@ from torch import Tensor
 
 from benchmarks.report import Line
 from benchmarks.timing import speedup
-from dcvsr.cli import CONF
 from dcvsr.data.clips import ALL, VideoClip
 from dcvsr.data.datamodule import VSRDataModule
 from dcvsr.data.packaged import packaged
 from dcvsr.data.pairs import Pair
-from dcvsr.data.video import read_video
 from dcvsr.degradation.pipeline import Given
 from dcvsr.degradation.seeds import generator
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.runtime.cli import CONF
+from dcvsr.video.io import read_video
 
 STEPS = 10
 """Of a training that is timed."""

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
-from dcvsr.cli import CONF
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet
 from dcvsr.models.tiled import Guidance, TiledDenoiser
+from dcvsr.runtime.cli import CONF
 from dcvsr.tiling.grid import Tile, TileGrid
 
 

@@ -10,12 +10,12 @@ from benchmarks.models import MODELS, configured
 from benchmarks.report import Line
 from dcvsr.data.clips import VideoClip
 from dcvsr.data.packaged import packaged
-from dcvsr.data.video import to_unit
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator
 from dcvsr.models.flops import counted
 from dcvsr.models.upscaler import Upscaler
 from dcvsr.tiling.grid import TileGrid, overlapping, shifted
+from dcvsr.video.io import to_unit
 
 CANVAS = (100, 90, 160)
 """Frames, rows and columns of a REDS clip in latents (spec A17)."""

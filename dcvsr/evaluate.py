@@ -13,9 +13,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.available import available
-from dcvsr.cli import command, preflight
-from dcvsr.errors import UserError
+from dcvsr.runtime.available import available
+from dcvsr.runtime.cli import command, preflight
+from dcvsr.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,11 @@ def main(cfg: DictConfig) -> None:
 
 def _evaluate(cfg: DictConfig) -> None:
     from dcvsr.attention.probe import Probe
-    from dcvsr.device import choose, settled_precision
     from dcvsr.evaluation.job import Evaluation
     from dcvsr.evaluation.progress import Progress
     from dcvsr.evaluation.summary import summary
-    from dcvsr.provenance import describe
+    from dcvsr.runtime.device import choose, settled_precision
+    from dcvsr.runtime.provenance import describe
 
     folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
     cfg.precision = settled_precision(cfg.precision, device)
@@ -76,12 +76,12 @@ def _evaluate(cfg: DictConfig) -> None:
 
 def _calibrate(cfg: DictConfig) -> None:
     """Leaves calibration.md, .csv and .json: which convention reproduces which published number."""
-    from dcvsr.calibration.comparison import calibrate
-    from dcvsr.calibration.formats import markdown, write
-    from dcvsr.calibration.published import of_paper
-    from dcvsr.calibration.subjects import results
-    from dcvsr.device import choose
-    from dcvsr.page.paper import Paper
+    from dcvsr.evaluation.calibration.calibration_tables import markdown, write
+    from dcvsr.evaluation.calibration.comparison import calibrate
+    from dcvsr.evaluation.calibration.published_scores import of_paper
+    from dcvsr.evaluation.calibration.subjects import results
+    from dcvsr.evaluation.paper_tables import Paper
+    from dcvsr.runtime.device import choose
 
     folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
     known, subjects = compose("calibration/published"), []
@@ -98,8 +98,8 @@ def _calibrate(cfg: DictConfig) -> None:
 
 
 def _sources(cfg: DictConfig) -> Any:
-    """The clips to score on, `dcvsr.evaluation.sources.Sources`."""
-    from dcvsr.evaluation.sources import Sources
+    """The clips to score on, `dcvsr.evaluation.inputs.Sources`."""
+    from dcvsr.evaluation.inputs import Sources
 
     clips, degradation = (instantiate(part, _convert_="all") for part in (cfg.data.test, cfg.degradation))
     manifest = cfg.data.get("manifest")
@@ -129,7 +129,7 @@ def _by_seed(upscaler: Any, cfg: DictConfig) -> dict[int, Any]:
 
 def _keep(cfg: DictConfig, folder: Path, sources: Any) -> Callable[[str, Any], None]:
     """Writes a clip's result, at the clip's own rate where it has one."""
-    from dcvsr.data.video import write_clip
+    from dcvsr.video.io import write_clip
 
     def write(name: str, frames: Any) -> None:
         path = folder / "videos" / f"{name}{KEPT[cfg.keep]}"
@@ -143,7 +143,7 @@ def _keep(cfg: DictConfig, folder: Path, sources: Any) -> Callable[[str, Any], N
 
 def _leave(cfg: DictConfig, folder: Path, found: dict[str, Any], probes: Sequence[Any]) -> None:
     """Write what was found, log it, and say it."""
-    from dcvsr.provenance import write_csv, write_json
+    from dcvsr.runtime.provenance import write_csv, write_json
 
     told = {"dataset": cfg.data.name, "upscaler": HydraConfig.get().runtime.choices["upscaler"]}
     overrides = list(HydraConfig.get().overrides.task)

@@ -11,8 +11,8 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.cli import command, preflight
-from dcvsr.errors import UserError
+from dcvsr.runtime.cli import command, preflight
+from dcvsr.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> None:
 
 def _trainer(cfg: DictConfig) -> Any:
     """Lightning's Trainer, which accumulates as many batches as make up the effective batch."""
-    from dcvsr.device import choose, settled_precision, trainer_precision
+    from dcvsr.runtime.device import choose, settled_precision, trainer_precision
     from dcvsr.training.batch import accumulation
 
     if "accumulate_grad_batches" in cfg.trainer:

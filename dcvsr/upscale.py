@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.cli import command, preflight
+from dcvsr.runtime.cli import command, preflight
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ def main(cfg: DictConfig) -> None:
 
     from dcvsr.attention.observer import Observers
     from dcvsr.attention.probe import Probe
-    from dcvsr.data.video import check_output, read_video, to_unit, write_video
-    from dcvsr.device import choose, require_memory, settled_precision
     from dcvsr.models.cost import Ledger
-    from dcvsr.provenance import describe, write_csv, write_json
+    from dcvsr.runtime.device import choose, require_memory, settled_precision
+    from dcvsr.runtime.provenance import describe, write_csv, write_json
+    from dcvsr.video.io import check_output, read_video, to_unit, write_video
 
     source, output = Path(cfg.input), Path(cfg.output)
     check_output(source, output)

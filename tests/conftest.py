@@ -100,6 +100,16 @@ def restored() -> Iterator[None]:
             os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
+MODULES = {
+    "degrade": "dcvsr.degrade.__main__",
+    "report": "dcvsr.report.__main__",
+    "text2image": "dcvsr.text2image.__main__",
+    "figure3": "dcvsr.figures.figure3",
+    "reds": "dcvsr.data.reds",
+}
+"""Commands whose module has another name."""
+
+
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """Run a command as ``python -m dcvsr.<command> ...`` would, from ``tmp_path``."""
@@ -111,7 +121,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         code = 0
         with restored():
             try:
-                importlib.import_module(f"dcvsr.{command}").main()
+                importlib.import_module(MODULES.get(command, f"dcvsr.{command}")).main()
             except SystemExit as stop:
                 code = int(stop.code or 0)
         return Finished(code, *capfd.readouterr())
@@ -152,7 +162,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short video file, 24x20."""
     from dcvsr.data.synthetic import Translation
-    from dcvsr.data.video import to_unit, write_clip
+    from dcvsr.video.io import to_unit, write_clip
 
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
     frames = Translation(seed=0, frames=3, height=20, width=24, dx=0.5, dy=0.2).read(0, 3)

@@ -9,8 +9,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.cli import CONF, refused_value
-from dcvsr.errors import UserError
+from dcvsr.runtime.cli import CONF, refused_value
+from dcvsr.runtime.errors import UserError
 
 GROUPS = {
     str(folder.relative_to(CONF)): sorted(file.stem for file in folder.glob("*.yaml"))
@@ -21,7 +21,7 @@ EXPERIMENTS = GROUPS.pop("experiment")
 TABLES = ["table1", "table2"]
 SWEEPS = GROUPS.pop("sweep")
 IMAGES = {group: GROUPS.pop(group) for group in ("captions", "image_guidance", "pipeline")}
-"""What python -m dcvsr.images alone reads."""
+"""What python -m dcvsr.text2image alone reads."""
 ADDED = {group: GROUPS.pop(group) for group in ("alternative", "table2")}
 for group in ("paper", "calibration"):
     GROUPS.pop(group)
@@ -68,7 +68,7 @@ def test_every_table_of_the_paper_is_a_sweep(table, scale):
 
 def test_table_3_is_a_sweep_over_the_rows_of_the_paper():
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("images", ["+experiment=table3"], return_hydra_config=True)
+        cfg = compose("text2image", ["+experiment=table3"], return_hydra_config=True)
     assert cfg.hydra.mode.name == "MULTIRUN"
     rows = OmegaConf.load(CONF / "paper/table3.yaml").rows
     assert cfg.hydra.sweeper.params["guidance"].split(",") == rows
@@ -78,12 +78,12 @@ def test_table_3_is_a_sweep_over_the_rows_of_the_paper():
     ("group", "option"), [(g, option) for g in ("captions", "pipeline") for option in IMAGES[g]]
 )
 def test_every_choice_for_images_composes(group, option):
-    assert _compose("images", f"{group}={option}")[group]._target_
+    assert _compose("text2image", f"{group}={option}")[group]._target_
 
 
 @pytest.mark.parametrize("guidance", ["none", "cfg", "sag", "pag", "dssag"])
 def test_every_guidance_of_images_instantiates_at_the_scale_of_stable_diffusion(guidance):
-    cfg = _compose("images", f"guidance={guidance}", "sampler.sigma_min=0.04", "sampler.sigma_max=13")
+    cfg = _compose("text2image", f"guidance={guidance}", "sampler.sigma_min=0.04", "sampler.sigma_max=13")
     built = instantiate(cfg.guidance)
     assert getattr(built, "scale", None) == (6.5 if guidance in IMAGES["image_guidance"] else None)
     assert cfg.keys().isdisjoint({"image_guidance"})

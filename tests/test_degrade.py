@@ -18,18 +18,18 @@ from einops import rearrange
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from dcvsr.lr_set.folder import held
+from dcvsr.degrade.lr_folder import held
 from dcvsr.metrics.fidelity import PSNR
 from tests.conftest import Finished, Run
 from tests.data.making import make_video
 from tests.degradation.making import configured
-from tests.lr_set.making import SIZES, copied, dates, digest_by_anyone, files, images, make_hr, write_png
+from tests.degrade.making import SIZES, copied, dates, digest_by_anyone, files, images, make_hr, write_png
 
 COMMAND = [sys.executable, "-m", "dcvsr.degrade", "metrics=fidelity"]
 HALTING = """
 import time
 from pathlib import Path
-from dcvsr.degrade import main
+from dcvsr.degrade.__main__ import main
 from dcvsr.metrics.fidelity import PSNR
 
 update = PSNR.update

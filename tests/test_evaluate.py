@@ -10,15 +10,15 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from dcvsr.cli import CONF
-from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Translation
-from dcvsr.data.video import read_video, to_unit, write_clip
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 from dcvsr.metrics.fidelity import PSNR
 from dcvsr.models.checkpoint import shipped
+from dcvsr.runtime.cli import CONF
+from dcvsr.video.frame_folder import write_frames
+from dcvsr.video.io import read_video, to_unit, write_clip
 from tests.conftest import TINY
 
 SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80", "ckpt=required")

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.cli import CONF, as_group
+from dcvsr.runtime.cli import CONF, as_group
 
 NOTES = Path(__file__).parents[1] / "docs/paper_notes.md"
 ROWS = [

@@ -14,7 +14,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from dcvsr.cli import CONF
+from dcvsr.runtime.cli import CONF
 
 FOLDERS = ("callbacks.checkpoint.dirpath", "callbacks.cost.folder", "callbacks.side_by_side.folder")
 COMMANDS = {

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from dcvsr.attention.kernels import attention_mass
 from dcvsr.attention.observer import Observer, Place
+from dcvsr.attention.self_attention import attention_mass
 
 
 class Attention(NamedTuple):

@@ -16,9 +16,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dcvsr.attention.exchange import Propagate, alone
-from dcvsr.attention.kernels import Attend, self_attention
-from dcvsr.attention.layers import mid_layer, propagated_layers
+from dcvsr.attention.layer_names import mid_layer, propagated_layers
 from dcvsr.attention.observer import NOBODY, Observer, Place
+from dcvsr.attention.self_attention import Attend, self_attention
 
 
 @dataclass(frozen=True)

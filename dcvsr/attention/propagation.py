@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dcvsr.attention.bank import Bank, Handed
 from dcvsr.attention.exchange import Evaluate, Give, Keys, Propagate, alone, merged
-from dcvsr.attention.layers import resolution
+from dcvsr.attention.layer_names import resolution
 from dcvsr.attention.observer import Observer, Place
 from dcvsr.attention.selection import Choose, Direct, Order, Select, deviation, taken
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dcvsr.attention.observer import Observer
-from dcvsr.interpolation import Enlarge, upsample
+from dcvsr.imaging import Upsample, upsample
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Enlargement:
     The same protocol as ``models.upscaler.Upscaler``.
     """
 
-    enlarge: Enlarge = upsample
+    enlarge: Upsample = upsample
 
     factor = 4
     origin = None  # no weights

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dcvsr.attention.observer import Observer
-from dcvsr.errors import UserError
-from dcvsr.pixels import to_unit
+from dcvsr.imaging import to_unit
+from dcvsr.runtime.errors import UserError
 
 
 class Precomputed:

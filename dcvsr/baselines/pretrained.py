@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
-from dcvsr.weights.published import locate
-from dcvsr.weights.states import fill
+from dcvsr.weights.registry import locate
+from dcvsr.weights.state_dicts import fill
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def pretrained(network: nn.Module, weights: str | None) -> Published | None:
     """Put ``weights`` into ``network``, ready for inference.
 
     Args:
-        weights: a file, or the name of one that `dcvsr.weights.published` knows; None leaves random weights.
+        weights: a file, or the name of one that `dcvsr.weights.registry` knows; None leaves random weights.
 
     Raises:
         UserError: if the file cannot be had, or holds another network.

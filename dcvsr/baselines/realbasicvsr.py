@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dcvsr.third_party import basicsr
+from dcvsr.runtime import basicsr
 
 ROUNDS = 3  # of cleaning, at most (its Sec. 3.2)
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dcvsr.data.decoder import announced_rate
-from dcvsr.data.frames import frame_paths, frame_size, read_frame
 from dcvsr.data.shots import OneShot, Shots
 from dcvsr.data.store import frame_store
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.decoder import announced_rate
+from dcvsr.video.frame_folder import frame_paths, frame_size, read_frame
 
 ALL = slice(None)
 ONE_SHOT = OneShot()

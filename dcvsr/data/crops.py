@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from dcvsr.data.clips import Clip
 from dcvsr.data.pairs import FACTOR, Pair
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 Clips = Mapping[str, Clip] | Mapping[str, Pair]
 

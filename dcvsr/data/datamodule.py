@@ -19,8 +19,8 @@ from dcvsr.data.pairs import require_one_lr
 from dcvsr.data.stream import beside, read_here
 from dcvsr.degradation.pipeline import Degradation, Given
 from dcvsr.degradation.seeds import generator
-from dcvsr.errors import UserError
-from dcvsr.pixels import to_unit
+from dcvsr.imaging import to_unit
+from dcvsr.runtime.errors import UserError
 
 
 class VSRDataModule(LightningDataModule):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dcvsr.data.clips import ONE_SHOT, Clip, FrameFolder, VideoClip
 from dcvsr.data.shots import Shots
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".y4m")
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 UDM10_CLIPS = 10
 VIDEOLQ_CLIPS = 50

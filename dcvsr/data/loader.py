@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 Batch = dict[str, Any]
 Degrade = Callable[[Batch], Sequence[Callable[[], Tensor]]]

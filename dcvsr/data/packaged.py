@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 
 def packaged(name: str) -> Path:

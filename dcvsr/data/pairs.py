@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dcvsr.data.clips import Clip
 from dcvsr.degradation.pipeline import Degradation, Given
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 FACTOR = 4
 

@@ -17,8 +17,8 @@ from scenedetect import ContentDetector, FrameTimecode
 from torch import Tensor
 from tqdm import tqdm
 
-from dcvsr.errors import UserError
-from dcvsr.files import read_json, write_whole
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import read_json, write_whole
 
 WIDTH = 256
 """Pixels to which frames are reduced, as PySceneDetect does: cuts are seen as well, and much sooner."""

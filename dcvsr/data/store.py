@@ -1,13 +1,13 @@
 """Decoded videos on disk, for reading at random: one ``.npy`` of uint8 ``f c h w`` per content."""
 
-import hashlib
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 
-from dcvsr.data.video import read_video
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import file_sha256
+from dcvsr.video.io import read_video
 
 
 def frame_store(path: Path, cache: Path) -> Path:
@@ -21,9 +21,7 @@ def frame_store(path: Path, cache: Path) -> Path:
     """
     if not path.is_file():
         raise UserError(f"{path} is no file; name a video")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    store = cache / f"{digest}-{path.stat().st_size}.npy"
+    store = cache / f"{file_sha256(path)}-{path.stat().st_size}.npy"
     if not store.exists():
         _write(store, read_video(path).frames.numpy())
     return store

@@ -15,10 +15,10 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from dcvsr.data.clips import ALL, require_frames
-from dcvsr.data.layers import Layer, panning, sliding, spiralling
+from dcvsr.data.synthetic_layers import Layer, panning, sliding, spiralling
 from dcvsr.data.textures import blobs, dead_leaves
-from dcvsr.data.video import to_bytes
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import to_bytes
 
 
 @dataclass(frozen=True)

@@ -10,19 +10,22 @@ from random import Random
 import torch
 from torch import Generator, Tensor
 
-from dcvsr.degradation import kernels
+from dcvsr.degradation.blur_kernels import gaussian, generalized_gaussian, plateau, sinc
 from dcvsr.degradation.filtering import filtered
 from dcvsr.degradation.seeds import choose, seed
 from dcvsr.degradation.walk import Params, Walk, walked
 
 KINDS: Mapping[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
-    "iso": (kernels.gaussian, ("sigma_x",)),
-    "aniso": (kernels.gaussian, ("sigma_x", "sigma_y", "angle")),
-    "generalized_iso": (kernels.generalized_gaussian, ("beta_gaussian", "sigma_x")),
-    "generalized_aniso": (kernels.generalized_gaussian, ("beta_gaussian", "sigma_x", "sigma_y", "angle")),
-    "plateau_iso": (kernels.plateau, ("beta_plateau", "sigma_x")),
-    "plateau_aniso": (kernels.plateau, ("beta_plateau", "sigma_x", "sigma_y", "angle")),
-    "sinc": (kernels.sinc, ("omega",)),
+    "iso": (gaussian, ("sigma_x",)),
+    "aniso": (gaussian, ("sigma_x", "sigma_y", "angle")),
+    "generalized_iso": (generalized_gaussian, ("beta_gaussian", "sigma_x")),
+    "generalized_aniso": (
+        generalized_gaussian,
+        ("beta_gaussian", "sigma_x", "sigma_y", "angle"),
+    ),
+    "plateau_iso": (plateau, ("beta_plateau", "sigma_x")),
+    "plateau_aniso": (plateau, ("beta_plateau", "sigma_x", "sigma_y", "angle")),
+    "sinc": (sinc, ("omega",)),
 }
 """Kind -> its kernel, and the parameters it takes after its size."""
 

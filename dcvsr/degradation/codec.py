@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 from dcvsr.degradation.resample import Antialiased
 from dcvsr.degradation.seeds import choose, uniform
 from dcvsr.degradation.walk import Params
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.imaging import to_bytes, to_unit
 
 CODECS: Mapping[str, dict[str, str]] = {"libx264": {"x264-params": "mbtree=0"}, "mpeg4": {}}
 """FFmpeg's encoders, and what makes them exact: x264's macroblock tree sums up by where buffers lie."""

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from dcvsr.degradation.walk import Params, Walk, walked
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.imaging import to_bytes, to_unit
 
 
 class Coder(Protocol):

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from dcvsr.degradation.seeds import choose, seed
 from dcvsr.degradation.walk import Params, Walk, walked
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.imaging import to_bytes, to_unit
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from dcvsr.degradation.resize import Reduce
 from dcvsr.degradation.sharpen import USM
 from dcvsr.degradation.steps import InTurn, Step
 from dcvsr.degradation.walk import Params
-from dcvsr.errors import UserError
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

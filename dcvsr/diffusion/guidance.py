@@ -18,10 +18,15 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcvsr.attention.kernels import PER_HEAD, ReceivedAttention, identity_attention, suppressed_attention
-from dcvsr.attention.layers import resolution
+from dcvsr.attention.layer_names import resolution
+from dcvsr.attention.self_attention import (
+    PER_HEAD,
+    ReceivedAttention,
+    identity_attention,
+    suppressed_attention,
+)
 from dcvsr.diffusion.schedule import suppression
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 
 class Conditioned(Protocol):

@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from dcvsr.attention.observer import Observers
 from dcvsr.degradation.strength import strength
+from dcvsr.evaluation.clip_scores import scored
+from dcvsr.evaluation.inputs import Source, Sources
 from dcvsr.evaluation.progress import Progress
-from dcvsr.evaluation.scores import scored
-from dcvsr.evaluation.sources import Source, Sources
+from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.models.cost import Ledger
-from dcvsr.pixels import to_bytes, to_unit
 
 log = logging.getLogger(__name__)
 

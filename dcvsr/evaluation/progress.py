@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dcvsr.errors import UserError
-from dcvsr.files import read_json, write_whole
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import read_json, write_whole
 
 ELSEWHERE = {"wandb", "runs", "cache", "dry_run"}
 """Settings that do not touch scores."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dcvsr.evaluation.scores import Scores, means, over_seeds, unscored
+from dcvsr.evaluation.clip_scores import Scores, means, over_seeds, unscored
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Clip -> seed, as text -> what `dcvsr.evaluation.job` found."""

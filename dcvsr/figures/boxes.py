@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcvsr.errors import UserError
 from dcvsr.metrics.correspondence import FACTOR, Correspondence, detail, patches
+from dcvsr.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

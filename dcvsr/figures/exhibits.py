@@ -13,9 +13,8 @@ from torch import Tensor
 
 from dcvsr.data.clips import Clip
 from dcvsr.data.pairs import FACTOR
-from dcvsr.errors import UserError
-from dcvsr.interpolation import upsample
-from dcvsr.pixels import to_unit
+from dcvsr.imaging import to_unit, upsample
+from dcvsr.runtime.errors import UserError
 
 LR, HR = "LR", "HR"
 RATE = Fraction(25)

@@ -9,12 +9,12 @@ import torch
 
 from dcvsr.data.clips import Clip, FrameFolder
 from dcvsr.data.folders import folder_of_clips
-from dcvsr.data.video import Video, write_video
-from dcvsr.errors import UserError
 from dcvsr.figures.boxes import Box, Boxes, Frames
 from dcvsr.figures.exhibits import HR, LR, Exhibit
-from dcvsr.figures.grid import Row, beside, enlarged, grid, outlined, picture, png
-from dcvsr.files import read_text, write_whole
+from dcvsr.figures.picture_grid import Row, beside, enlarged, grid, outlined, picture, png
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import read_text, write_whole
+from dcvsr.video.io import Video, write_video
 
 PLACE = "place"
 

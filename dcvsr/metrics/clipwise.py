@@ -5,8 +5,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.framewise import require_alike, require_size
-from dcvsr.pixels import to_bytes, to_unit
 
 
 class Clipwise(Metric):

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from dcvsr.errors import UserError
 from dcvsr.metrics.convnext3d import ConvNeXt3D
 from dcvsr.metrics.dover_views import aesthetic_view, technical_view
 from dcvsr.metrics.swin3d import Swin3D
+from dcvsr.runtime.errors import UserError
 
 WEIGHTS = "DOVER.pth"
 RELEASE = f"https://github.com/VQAssessment/DOVER/releases/download/v0.1.0/{WEIGHTS}"

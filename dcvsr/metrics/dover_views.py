@@ -11,8 +11,8 @@ from einops import rearrange
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from dcvsr.errors import UserError
-from dcvsr.pixels import to_bytes
+from dcvsr.imaging import to_bytes
+from dcvsr.runtime.errors import UserError
 
 CLIPS, LENGTH, INTERVAL = 3, 32, 2
 GRID, FRAGMENT = 7, 32

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.optical_flow import raft_large
 
-from dcvsr.errors import UserError
-from dcvsr.pixels import to_bytes
-from dcvsr.weights.published import locate
-from dcvsr.weights.states import fill
+from dcvsr.imaging import to_bytes
+from dcvsr.runtime.errors import UserError
+from dcvsr.weights.registry import locate
+from dcvsr.weights.state_dicts import fill
 
 
 class Flow(Protocol):

@@ -5,7 +5,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 
 class Framewise(Metric):

@@ -11,11 +11,11 @@ from einops import einsum
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from dcvsr.errors import UserError
 from dcvsr.metrics.framewise import Framewise
-from dcvsr.third_party import basicsr
-from dcvsr.weights.published import locate
-from dcvsr.weights.states import fill
+from dcvsr.runtime import basicsr
+from dcvsr.runtime.errors import UserError
+from dcvsr.weights.registry import locate
+from dcvsr.weights.state_dicts import fill
 
 BLOCK = 96  # pixels a side of NIQE's blocks
 

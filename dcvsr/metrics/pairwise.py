@@ -5,9 +5,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from dcvsr.errors import UserError
+from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.framewise import described, require_alike
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.runtime.errors import UserError
 
 
 class Pairwise(Metric):

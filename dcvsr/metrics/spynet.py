@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dcvsr.third_party import basicsr
-from dcvsr.weights.published import locate
-from dcvsr.weights.states import fill
+from dcvsr.runtime import basicsr
+from dcvsr.weights.registry import locate
+from dcvsr.weights.state_dicts import fill
 
 
 class SpyNet(nn.Module):

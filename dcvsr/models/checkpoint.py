@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from dcvsr.errors import UserError
 from dcvsr.models.denoiser import Denoiser
+from dcvsr.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 

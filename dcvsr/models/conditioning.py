@@ -12,11 +12,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from dcvsr.cache import Cache, NoCache
-from dcvsr.diffusion.noise import gaussian_noise
-from dcvsr.interpolation import Enlarge
+from dcvsr.diffusion.initial_noise import gaussian_noise
+from dcvsr.imaging import Upsample
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.latents import Latents
+from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.tiling.grid import Tile
 from dcvsr.tiling.padding import padded
 
@@ -69,7 +69,7 @@ class Conditioning:
     def __init__(
         self,
         lr: Tensor,
-        enlarge: Enlarge,
+        enlarge: Upsample,
         canvas: tuple[int, int, int],
         latents: Latents,
         image_encoder: ImageEncoder,

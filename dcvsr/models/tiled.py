@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from dcvsr.attention.exchange import Propagate
-from dcvsr.attention.kernels import Attend, self_attention
 from dcvsr.attention.lockstep import side_by_side
 from dcvsr.attention.observer import NOBODY, Observer, Place
 from dcvsr.attention.processor import Call, calling
 from dcvsr.attention.propagation import Propagation, Round
+from dcvsr.attention.self_attention import Attend, self_attention
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.tiling.canvas import Canvas
 from dcvsr.tiling.grid import Tile

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
-from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.sampler import Euler
-from dcvsr.interpolation import Enlarge
+from dcvsr.imaging import Upsample
 from dcvsr.models.colour_correction import ColourCorrection, corrected
 from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import Guidance, TiledDenoiser
+from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.tiling.grid import Tile, TileGrid
 
 
@@ -44,7 +44,7 @@ class Upscaler:
         colour: correction of the decoded video against I^up; the paper mentions none (spec A19).
     """
 
-    enlarge: Enlarge
+    enlarge: Upsample
     denoiser: Denoiser
     latents: Latents
     image_encoder: ImageEncoder

@@ -1,6 +1,6 @@
 """The effective batch: the samples of an optimizer step, over processes and accumulated batches."""
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 
 def accumulation(effective_batch: int, batch_size: int, processes: int) -> int:

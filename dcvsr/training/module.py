@@ -14,10 +14,10 @@ from torchmetrics import Metric
 
 from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
-from dcvsr.errors import UserError
 from dcvsr.models.conditioning import embedded, with_noise
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import Upscaler
+from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 
 Batch = dict[str, Any]

@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from dcvsr.errors import UserError
-from dcvsr.weights.files import read_arrays, sha256
-from dcvsr.weights.sources import TORCHVISION, from_package, from_torchvision
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import file_sha256
+from dcvsr.weights.mirrors import TORCHVISION, from_package, from_torchvision
+from dcvsr.weights.pickled_arrays import read_arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +83,7 @@ def features(name: str) -> "dict[str, Tensor]":
 def _find(backbone: Backbone, folders: list[Path]) -> Path | None:
     for path in (folder / name for folder in folders for name in backbone.files):
         if path.is_file():
-            expected, found = backbone.files[path.name], sha256(path)
+            expected, found = backbone.files[path.name], file_sha256(path)
             if not found.startswith(expected):
                 raise UserError(f"{path}: expected SHA-256 {expected}, found {found}; remove the file")
             return path

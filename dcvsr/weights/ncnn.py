@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 MAGIC = "7767517"
 HALF = 0x01306B47  # tag of float16

@@ -4,7 +4,7 @@ import queue
 import threading
 from pathlib import Path
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 FILES = [
     f"{part}/{file}" for part in ("unet", "vae", "image_encoder") for file in ("config.json", "*.safetensors")

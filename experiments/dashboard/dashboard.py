@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from dcvsr.cli import CONF, fail
-from dcvsr.errors import UserError
-from dcvsr.files import write_whole
+from dcvsr.runtime.cli import CONF, fail
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import write_whole
 
 if TYPE_CHECKING:
     from wandb_workspaces import workspaces as ws

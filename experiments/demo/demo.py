@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
-from dcvsr.cli import run
+from dcvsr.runtime.cli import run
 
 OUT = Path("outputs/demo")
 FRAMES = 16
@@ -20,7 +20,7 @@ FRAMES = 16
 def first_frames(path: Path, count: int) -> None:
     """The first ``count`` frames of carphone, losslessly, as a clip of its own."""
     from dcvsr.data.packaged import packaged
-    from dcvsr.data.video import read_video, to_unit, write_clip
+    from dcvsr.video.io import read_video, to_unit, write_clip
 
     video = read_video(packaged("carphone_pristine"))
     write_clip(path, to_unit(video.frames[:count]), Fraction(video.rate), crf=0)

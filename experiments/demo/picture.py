@@ -11,8 +11,8 @@ from pathlib import Path
 
 from demo import first_frames
 
-from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Occlusion
+from dcvsr.video.frame_folder import write_frames
 
 HERE = Path(__file__).parent
 OUT = Path("outputs/pictures")

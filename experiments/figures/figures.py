@@ -19,9 +19,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dcvsr.cli import fail, refused_value
-from dcvsr.errors import UserError
-from dcvsr.files import read_json
+from dcvsr.runtime.cli import fail, refused_value
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import read_json
 
 if TYPE_CHECKING:
     from dcvsr.figures.boxes import Box

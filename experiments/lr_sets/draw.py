@@ -10,9 +10,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from dcvsr.cli import CONF
-from dcvsr.lr_set.manifest import Entry, Manifest
-from dcvsr.lr_set.parameters import Drawn
+from dcvsr.degrade.manifest import Entry, Manifest
+from dcvsr.degrade.parameters import Drawn
+from dcvsr.runtime.cli import CONF
 
 HERE = Path(__file__).parent
 SEED = 0

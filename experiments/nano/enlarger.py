@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
-from dcvsr.cli import command
 from dcvsr.data.loader import Batch
-from dcvsr.device import choose, trainer_precision
-from dcvsr.files import write_whole
-from dcvsr.models.enlarger import Enlarger
+from dcvsr.models.upsampler import Enlarger
+from dcvsr.runtime.cli import command
+from dcvsr.runtime.device import choose, trainer_precision
+from dcvsr.runtime.files import write_whole
 
 LEARNING_RATE = 1e-3
 """At its highest."""

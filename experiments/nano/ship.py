@@ -11,11 +11,10 @@ from omegaconf import OmegaConf
 from safetensors.torch import save
 from torch import Tensor
 
-from dcvsr.cli import FILE_KEYS
-from dcvsr.errors import UserError
-from dcvsr.files import write_whole
 from dcvsr.models.checkpoint import SHIPPED, Checkpoint, open_checkpoint
-from dcvsr.weights import sha256
+from dcvsr.runtime.cli import FILE_KEYS
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import file_sha256, write_whole
 
 LARGEST = 25 * 2**20
 """Bytes that a model may add to the package."""
@@ -60,7 +59,7 @@ def _about(found: Checkpoint) -> dict[str, str]:
         "stage": str(found.stage),
         "step": str(found.step),
         "recipe": _recipe(found.path),
-        "source_sha256": sha256(found.path),
+        "source_sha256": file_sha256(found.path),
     }
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from dcvsr.cli import run
-from dcvsr.files import write_whole
 from dcvsr.models.checkpoint import open_checkpoint
+from dcvsr.runtime.cli import run
+from dcvsr.runtime.files import write_whole
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dcvsr.cli import run
+from dcvsr.runtime.cli import run
 
 OUT = Path("outputs/table1")
 
@@ -57,8 +57,8 @@ def _cut(path: Path, folder: Path, frames: int, side: int) -> None:
     """The first frames' middle as PNG, where it is not there yet."""
     from einops import rearrange
 
-    from dcvsr.data.frames import write_frames
-    from dcvsr.data.video import read_video
+    from dcvsr.video.frame_folder import write_frames
+    from dcvsr.video.io import read_video
 
     if folder.exists():
         return

@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
 import dcvsr
-from dcvsr.cli import run
-from dcvsr.files import write_whole
-from dcvsr.page.plots import plots
-from dcvsr.page.runs import runs_under
+from dcvsr.report.plots import plots
+from dcvsr.report.runs import runs_under
+from dcvsr.runtime.cli import run
+from dcvsr.runtime.files import write_whole
 
 HERE = Path(__file__).parent
 OUT = Path("outputs/table2")

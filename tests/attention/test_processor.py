@@ -8,12 +8,12 @@ import torch
 from diffusers.models.attention_processor import Attention
 
 from dcvsr.attention.exchange import lockstep, two_pass
-from dcvsr.attention.kernels import identity_attention, self_attention
-from dcvsr.attention.layers import propagated_layers
+from dcvsr.attention.layer_names import propagated_layers
 from dcvsr.attention.lockstep import side_by_side
 from dcvsr.attention.observer import Observer, Place
 from dcvsr.attention.processor import Call, PropagatedAttention, calling, propagated
 from dcvsr.attention.propagation import SpatialPropagation
+from dcvsr.attention.self_attention import identity_attention, self_attention
 from dcvsr.models.denoiser import Condition
 from tests.attention.making import CHANNELS, EMBEDDING, FRAMES, SIDE, make_denoiser, noise, tap
 from tests.comparing import apart

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dcvsr.attention import processor
 from dcvsr.attention.branches import own
 from dcvsr.attention.exchange import clean, lockstep, two_pass
-from dcvsr.attention.layers import propagated_layers
+from dcvsr.attention.layer_names import propagated_layers
 from dcvsr.attention.propagation import (
     Alternating,
     NoPropagation,

@@ -11,12 +11,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import Tensor
 
-from dcvsr.cli import CONF
 from dcvsr.data.packaged import packaged
-from dcvsr.data.video import read_video, to_unit
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator
-from dcvsr.errors import UserError
+from dcvsr.runtime.cli import CONF
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import read_video, to_unit
 
 
 @cache

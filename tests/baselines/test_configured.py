@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcvsr.errors import UserError
-from dcvsr.provenance import describe
-from dcvsr.weights import sha256
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import file_sha256
+from dcvsr.runtime.provenance import describe
 from tests.baselines.making import noise, saved, upscaler
 
 NAMES = ["realesrgan", "realesrgan_anime", "swinir", "basicvsr", "realbasicvsr"]
@@ -47,7 +47,7 @@ def test_a_file_fills_the_whole_network_and_is_named_with_its_digest(name: str, 
     assert str(baseline.origin) == path
     assert describe(baseline.origin, 0, "cpu")["weights"] == {
         "file": path,
-        "sha256": sha256(Path(path)),
+        "sha256": file_sha256(Path(path)),
         "stage": None,
         "step": None,
         "training": None,

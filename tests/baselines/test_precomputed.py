@@ -10,9 +10,9 @@ from torch import Tensor
 
 from dcvsr.baselines.precomputed import Precomputed
 from dcvsr.data.folders import folder_of_clips
-from dcvsr.data.frames import write_frames
-from dcvsr.data.video import write_clip
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.frame_folder import write_frames
+from dcvsr.video.io import write_clip
 from tests.baselines.making import noise
 
 LR = noise(3, 3, 6, 8)

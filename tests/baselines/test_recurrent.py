@@ -9,10 +9,10 @@ import torch
 
 from dcvsr.baselines.realbasicvsr import RealBasicVSR
 from dcvsr.baselines.recurrent import RecurrentRestorer
-from dcvsr.errors import UserError
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 from dcvsr.metrics.fidelity import PSNR
-from dcvsr.third_party import basicsr
+from dcvsr.runtime import basicsr
+from dcvsr.runtime.errors import UserError
 from tests.baselines.making import noise, pair, saved, upscaler
 
 

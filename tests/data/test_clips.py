@@ -16,8 +16,8 @@ from dcvsr.data.clips import FrameFolder, VideoClip
 from dcvsr.data.folders import folder_of_clips
 from dcvsr.data.packaged import packaged
 from dcvsr.data.store import frame_store
-from dcvsr.data.video import Video, read_video, write_video
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import Video, read_video, write_video
 
 
 def make_video(path: Path, frames: int = 6, seed: int = 0) -> Path:

@@ -13,7 +13,7 @@ from torch import Tensor
 from dcvsr.data.clips import ALL
 from dcvsr.data.crops import CentreCrops, RandomCrops
 from dcvsr.data.pairs import Pair
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -18,19 +18,19 @@ from torch.utils.data import DistributedSampler
 from dcvsr.data.clips import FrameFolder
 from dcvsr.data.crops import RandomCrops
 from dcvsr.data.datamodule import VSRDataModule
-from dcvsr.data.frames import write_frames
 from dcvsr.data.packaged import packaged
 from dcvsr.data.pairs import Pair
 from dcvsr.data.synthetic import Translation, Wallpaper
-from dcvsr.data.video import read_video
 from dcvsr.degradation.noise import Noise
 from dcvsr.degradation.pipeline import Degradation, Given, bicubic
 from dcvsr.degradation.resample import OpenCV
 from dcvsr.degradation.resize import Reduce
 from dcvsr.degradation.seeds import generator
 from dcvsr.degradation.walk import Params, Walk
-from dcvsr.errors import UserError
-from dcvsr.pixels import to_unit
+from dcvsr.imaging import to_unit
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.frame_folder import write_frames
+from dcvsr.video.io import read_video
 
 PATIENCE = 200  # seconds for another thread, below the limit on a test: a busy machine may take long
 CLIPS = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dcvsr.data.layouts import require_udm10, require_videolq, udm10
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 
 def make(folder: Path, frames: int) -> None:

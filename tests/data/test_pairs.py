@@ -7,10 +7,10 @@ import torch
 from einops import rearrange
 
 from dcvsr.data.folders import folder_of_clips
-from dcvsr.data.frames import write_frames
 from dcvsr.data.pairs import Pair, pairs, unpaired
 from dcvsr.data.synthetic import Wallpaper
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.frame_folder import write_frames
 
 
 def clip(frames: int, height: int, width: int) -> Wallpaper:

@@ -5,9 +5,9 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from dcvsr.cli import CONF
-from dcvsr.data.video import to_unit
-from dcvsr.page.statistics import FEWEST
+from dcvsr.report.statistics import FEWEST
+from dcvsr.runtime.cli import CONF
+from dcvsr.video.io import to_unit
 
 
 def clips(*overrides: str) -> Any:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from dcvsr.data.clips import FrameFolder, VideoClip
-from dcvsr.data.frames import write_frames
 from dcvsr.data.packaged import packaged
 from dcvsr.data.shots import Detected, OneShot
 from dcvsr.data.synthetic import Spiral, Translation
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.frame_folder import write_frames
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcvsr.data.synthetic import Occlusion, Return, Spiral, SyntheticClip, Translation, Wallpaper
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 
 SIZE = {"frames": 9, "height": 64, "width": 80}
 CLIPS = [

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from dcvsr.data.textures import TEXELS, blobs, dead_leaves
 from dcvsr.degradation.resample import Antialiased
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 
 
 def texture(seed: int = 0) -> Tensor:

@@ -6,9 +6,9 @@ import pytest
 from torch import Tensor
 
 from dcvsr.data.packaged import packaged
-from dcvsr.data.video import read_video, to_unit
-from dcvsr.errors import UserError
-from dcvsr.third_party import basicsr as fence
+from dcvsr.runtime import basicsr as fence
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import read_video, to_unit
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from hydra.utils import instantiate
 from scipy.stats import chisquare, kstest
 from torch import Generator, Tensor
 
-from dcvsr.cli import CONF
 from dcvsr.degradation.pipeline import Degradation
+from dcvsr.runtime.cli import CONF
 
 
 @cache

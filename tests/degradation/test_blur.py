@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from dcvsr.degradation import kernels
+from dcvsr.degradation import blur_kernels
 from dcvsr.degradation.blur import KINDS, Blur, Sinc, drawn_kernels
 from dcvsr.degradation.walk import Params, Walk, walked
 from tests.comparing import apart
@@ -49,7 +49,7 @@ def test_gaussians_follow_their_walks(kind: str) -> None:
     assert params.keys() == {"kind", "size", *names}
     shapes = zip(*(values(params, name) for name in names), strict=True)
     for kernel, shape in zip(first_kernels(params), shapes, strict=True):
-        torch.testing.assert_close(kernel, kernels.gaussian(params["size"], *shape))
+        torch.testing.assert_close(kernel, blur_kernels.gaussian(params["size"], *shape))
 
 
 @pytest.mark.parametrize(("beta", "low", "high"), [(2, 1, 2), (0.5, 0.5, 1)])
@@ -74,7 +74,7 @@ def test_sinc_cuts_off_in_the_range_of_its_size(size: int, walk: Walk) -> None:
     assert params.keys() == {"kind", "size", "omega"}
     assert walk.low <= params["omega"]["start"] <= walk.high
     for kernel, omega in zip(first_kernels(params), values(params, "omega"), strict=True):
-        torch.testing.assert_close(kernel, kernels.sinc(size, omega))
+        torch.testing.assert_close(kernel, blur_kernels.sinc(size, omega))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,8 +7,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from dcvsr.degradation.blur_kernels import gaussian
 from dcvsr.degradation.filtering import filtered, filtered_separably
-from dcvsr.degradation.kernels import gaussian
 from tests.degradation.making import clip, rng
 
 SIZES = [(48, 33), (16, 16), (7, 64), (5, 4), (2, 9), (1, 1)]

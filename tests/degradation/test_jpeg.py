@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dcvsr.degradation.jpeg import JPEG, ByDevice, Coder, Kornia, Libjpeg
 from dcvsr.degradation.walk import Walk, walked
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.imaging import to_bytes, to_unit
 from tests.comparing import rise
 from tests.degradation.making import clip, psnr, rng, uniform_between
 

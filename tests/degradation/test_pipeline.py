@@ -15,7 +15,7 @@ from dcvsr.degradation.pipeline import Degradation, Given, bicubic
 from dcvsr.degradation.resample import Antialiased
 from dcvsr.degradation.seeds import generator
 from dcvsr.degradation.walk import walked
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 from tests.comparing import apart
 from tests.degradation.making import clip, configured, drawn_as_often, rng, uniform_between
 

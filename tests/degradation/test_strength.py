@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcvsr.degradation import kernels
+from dcvsr.degradation import blur_kernels
 from dcvsr.degradation.blur import Blur
 from dcvsr.degradation.noise import Noise
 from dcvsr.degradation.strength import kernel_variance, strength
@@ -69,7 +69,7 @@ def test_blur_is_the_deviation_of_a_blurred_point(kind: str) -> None:
 def test_a_gaussian_s_variance_is_the_product_of_its_sigmas_however_it_is_turned(
     sigma_x: float, sigma_y: float, angle: float
 ) -> None:
-    kernel = kernels.gaussian(31, sigma_x, sigma_y, angle)
+    kernel = blur_kernels.gaussian(31, sigma_x, sigma_y, angle)
     assert kernel_variance(kernel) == pytest.approx(sigma_x * sigma_y, rel=1e-3)
 
 
@@ -91,7 +91,7 @@ def test_sinc_counts_as_the_gaussian_that_halves_the_amplitude_at_its_cutoff() -
     sigma = strength({"blur": {"kind": "sinc", "size": 21, "omega": still(omega)}}, 8)["blur"]
     assert sigma is not None
     taps = torch.arange(81, dtype=torch.float64) - 40
-    for kernel in (kernels.sinc(81, omega), kernels.gaussian(81, sigma)):
+    for kernel in (blur_kernels.sinc(81, omega), blur_kernels.gaussian(81, sigma)):
         response = (kernel.sum(0) @ torch.cos(omega * taps)).item()
         assert response == pytest.approx(0.5, abs=0.03)
 

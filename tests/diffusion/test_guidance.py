@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dcvsr.attention.kernels import PER_FRAME, PER_HEAD, PER_TILE
+from dcvsr.attention.self_attention import PER_FRAME, PER_HEAD, PER_TILE
 from dcvsr.diffusion.guidance import (
     CFG,
     DSSAG,
@@ -18,7 +18,7 @@ from dcvsr.diffusion.guidance import (
     keep_latent,
     zero_all,
 )
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 from tests.attention.making import noise
 from tests.comparing import apart
 

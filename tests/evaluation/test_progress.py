@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcvsr.errors import UserError
 from dcvsr.evaluation.progress import Progress, total
+from dcvsr.runtime.errors import UserError
 
 RUN: dict[str, Any] = {
     "settings": {"seed": 0, "sampler": {"steps": 4}},

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.cli import CONF
+from dcvsr.runtime.cli import CONF
 from tests.conftest import TINY
 
 pytest.importorskip("wandb_workspaces", reason="wandb-workspaces is missing: pip install -e '.[dashboard]'")

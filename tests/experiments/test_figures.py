@@ -13,9 +13,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from dcvsr.cli import CONF
-from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Translation
+from dcvsr.runtime.cli import CONF
+from dcvsr.video.frame_folder import write_frames
 
 FOLDER = Path(__file__).parents[2] / "experiments/figures"
 SPECIFICATION = """

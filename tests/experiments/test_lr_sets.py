@@ -8,7 +8,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from dcvsr.lr_set.manifest import read
+from dcvsr.degrade.manifest import read
 from tests.degradation.making import clip
 
 FOLDER = Path(__file__).parents[2] / "experiments/lr_sets"

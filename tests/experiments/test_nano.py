@@ -16,10 +16,10 @@ from omegaconf import OmegaConf
 from safetensors import safe_open
 from torch import Tensor
 
-from dcvsr.cli import CONF, as_group
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 from dcvsr.models.checkpoint import open_checkpoint
-from dcvsr.models.enlarger import frozen
+from dcvsr.models.upsampler import frozen
+from dcvsr.runtime.cli import CONF, as_group
 
 HERE = Path(__file__).parents[2] / "experiments" / "nano"
 

@@ -12,7 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from dcvsr.cli import CONF, as_group
+from dcvsr.runtime.cli import CONF, as_group
 
 HERE = Path(__file__).parents[2] / "experiments" / "table2"
 PAGES: dict[str, Any] = OmegaConf.load(HERE / "table2.yaml").pages

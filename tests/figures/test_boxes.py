@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcvsr.errors import UserError
 from dcvsr.figures.boxes import Alike, Box, Centre, GivenBoxes, GivenFrames, Moments, Richest, square
+from dcvsr.runtime.errors import UserError
 
 
 def noise(height: int, width: int, seed: int = 0) -> torch.Tensor:

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from dcvsr.data.synthetic import Translation
-from dcvsr.errors import UserError
 from dcvsr.figures.exhibits import exhibits
-from dcvsr.interpolation import upsample
-from dcvsr.pixels import to_unit
+from dcvsr.imaging import to_unit, upsample
+from dcvsr.runtime.errors import UserError
 
 
 def clip(seed: int, frames: int = 3, height: int = 32, width: int = 48) -> Translation:

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 from dcvsr.data.clips import FrameFolder
-from dcvsr.data.frames import write_frames
 from dcvsr.data.synthetic import Translation
-from dcvsr.data.video import read_video
-from dcvsr.errors import UserError
 from dcvsr.figures.boxes import Box, GivenBoxes, GivenFrames
 from dcvsr.figures.exhibits import Exhibit, exhibits
 from dcvsr.figures.figure import Comparison, Figure, Images
-from dcvsr.figures.grid import enlarged, picture
+from dcvsr.figures.picture_grid import enlarged, picture
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.frame_folder import write_frames
+from dcvsr.video.io import read_video
 
 RESULTS = {"one": ["upscaler=bicubic"], "other": ["upscaler=dcvsr", "seed=1"]}
 BOXES = Box(0, 0, 16, 16), Box(20, 12, 24, 20)

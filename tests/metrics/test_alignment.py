@@ -7,9 +7,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from dcvsr.data.synthetic import Translation
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import to_unit, upsample
 from dcvsr.metrics.alignment import ALLOWED, shift
-from dcvsr.pixels import to_unit
 
 
 @pytest.fixture(scope="module")

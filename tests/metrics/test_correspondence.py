@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from dcvsr.data.synthetic import Translation, Wallpaper
-from dcvsr.data.video import to_unit
 from dcvsr.metrics.correspondence import Correspondence, detail, patches, reduced
+from dcvsr.video.io import to_unit
 
 ALIKE = Correspondence(patch=32, similar=0.9, contrast=0.01)
 

@@ -12,9 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from dcvsr.errors import UserError
 from dcvsr.metrics import dover, dover_views
 from dcvsr.metrics.dover import DOVER, Network, readings
+from dcvsr.runtime.errors import UserError
 from tests.comparing import apart
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcvsr.errors import UserError
 from dcvsr.metrics.dover_views import aesthetic_view, fragments, segments, technical_view
+from dcvsr.runtime.errors import UserError
 
 MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None, None]
 STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None, None]

@@ -10,9 +10,9 @@ from torch import Tensor
 from torchvision.models.optical_flow import Raft_Large_Weights, raft_large
 
 from dcvsr.data.synthetic import Translation
-from dcvsr.errors import UserError
+from dcvsr.imaging import to_unit
 from dcvsr.metrics.flow import DIS, RAFT, Farneback, Flow
-from dcvsr.pixels import to_unit
+from dcvsr.runtime.errors import UserError
 
 PUBLISHED = "raft_large_C_T_SKHT_V2-ff5fadd5.pth"
 FARNEBACK = Farneback(0.5, 3, 15, 3, 5, 1.2, 0)

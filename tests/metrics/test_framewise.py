@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcvsr.errors import UserError
 from dcvsr.metrics.fidelity import CAP, PSNR, SSIM
+from dcvsr.runtime.errors import UserError
 
 GENERATOR = torch.Generator().manual_seed(0)
 RESTORED, REFERENCE = torch.rand(2, 5, 3, 12, 16, generator=GENERATOR)

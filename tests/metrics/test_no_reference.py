@@ -16,10 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dcvsr.data.packaged import packaged
-from dcvsr.data.video import read_video, to_unit
-from dcvsr.errors import UserError
 from dcvsr.metrics.framewise import Framewise
 from dcvsr.metrics.no_reference import MUSIQ, NIQE
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import read_video, to_unit
 from tests.comparing import rise
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"

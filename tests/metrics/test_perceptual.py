@@ -12,9 +12,9 @@ from torch import Tensor
 from torchvision.models import vgg16
 
 from dcvsr import weights
-from dcvsr.errors import UserError
 from dcvsr.metrics.framewise import Framewise
 from dcvsr.metrics.perceptual import DISTS, LPIPS, LPIPSVGG
+from dcvsr.runtime.errors import UserError
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 

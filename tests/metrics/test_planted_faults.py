@@ -10,13 +10,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dcvsr.data.synthetic import Translation
-from dcvsr.errors import UserError
+from dcvsr.imaging import to_unit
 from dcvsr.metrics.alignment import shift
 from dcvsr.metrics.fidelity import CAP, PSNR, PSNRY, SSIM, SSIMRGB
 from dcvsr.metrics.flow import DIS, Farneback
 from dcvsr.metrics.perceptual import DISTS, LPIPS, LPIPSVGG
 from dcvsr.metrics.temporal import TLP, TOF, TOFFarneback, WarpingError
-from dcvsr.pixels import to_unit
+from dcvsr.runtime.errors import UserError
 
 PERFECT: dict[Callable[[], Metric], float] = {
     PSNR: CAP,

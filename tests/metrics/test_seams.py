@@ -14,16 +14,16 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from torchvision.transforms.functional import gaussian_blur
 
-from dcvsr.cli import CONF
 from dcvsr.data.synthetic import SyntheticClip, Translation, Wallpaper
-from dcvsr.data.video import to_unit
-from dcvsr.errors import UserError
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 from dcvsr.metrics.clipwise import Clipwise
 from dcvsr.metrics.correspondence import detail
 from dcvsr.metrics.seams import Drift, TileLines
+from dcvsr.runtime.cli import CONF
+from dcvsr.runtime.errors import UserError
 from dcvsr.tiling.canvas import Canvas
 from dcvsr.tiling.grid import Tile, TileGrid, overlapping, shifted
+from dcvsr.video.io import to_unit
 
 SMALL = ("tile.size=12", "tile.frames=4", "tile/schedule=overlap", "tile.overlap=0")
 """Tiles of 48x48 pixels, four frames long."""

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcvsr.data.packaged import packaged
-from dcvsr.data.video import read_video, to_unit
-from dcvsr.errors import UserError
 from dcvsr.metrics.spynet import SpyNet
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import read_video, to_unit
 
 
 @cache

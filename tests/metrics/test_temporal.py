@@ -19,13 +19,13 @@ from torch.utils._pytree import tree_leaves
 from torchmetrics import Metric
 from torchvision.models.optical_flow import raft_large
 
-from dcvsr.cli import CONF
 from dcvsr.data.synthetic import Occlusion, Translation
-from dcvsr.errors import UserError
+from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.flow import DIS, Farneback, Flow
 from dcvsr.metrics.perceptual import LPIPS
 from dcvsr.metrics.temporal import TLP, TOF, TOFFarneback, WarpingError
-from dcvsr.pixels import to_bytes, to_unit
+from dcvsr.runtime.cli import CONF
+from dcvsr.runtime.errors import UserError
 from tests.comparing import rise
 
 FARNEBACK = Farneback(0.5, 3, 15, 3, 5, 1.2, 0)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from dcvsr.data.synthetic import Occlusion, Translation
+from dcvsr.imaging import to_unit
 from dcvsr.metrics.warping import visible, warp
-from dcvsr.pixels import to_unit
 
 
 def uniform(dx: float, dy: float, height: int = 12, width: int = 16) -> Tensor:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dcvsr.errors import UserError
 from dcvsr.models.checkpoint import open_checkpoint, require_resumable, restored
+from dcvsr.runtime.errors import UserError
 
 ABOUT = {"scale": "nano", "stage": "2", "step": "7", "recipe": "by hand", "source_sha256": "0" * 64}
 

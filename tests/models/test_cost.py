@@ -13,8 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dcvsr.attention.observer import Observer
 from dcvsr.baselines.interpolation import Enlargement
-from dcvsr.cli import CONF
 from dcvsr.models.cost import Ledger, flat
+from dcvsr.runtime.cli import CONF
 from tests.conftest import TINY_MODEL
 
 SMALL = ("tile.size=12", "tile.overlap=0.25", "sampler.steps=1")

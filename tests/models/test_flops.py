@@ -12,7 +12,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from dcvsr.attention.propagation import NoPropagation
 from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.diffusion.sampler import Euler
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.flops import Flops
 from dcvsr.models.latents import SVDLatents

@@ -6,9 +6,9 @@ from hydra.utils import instantiate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcvsr.cli import CONF
 from dcvsr.models.autoencoder import HaarAutoencoder
 from dcvsr.models.latents import ResidualLatents, SVDLatents
+from dcvsr.runtime.cli import CONF
 
 
 def test_the_haar_basis_is_orthonormal():

@@ -18,13 +18,13 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 from dcvsr.attention.branches import own
 from dcvsr.attention.exchange import lockstep
 from dcvsr.attention.propagation import Alternating, SpatialPropagation, countdown
-from dcvsr.cli import CONF
 from dcvsr.diffusion.guidance import CFG
 from dcvsr.diffusion.sampler import Euler
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet, pretrained_autoencoder, pretrained_image_encoder, pretrained_unet
 from dcvsr.models.tiled import TiledDenoiser
+from dcvsr.runtime.cli import CONF
 from dcvsr.tiling.grid import TileGrid
 from tests.attention.making import Notes, tap
 from tests.conftest import SVD_SCHEDULER

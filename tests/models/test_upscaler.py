@@ -15,17 +15,17 @@ from dcvsr.attention.observer import Observer
 from dcvsr.attention.propagation import Alternating, NoPropagation, SpatialPropagation, countdown
 from dcvsr.attention.selection import both
 from dcvsr.baselines.interpolation import Enlargement
-from dcvsr.cache import Cache, NoCache
 from dcvsr.diffusion.guidance import CFG, DSSAG, NoGuidance
-from dcvsr.diffusion.noise import gaussian_noise
+from dcvsr.diffusion.initial_noise import gaussian_noise
 from dcvsr.diffusion.sampler import Euler, Heun
-from dcvsr.interpolation import upsample
+from dcvsr.imaging import upsample
 from dcvsr.models.autoencoder import HaarAutoencoder
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.image_encoder import ZeroEmbedding
 from dcvsr.models.latents import ResidualLatents, SVDLatents
 from dcvsr.models.svd import new_unet
 from dcvsr.models.upscaler import Upscaler
+from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.tiling.grid import TileGrid, shifted, to_whole_strides
 from tests.attention.making import tap
 from tests.comparing import apart

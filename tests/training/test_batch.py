@@ -2,7 +2,7 @@
 
 import pytest
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 from dcvsr.training.batch import accumulation
 
 

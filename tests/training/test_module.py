@@ -14,10 +14,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.plugins import MixedPrecision, Precision
 
-from dcvsr.cli import CONF
 from dcvsr.diffusion.loss import EDMLoss
-from dcvsr.errors import UserError
 from dcvsr.models.denoiser import Condition
+from dcvsr.runtime.cli import CONF
+from dcvsr.runtime.errors import UserError
 from dcvsr.training.freeze import FreezeTemporalLayers
 from dcvsr.training.module import VSRModule
 from tests.comparing import apart

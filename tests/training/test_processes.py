@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import Tensor
 
-from dcvsr.cli import CONF
 from dcvsr.models.denoiser import Condition
+from dcvsr.runtime.cli import CONF
 from dcvsr.training.batch import accumulation
 from tests.conftest import TINY
 

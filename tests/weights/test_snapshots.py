@@ -10,7 +10,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 from dcvsr.weights import require_snapshot, snapshot, snapshots
 
 REPOSITORY = "owner/video"
@@ -126,7 +126,7 @@ def test_a_hub_that_stays_silent_is_not_waited_for(cached: Path, monkeypatch: py
 def test_offline_the_answer_needs_no_network_no_retry_and_no_torch(tmp_path: Path) -> None:
     code = f"""
 import socket, sys, time
-from dcvsr.errors import UserError
+from dcvsr.runtime.errors import UserError
 from dcvsr.weights import require_snapshot, snapshots
 def refuse(*_, **__): raise AssertionError("it goes online or waits")
 socket.getaddrinfo = socket.socket.connect = time.sleep = refuse

@@ -1,0 +1,117 @@
+"""LR of one clip: made frame by frame, written, and measured against HR.
+
+Axes: f frames, c colours, h w pixels.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from dcvsr.degradation.pipeline import Degradation
+from dcvsr.degradation.walk import Params
+from dcvsr.degrade.clip_hash import Digest
+from dcvsr.degrade.hr_clips import Footage, Source
+from dcvsr.degrade.manifest import Entry
+from dcvsr.degrade.parameters import Parameters
+from dcvsr.degrade.worker_pool import Tick
+from dcvsr.imaging import to_bytes, to_unit, upsample
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.frame_folder import write_frames
+
+
+@dataclass(frozen=True)
+class Build:
+    """Make the LR of a clip.
+
+    Args:
+        source: its HR.
+        degradation: what makes LR of it.
+        parameters: where the degradation's come from.
+        metrics: make the fingerprint's.
+        folder: to write into; it is made anew.
+    """
+
+    source: Source
+    degradation: Degradation
+    parameters: Parameters
+    metrics: Callable[[], Mapping[str, Any]]
+    folder: Path
+
+    def __call__(self, tick: Tick) -> Entry:
+        """The folder is there when this returns, and not when it raises.
+
+        Raises:
+            UserError: if the clip cannot be read, is not the one that the parameters are of, or LR cannot be
+                written.
+        """
+        footage = self.source.open()
+        params = self.parameters(self.source.name, footage.shape)
+        metrics = self.metrics()
+        frames, _, height, width = footage.shape
+        lr_height, lr_width = (side // self.degradation.factor for side in (height, width))
+        hr_digest, lr_digest = Digest(frames, height, width), Digest(frames, lr_height, lr_width)
+
+        def images() -> Iterator[np.ndarray]:
+            for index, lr in enumerate(lr_frames(footage, self.degradation, params, hr_digest)):
+                lr_digest.update(lr)
+                hr = to_unit(footage.read(index))[None]
+                enlarged = upsample(to_unit(lr)[None], self.degradation.factor)
+                for metric in metrics.values():
+                    metric.update(enlarged, hr)
+                yield rearrange(lr, "c h w -> h w c").numpy()
+                tick(1)
+
+        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            write_frames(self.folder, images(), footage.names)
+        except BaseException as error:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise UserError(
+                    f"cannot write {self.folder} ({error.strerror}); make room, or name another output"
+                ) from error
+            raise
+        return Entry(
+            self.source.path.resolve().name,
+            frames,
+            (width, height),
+            (lr_width, lr_height),
+            params,
+            hr_digest.digits,
+            lr_digest.digits,
+            {name: _finite(metric.compute().item()) for name, metric in metrics.items()},
+        )
+
+
+@torch.no_grad()
+def lr_frames(
+    footage: Footage, degradation: Degradation, params: Params, hr_digest: Digest
+) -> Iterator[Tensor]:
+    """LR frame by frame, uint8 ``c h w``; HR is read as it is needed, and digested.
+
+    Raises:
+        ValueError: if the degradation gives more frames or fewer than it takes.
+    """
+
+    def hr() -> Iterator[Tensor]:
+        for frame in footage:
+            hr_digest.update(frame)
+            yield to_unit(frame)
+
+    count = 0
+    for count, lr in enumerate(degradation.frames(params, hr()), 1):  # noqa: B007
+        yield to_bytes(lr)
+    if count != len(footage.names):
+        raise ValueError(f"{len(footage.names)} frames became {count}")
+
+
+def _finite(score: float) -> float | None:
+    return score if math.isfinite(score) else None

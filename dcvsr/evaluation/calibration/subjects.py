@@ -1,0 +1,145 @@
+"""What is scored to calibrate: images that others scored, and an upscaler's results on a data set."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dcvsr.evaluation.calibration.published_scores import Published
+from dcvsr.evaluation.inputs import Sources
+from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import read_text
+from dcvsr.video.frame_folder import read_frame
+
+Compared = tuple[str, Tensor, Tensor | None]
+"""A clip's name, a result and its truth, if there is one: ``f c h w`` in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Something to score.
+
+    Args:
+        name: in tables.
+        published: what others say of it; if nothing, all metrics are computed.
+        clips: read when they are scored.
+    """
+
+    name: str
+    published: Sequence[Published]
+    clips: Callable[[], Iterable[Compared]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with published scores.
+
+    Args:
+        restored, reference: names of files in one folder; None: nothing to compare with.
+        source: of its scores.
+        published: metric -> value, as text.
+    """
+
+    restored: str
+    reference: str | None
+    source: str
+    published: Mapping[str, str]
+
+    def subject(self, folder: Path, device: torch.device) -> Subject:
+        """
+        Raises:
+            UserError: if the folder lacks one of its files.
+        """
+        files = [folder / name for name in (self.restored, self.reference) if name is not None]
+        for file in files:
+            _require(file)
+
+        def clips() -> Iterator[Compared]:
+            restored, *reference = (to_unit(read_frame(file)[None]).to(device) for file in files)
+            yield self.restored, restored, reference[0] if reference else None
+
+        published = [Published(metric, value, self.source) for metric, value in self.published.items()]
+        return Subject(self.restored, published, clips)
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """A CSV file of scores: a row a metric, a column an image, and Method on top of the metrics' names.
+
+    Args:
+        file: its name in the folder of the images.
+        restored, reference: names of an image's files; ``*`` stands for what is on top of its column.
+        source: of the scores.
+        rows: metric -> rows that give it.
+    """
+
+    file: str
+    restored: str
+    reference: str
+    source: str
+    rows: Mapping[str, Sequence[str]]
+
+    def subjects(self, folder: Path, device: torch.device) -> list[Subject]:
+        """One an image.
+
+        Raises:
+            UserError: if the folder lacks a file, or the file a row or a value.
+        """
+        path = folder / self.file
+        _require(path)
+        scores = {row.get("Method"): row for row in csv.DictReader(read_text(path).splitlines())}
+        found = []
+        for image in [key for key in next(iter(scores.values()), {}) if key != "Method"]:
+            restored, reference = (name.replace("*", image) for name in (self.restored, self.reference))
+            subject = Picture(restored, reference, self.source, {}).subject(folder, device)
+            published = [
+                Published(metric, _value(scores, row, image, path), f"{self.source}, row {row}")
+                for metric, rows in self.rows.items()
+                for row in rows
+            ]
+            found.append(Subject(subject.name, published, subject.clips))
+        if not found:
+            raise UserError(f"{path} holds no scores; its first line is Method and the images' names")
+        return found
+
+
+def results(
+    name: str, published: Sequence[Published], sources: Sources, upscaler: Any, device: torch.device
+) -> Subject:
+    """An upscaler's results on a data set, rounded to eight bits.
+
+    Args:
+        name: of the results, in tables.
+        published: what others say of them.
+        sources: LR and truth.
+        upscaler: ``f c h w`` -> ``f c 4h 4w``.
+        device: where it is done.
+    """
+
+    def clips() -> Iterator[Compared]:
+        for clip in sources.clips:
+            source = sources.read(clip)
+            restored = to_unit(to_bytes(upscaler(source.lr.to(device))))
+            yield clip, restored, None if source.hr is None else source.hr.to(device)
+
+    return Subject(name, published, clips)
+
+
+def _require(file: Path) -> None:
+    if not file.is_file():
+        raise UserError(
+            f"golden={file.parent} lacks {file.name}; name a folder that holds the images and scores of "
+            "conf/calibration/published.yaml"
+        )
+
+
+def _value(scores: Mapping[Any, Mapping[Any, Any]], row: str, image: str, path: Path) -> str:
+    value = scores.get(row, {}).get(image)
+    if value is None:
+        raise UserError(f"{path} has no {row} of {image}")
+    return value

@@ -1,0 +1,142 @@
+"""What an evaluation restores, and what it compares with; checked before the first clip is read."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from dcvsr.data.clips import Clip
+from dcvsr.data.pairs import FACTOR, Pair, require_one_lr
+from dcvsr.degradation.pipeline import Degradation
+from dcvsr.degradation.seeds import generator
+from dcvsr.degradation.walk import Params
+from dcvsr.degrade.clip_hash import Digest
+from dcvsr.degrade.manifest import Entry, read
+from dcvsr.degrade.software import versions
+from dcvsr.runtime.cache import Cache, NoCache
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import to_bytes, to_unit
+
+Clips = Mapping[str, Clip | Pair]
+
+UNCACHED = NoCache()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip in full.
+
+    Args:
+        lr: ``f c h w`` in [0, 1].
+        hr: the truth, None where nobody knows it.
+        parameters: of its degradation, None where nobody knows them.
+    """
+
+    lr: Tensor
+    hr: Tensor | None
+    parameters: Params | None
+
+    @property
+    def digest(self) -> str:
+        """Of LR, as `dcvsr.degrade.clip_hash` has it: two evaluations compare if it is the same."""
+        frames, _, height, width = self.lr.shape
+        digest = Digest(frames, height, width)
+        for frame in to_bytes(self.lr):
+            digest.update(frame)
+        return digest.digits
+
+
+class Sources:
+    """LR and truth of clips by name; LR is the clip's own, or what `dcvsr.degrade` makes with this seed.
+
+    Args:
+        clips: HR, or pairs.
+        degradation: of HR.
+        seed: of the degradation.
+        manifest: of the LR set that pairs are from, if it has one.
+        cache: keeps LR that the degradation makes.
+
+    Raises:
+        UserError: if LR of a clip comes from nowhere, or twice, or its HR cannot be reduced.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        degradation: Degradation,
+        seed: int,
+        manifest: Path | None,
+        cache: Cache | NoCache = UNCACHED,
+    ) -> None:
+        self.parameters: dict[str, Params] = {}
+        for name, clip in clips.items():
+            require_one_lr(name, clip, degradation)
+            if not isinstance(clip, Pair):
+                self.parameters[name] = _drawn(name, clip, degradation, seed)
+        self.clips, self.degradation, self.cache = clips, degradation, cache
+        self.entries = read(manifest).clips if manifest is not None and manifest.is_file() else {}
+
+    def require_truth(self, metrics: Collection[str]) -> None:
+        """Raises UserError if a clip has none for ``metrics`` to compare with."""
+        for name, clip in self.clips.items():
+            if isinstance(clip, Pair) and clip.hr is None and metrics:
+                raise UserError(
+                    f"clip {name} has no HR for {', '.join(metrics)} to compare with: choose "
+                    "metrics=musiq|niqe|dover|none"
+                )
+
+    def lr_shape(self, name: str) -> tuple[int, int, int]:
+        """Frames, height and width, without reading it."""
+        clip = self.clips[name]
+        if isinstance(clip, Pair):
+            return len(clip.lr), *clip.lr.size
+        height, width = clip.size
+        return len(clip), height // FACTOR, width // FACTOR
+
+    def rate(self, name: str) -> Fraction | None:
+        """Frames per second, where the clip has a rate of its own."""
+        clip = self.clips[name]
+        parts = (clip.lr, clip.hr) if isinstance(clip, Pair) else (clip,)
+        return next((rate for part in parts if (rate := getattr(part, "rate", None)) is not None), None)
+
+    def read(self, name: str) -> Source:
+        """
+        Raises:
+            UserError: if LR is not what the manifest of its set says.
+        """
+        clip = self.clips[name]
+        if isinstance(clip, Pair):
+            return self._pair(name, clip)
+        frames = clip.read(0, len(clip))
+        hr = to_unit(frames)
+        parameters = self.parameters[name]
+        recipe = {"degradation": self.degradation, "parameters": parameters, "software": versions()}
+        lr = self.cache(
+            "lr", {"hr": frames, **recipe}, lambda: to_bytes(self.degradation.apply(parameters, hr))
+        )
+        return Source(to_unit(lr), hr, parameters)
+
+    def _pair(self, name: str, pair: Pair) -> Source:
+        entry: Entry | None = self.entries.get(name)
+        hr = None if pair.hr is None else _whole(pair.hr)
+        source = Source(_whole(pair.lr), hr, entry and entry.parameters)
+        if entry is not None and entry.lr_sha256 not in (None, source.digest):
+            raise UserError(
+                f"LR clip {name} has SHA-256 {source.digest[:8]}..., its set's manifest.json says "
+                f"{str(entry.lr_sha256)[:8]}...: python -m dcvsr.degrade verify=true tells more"
+            )
+        return source
+
+
+def _drawn(name: str, clip: Clip, degradation: Degradation, seed: int) -> Params:
+    try:
+        return degradation.draw(generator(seed, name), (len(clip), 3, *clip.size))
+    except UserError as error:
+        raise UserError(f"clip {name}: {error}") from error
+
+
+def _whole(clip: Any) -> Tensor:
+    return to_unit(clip.read(0, len(clip)))

@@ -1,0 +1,108 @@
+"""``python -m dcvsr.figures.figure3 input=clip.mp4 output=figure3.png``: the paper's Fig. 3, of any clip."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from dcvsr.runtime.cli import command, preflight
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import write_whole
+
+log = logging.getLogger(__name__)
+
+PAPER_STEP = 9 / 25
+"""t = 16 out of 25, counted down from 25: the fraction of the steps that lie before it."""
+
+
+@command("figure3")
+def main(cfg: DictConfig) -> None:
+    """The unconditional estimate in mid-sampling, without and with Eq. (7), and beside it how it was made."""
+    preflight(cfg)
+    source, output = Path(cfg.input), Path(cfg.output)
+    _check_output(source, output)
+    from tqdm import tqdm
+
+    from dcvsr.diffusion.guidance import DSSAG
+    from dcvsr.diffusion.schedule import suppression
+    from dcvsr.figures.picture_grid import beside, picture, png
+    from dcvsr.runtime.device import choose, require_memory, settled_precision
+    from dcvsr.runtime.provenance import describe, write_json
+    from dcvsr.video.io import read_video, to_unit
+
+    video = read_video(source).frames
+    device = choose(cfg.device)
+    cfg.precision = settled_precision(cfg.precision, device)
+    upscaler = instantiate(cfg.upscaler)
+    guidance, sampler = upscaler.guidance, upscaler.sampler
+    if not isinstance(guidance, DSSAG):
+        raise UserError("Fig. 3 is of DSSAG; leave guidance=dssag as it is")
+    step = round(PAPER_STEP * sampler.steps) if cfg.step is None else cfg.step
+    _require_index("step", step, sampler.steps, "of the sampler")
+    _require_index("frame", cfg.frame, len(video), f"of {source}")
+    window = _around(cfg.frame, len(video), upscaler.grid.frames)
+    size = len(window), *video.shape[-2:]
+    evaluations = [i for i in sampler.evaluations if i < step] + 2 * [step]
+    work, sigma = upscaler.work(*size, evaluations), sampler.sigmas[step]
+    gamma = suppression(sigma, guidance.rho, guidance.sigma_min, guidance.sigma_max)
+    log.info(f"{source}: frame {cfg.frame}, with {window.start} to {window.stop - 1} around it; {work} tiles")
+    log.info(f"step {step} of {sampler.steps}: sigma = {sigma:.4g}, gamma = {gamma:.4g}")
+    log.info(f"weights: {upscaler.origin or 'none'}")
+    require_memory(upscaler.memory(*size), len(window), device)
+    if cfg.dry_run:
+        return
+    upscaler.to(device)
+    lr = to_unit(video[window.start : window.stop]).to(device)
+
+    def unconditional(denoise: Any, x: Any, sigma: float, condition: Any) -> Any:
+        return denoise(x, sigma, guidance.uncond(condition))
+
+    with tqdm(total=work, desc="figure3", unit="tile") as bar:
+        views = upscaler.estimates(lr, step, [unconditional, guidance.suppressed], bar.update)
+    labels = "(a) without DSSAG", f"(b) with DSSAG: gamma = {gamma:.3g}"
+    shown = [view[cfg.frame - window.start].cpu() for view in views]
+    write_whole(output, png(picture(beside(shown, labels))))
+    report = {
+        "input": str(source),
+        "output": str(output),
+        "frame": cfg.frame,
+        "frames": [window.start, window.stop - 1],
+        "step": step,
+        "steps": sampler.steps,
+        "sigma": sigma,
+        "gamma": gamma,
+        **describe(upscaler.origin, cfg.seed, device),
+        "settings": OmegaConf.to_container(cfg, resolve=True),
+    }
+    write_json(output.with_suffix(".json"), report)
+    log.info(f"{output}: {' | '.join(labels)}")
+
+
+def _check_output(source: Path, output: Path) -> None:
+    """Refuse, before the long work, a picture that could not be written; one that is there is replaced."""
+    if output.suffix.lower() != ".png":
+        raise UserError(f"cannot write {output}: end it in .png")
+    if source.exists() and output.exists() and output.samefile(source):
+        raise UserError(f"{output} is the input itself; name another output")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; name a file")
+    if not os.access(output.resolve().parent, os.W_OK):
+        raise UserError(f"cannot write {output}: {output.parent} is no folder to write in")
+
+
+def _require_index(name: str, index: Any, length: int, whole: str) -> None:
+    if not isinstance(index, int) or not 0 <= index < length:
+        raise UserError(f"{name} must be one of the {length} {whole}, 0 to {length - 1}, got {index}")
+
+
+def _around(frame: int, frames: int, length: int) -> range:
+    """The frames of one temporal window about ``frame``, which is all that its estimate needs."""
+    start = max(0, min(frame - length // 2, frames - length))
+    return range(start, min(start + length, frames))
+
+
+if __name__ == "__main__":
+    main()

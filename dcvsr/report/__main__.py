@@ -1,0 +1,181 @@
+"""``python -m dcvsr.report``: what runs left behind, gathered into one self-contained HTML page.
+
+The page needs no network and no other file: videos, pictures, curves and settings are inside it. How it
+looks and moves is report.html's and the templates' in ``page``; what it shows comes from ``dcvsr.report``.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from omegaconf import DictConfig, OmegaConf
+
+from dcvsr.evaluation.paper_tables import Paper
+from dcvsr.report import clip_differences, table_files
+from dcvsr.report.budget import tables_at_equal_evaluations
+from dcvsr.report.clip_section import View, views
+from dcvsr.report.curve import Curve, curves
+from dcvsr.report.player import Player, pair
+from dcvsr.report.plots import Plot, plots
+from dcvsr.report.runs import runs_under
+from dcvsr.report.scenes import scenes
+from dcvsr.report.strata import strata
+from dcvsr.report.table import Table, tables
+from dcvsr.runtime.cli import command
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import read_json, read_text, write_whole
+
+log = logging.getLogger(__name__)
+
+KINDS = {"pairs": dict, "trainings": dict, "settings": list, "equal_evaluations": bool}
+"""What the keys must hold; an override can put anything there."""
+
+NUMBERS = {
+    "media": range(sys.maxsize),
+    "crops.count": range(sys.maxsize),
+    "crops.side": range(1, sys.maxsize),
+    "crf": range(52),
+}
+"""And which numbers."""
+
+LARGE = 100e6
+"""Bytes of a page that browsers are slow to open."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a page shows; settings by title."""
+
+    pairs: Sequence[Player] = ()
+    tables: Sequence[Table] = ()
+    deltas: Sequence[clip_differences.Deltas] = ()
+    strata: Sequence[Table] = ()
+    plots: Sequence[Plot] = ()
+    views: Sequence[View] = ()
+    curves: Sequence[Curve] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@command("report")
+def main(cfg: DictConfig) -> None:
+    """Write a page on what ``pairs``, ``runs``, ``trainings``, ``settings`` name; its tables also as text."""
+    named: Any = OmegaConf.to_container(cfg, resolve=True)
+    _check(named, cfg)
+    output, content = Path(cfg.output), gather(named)
+    page = render(content)
+    if len(page) > LARGE:
+        log.warning(f"the page has {len(page) / 1e6:.0f} MB and will open slowly; media= shows fewer clips")
+    if content.tables:
+        log.info(table_files.markdown(content.tables))
+    for ending, text in {".html": page, **texts(content)}.items():
+        write_whole(output.with_name(output.stem + ending), text)
+    _publish(cfg, content)
+    log.info(f"report: {output}")
+
+
+def gather(named: Mapping[str, Any]) -> Content:
+    """
+    Raises:
+        UserError: what is named is missing, damaged, or does not fit together.
+    """
+    trainings, reference = folders(named["trainings"]), named["reference"]
+    runs = runs_under(Path(named["runs"])) if named["runs"] else []
+    tabulate = tables_at_equal_evaluations if named["equal_evaluations"] else tables
+    truth = Path(named["truth"]) if named["truth"] else None
+    shown = scenes(runs, reference, truth, named["media"])
+    return Content(
+        pairs=[pair(str(name), videos) for name, videos in named["pairs"].items()],
+        tables=tabulate(runs, Paper(**named["paper"]) if "paper" in named else None, reference),
+        deltas=clip_differences.deltas(runs, reference),
+        strata=strata(runs, reference),
+        plots=plots(runs),
+        views=views(shown, named["crops"]["count"], named["crops"]["side"], named["crf"]),
+        curves=[drawn for label, folder in trainings.items() for drawn in curves(label, folder)],
+        settings=settings(trainings, [Path(str(path)) for path in named["settings"]]),
+    )
+
+
+def texts(content: Content) -> dict[str, str]:
+    """What lies beside the page, by the ending of its name; nothing where there is no table."""
+    if not content.tables:
+        return {}
+    scored = [*content.tables, *content.strata]
+    parts = [table_files.markdown(scored), clip_differences.markdown(content.deltas)]
+    beside = {
+        ".md": "\n".join(filter(None, parts)),
+        ".tex": table_files.latex(scored),
+        ".csv": table_files.comma_separated(scored),
+    }
+    if content.deltas:
+        beside["_clips.csv"] = clip_differences.comma_separated(content.deltas)
+    if content.plots:
+        beside["_plots.csv"] = table_files.points(content.plots)
+    return beside
+
+
+def folders(named: Mapping[Any, Any]) -> dict[str, Path]:
+    """YAML reads some names as numbers."""
+    return {str(label): Path(str(folder)) for label, folder in named.items()}
+
+
+def settings(trainings: Mapping[str, Path], results: Sequence[Path]) -> dict[str, str]:
+    """What each training (``config.yaml`` of its run folder) and each JSON file was made with, by title.
+
+    Raises:
+        UserError: a file that is missing, or holds no JSON.
+    """
+    configs = {
+        f"{label}: config.yaml": read_text(folder / "config.yaml") for label, folder in trainings.items()
+    }
+    return configs | {
+        str(path): json.dumps(read_json(path), indent=2, ensure_ascii=False) for path in results
+    }
+
+
+def render(content: Content) -> str:
+    """Fill report.html, with every text escaped.
+
+    Raises:
+        UserError: there is nothing to show.
+    """
+    if not any(vars(content).values()):
+        raise UserError("nothing to report: name pairs, runs, trainings or settings; --help shows an example")
+    page = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return page.get_template("report.html").render(vars(content))
+
+
+def _check(named: Mapping[str, Any], cfg: DictConfig) -> None:
+    for key, kind in KINDS.items():
+        if not isinstance(named[key], kind):
+            raise UserError(f"{key}={named[key]} is no {kind.__name__}; --help shows an example")
+    for key, numbers in NUMBERS.items():
+        value = OmegaConf.select(cfg, key)
+        if not isinstance(value, int) or value not in numbers:
+            most = f" to {numbers[-1]}" if numbers[-1] < sys.maxsize - 1 else " on"
+            raise UserError(f"{key}={value} is no whole number from {numbers[0]}{most}")
+
+
+def _publish(cfg: DictConfig, content: Content) -> None:
+    """Where tables and media go beside the page, if anywhere."""
+    if "project" not in cfg.wandb:
+        return
+    from dcvsr.report.wandb_run import publish
+
+    logger = instantiate(cfg.wandb, job_type="report", save_dir=str(Path(cfg.output).parent))
+    publish(logger, [*content.tables, *content.strata], content.deltas, content.views)
+
+
+if __name__ == "__main__":
+    main()

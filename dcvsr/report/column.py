@@ -1,0 +1,137 @@
+"""Columns of a table of scores: a metric's means, and the tests of its differences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+
+from dcvsr.evaluation.paper_tables import Paper
+from dcvsr.report.row_scores import coverage, scores
+from dcvsr.report.runs import Run
+from dcvsr.report.statistics import LEVEL, Difference, difference, holm, mean, spread
+
+NOISE = "within noise"
+MARK = "*"
+"""Follows a difference that stands after the correction for all comparisons of its table."""
+
+UNKNOWN = "-"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Score of a row in a metric.
+
+    Args:
+        text: the mean, and its spread over seeds.
+        paper: the paper's value.
+        difference: of the reference to this row, with its interval.
+        rank: 1 and 2 for the best and the second, as far as they print.
+        p: p-value of the difference, corrected by Holm over the table; None where it was not tested.
+    """
+
+    text: str = UNKNOWN
+    paper: str = ""
+    difference: str = ""
+    rank: int = 0
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of a table.
+
+    Args:
+        means: label -> mean over clips, of the rows that have one.
+        spreads: label -> standard deviation over seeds, None for one seed.
+        differences: label -> of the reference to it.
+        higher_is_better: None where no run tells.
+        clips: that means are over: those with a score for every seed of every row that has the metric.
+        lacking: clips that others are averaged without.
+    """
+
+    metric: str
+    means: Mapping[str, float]
+    spreads: Mapping[str, float | None]
+    differences: Mapping[str, Difference]
+    higher_is_better: bool | None
+    clips: list[str]
+    lacking: list[str]
+
+    @classmethod
+    def of(
+        cls, metric: str, rows: Mapping[str, list[Run]], higher_is_better: bool | None, base: str | None
+    ) -> "Column":
+        scored = {label: of_row for label, of_row in scores(rows, metric).items() if of_row}
+        compared = [label for label in scored if label != base] if base in scored else []
+        kept, lacking = coverage(rows, metric)
+        return cls(
+            metric,
+            {label: mean(of_row) for label, of_row in scored.items()},
+            {label: spread(of_row) for label, of_row in scored.items()},
+            {label: difference(scored[base], scored[label]) for label in compared if base is not None},
+            higher_is_better,
+            kept,
+            lacking,
+        )
+
+    @property
+    def digits(self) -> int:
+        return 2 if max(map(abs, self.means.values()), default=0) >= 10 else 4
+
+    def cells(
+        self, labels: Sequence[str], corrected: Mapping[str, float], paper: Paper | None, dataset: str
+    ) -> list[Cell]:
+        """One for each label; ``corrected``: label -> p-value of its difference."""
+        printed = {label: round(value, self.digits) for label, value in self.means.items()}
+        ranks = sorted(set(printed.values()), reverse=self.higher_is_better is not False)
+        found = []
+        for label in labels:
+            cell = Cell(paper=_published(paper, dataset, self.metric, label))
+            if label in printed:
+                rank = ranks.index(printed[label]) + 1 if len(printed) > 1 else 0
+                cell = replace(cell, text=self._text(label), rank=rank if rank < 3 else 0)
+            if label in self.differences:
+                p = corrected.get(label)
+                cell = replace(cell, difference=_shown(self.differences[label], p, self.digits), p=p)
+            found.append(cell)
+        return found
+
+    def over_trainings(self, labels: Sequence[str]) -> Cell:
+        """Mean and standard deviation over rows that are one training each."""
+        if not all(label in self.means for label in labels):
+            return Cell()
+        means = [self.means[label] for label in labels]
+        return Cell(f"{fmean(means):.{self.digits}f} ± {stdev(means):.{self.digits}f}")
+
+    def _text(self, label: str) -> str:
+        over_seeds = self.spreads[label]
+        shown = f"{self.means[label]:.{self.digits}f}"
+        return shown if over_seeds is None else f"{shown} ± {over_seeds:.{self.digits}f}"
+
+
+def corrected(columns: Sequence[Mapping[str, Difference]]) -> list[dict[str, float]]:
+    """p-values by label, a dictionary for each column, corrected over all columns together."""
+    tested = [
+        (i, label, found.p)
+        for i, of_column in enumerate(columns)
+        for label, found in of_column.items()
+        if found.p is not None
+    ]
+    by_column: list[dict[str, float]] = [{} for _ in columns]
+    for (i, label, _), p in zip(tested, holm([p for *_, p in tested]), strict=True):
+        by_column[i][label] = p
+    return by_column
+
+
+def _published(paper: Paper | None, dataset: str, metric: str, label: str) -> str:
+    row = paper.row(label) if paper else None
+    value = paper.value(dataset, metric, row) if paper and row else None
+    return "" if value is None else f"{value:g}"
+
+
+def _shown(found: Difference, p: float | None, digits: int) -> str:
+    """The difference, its interval and what the corrected test says of it."""
+    shown = f"{found.mean:+.{digits}f}"
+    if found.interval is None or p is None:
+        return f"{shown} (too few clips: {found.clips})"
+    low, high = found.interval
+    return f"{shown} [{low:+.{digits}f}, {high:+.{digits}f}] {MARK if p <= LEVEL else NOISE}"

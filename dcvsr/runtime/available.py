@@ -1,0 +1,26 @@
+"""Which parts of a configuration can be made here, and what the others lack."""
+
+import logging
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from dcvsr.runtime.cli import refused_value
+
+log = logging.getLogger(__name__)
+
+
+def available(parts: DictConfig) -> tuple[dict[str, Any], dict[str, str]]:
+    """Parts by name, and why others are missing: weights, or a package, are not here; a warning says so."""
+    made, missing = {}, {}
+    for name, part in parts.items():
+        try:
+            made[str(name)] = instantiate(part)
+        except InstantiationException as error:
+            if (reason := refused_value(error)) is None:
+                raise
+            missing[str(name)] = reason
+            log.warning(f"{name} is missing, and its scores stay empty: {reason}")
+    return made, missing

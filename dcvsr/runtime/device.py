@@ -1,0 +1,87 @@
+"""Where the network runs, in what precision, and whether a job fits there."""
+
+from pathlib import Path
+
+import torch
+
+from dcvsr.runtime.errors import UserError
+
+
+def choose(name: str) -> torch.device:
+    """``auto`` takes a GPU where there is one.
+
+    Raises:
+        UserError: if the device that was asked for is not here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda, but torch sees no GPU here; use device=cpu")
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"device must be auto, cpu or cuda, got {name}")
+    return torch.device(name)
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Return whether ``device`` has instructions for bfloat16.
+
+    A CPU without them emulates it: with AVX2 alone, a convolution takes 40 times as long as in float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(name.endswith("bf16") and has for name, has in torch.cpu.get_capabilities().items())
+
+
+def settled_precision(name: str, device: torch.device) -> str:
+    """Return the precision that ``auto`` stands for on ``device``; any other name stays as it is."""
+    if name != "auto":
+        return name
+    return "bfloat16" if computes_bfloat16(device) else "float32"
+
+
+def trainer_precision(name: str, device: torch.device) -> str:
+    """Return Lightning's precision that ``auto`` stands for on ``device``; any other name stays as it is."""
+    if name != "auto":
+        return name
+    return "bf16-mixed" if computes_bfloat16(device) else "32-true"
+
+
+def precision(name: str) -> torch.dtype:
+    """Return the dtype named ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+
+    Raises:
+        UserError: if it is none of them.
+    """
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    name = settled_precision(name, choose("auto"))
+    if name not in known:
+        raise UserError(f"precision must be auto, {', '.join(known)}, got {name}")
+    return known[name]
+
+
+def require_memory(needed: int, frames: int, device: torch.device) -> None:
+    """Refuse a job that would be killed half-way for want of memory.
+
+    Args:
+        needed: bytes.
+        frames: of the video, to say how many would fit.
+
+    Raises:
+        UserError: if less than ``needed`` is free on ``device``, as far as that is known.
+    """
+    free = _free(device)
+    if free is not None and needed > free:
+        raise UserError(
+            f"{frames} frames of this size need about {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
+            f"free on {device}: upscale them in parts of at most {int(frames * free / needed)} frames"
+        )
+
+
+def _free(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return None
+    lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024

@@ -1,0 +1,93 @@
+"""What a thing is, as one hash: tensors, plain values, containers of them, settings, and networks."""
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+Plain = None | bool | int | float | str | bytes
+
+PACKAGES = ("torch", "diffusers", "transformers")
+
+_SEEN: WeakKeyDictionary[nn.Module, tuple[list[tuple[int, int]], str]] = WeakKeyDictionary()
+"""Where weights lay, how often they had been written, and their digest then; kept by ``_weights`` alone."""
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the content: types count, so 1, 1.0, True and "1" are four things; the order in a mapping
+    does not, nor which kind of sequence or mapping it is.
+
+    Raises:
+        TypeError: for what it cannot look into.
+    """
+    match value:
+        case None | bool() | int() | float() | str() | bytes():
+            return _sha256("plain", repr(value).encode())
+        case Tensor():
+            flat = value.detach().cpu().contiguous().as_strided([value.numel()], [1])
+            return _sha256(f"tensor {value.dtype} {tuple(value.shape)}", flat.view(torch.uint8).numpy().data)
+        case nn.Module():
+            return _of_parts(value, {"weights": _weights(value), "settings": _settings(value)})
+        case Mapping():
+            items = sorted(digest(name) + digest(part) for name, part in value.items())
+            return _sha256("mapping", "".join(items).encode())
+        case Sequence():
+            return _sha256("sequence", "".join(map(digest, value)).encode())
+    if is_dataclass(value) and not isinstance(value, type):
+        return _of_parts(value, {field.name: getattr(value, field.name) for field in fields(value)})
+    raise TypeError(f"cannot tell what {value!r} is made of")
+
+
+@functools.cache
+def software() -> dict[str, str]:
+    """The code that results depend on, so that none outlives an edit of it; and whose arithmetic it is."""
+    root = Path(__file__).parents[1]
+    sources = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.py")}
+    return {
+        "dcvsr": digest(sources),
+        **{name: version(name) for name in PACKAGES},
+        "processor": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _sha256(kind: str, content: bytes | memoryview) -> str:
+    found = hashlib.sha256(f"{kind}\0".encode())
+    found.update(content)
+    return found.hexdigest()
+
+
+def _of_parts(value: object, parts: Mapping[str, object]) -> str:
+    kind = type(value)
+    return _sha256(f"{kind.__module__}.{kind.__qualname__}", digest(parts).encode())
+
+
+def _weights(module: nn.Module) -> str:
+    """Parameters and buffers, those that are not saved too; read again only if they were moved or written."""
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
+    state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors.values()]
+    before, found = _SEEN.get(module, (None, ""))
+    if before != state:
+        found = digest(tensors)
+        _SEEN[module] = state, found
+    return found
+
+
+def _settings(module: nn.Module) -> dict[str, object]:
+    """Of it and what it holds, by name: the class, and attributes that are plain values."""
+    return {
+        name: [type(part).__qualname__, {key: value for key, value in vars(part).items() if _is_plain(value)}]
+        for name, part in module.named_modules()
+    }
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, Plain)

@@ -1,0 +1,76 @@
+"""What a result was made with, so that another can make it again."""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from dcvsr.runtime.files import file_sha256, write_whole
+
+PACKAGES = ("dcvsr", "torch", "diffusers", "lightning", "av", "numpy")
+
+NO_RECIPE = {"seed", "runs", "ckpt", "resume", "wandb", "loggers", "callbacks", "cache"}
+"""Settings of a training that are no part of its recipe; what it started from is told apart from them."""
+
+
+def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
+    """Weights (checkpoint, SHA-256, training), seed, versions and machine, as plain values."""
+    weights = origin and {
+        "file": str(origin.path),
+        "sha256": file_sha256(origin.path),
+        "stage": origin.stage,
+        "step": origin.step,
+        "training": training(origin.path),
+    }
+    return {
+        "weights": weights,
+        "seed": seed,
+        "device": str(device),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+
+
+def training(ckpt: Path) -> dict[str, Any] | None:
+    """Return ``seed`` and ``recipe`` of the training that left a checkpoint; None without its run folder.
+
+    ``recipe`` is the SHA-256 of the settings without seed and places and of the recipe of the checkpoint that
+    it started from. Trainings of one recipe, to one step, differ in their seeds alone.
+    """
+    folder = ckpt.resolve().parent.parent
+    settings, resolved = folder / ".hydra" / "config.yaml", folder / "config.yaml"
+    if not (settings.is_file() and resolved.is_file()):
+        return None
+    told: Any = OmegaConf.to_container(OmegaConf.load(settings))
+    start = str(OmegaConf.select(OmegaConf.load(resolved), "start"))
+    kept = {key: value for key, value in told.items() if key not in NO_RECIPE}
+    text = json.dumps([kept, _recipe_of_start(start)], sort_keys=True)
+    return {"seed": told.get("seed"), "recipe": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _recipe_of_start(start: str) -> str:
+    """``start``: as `dcvsr.train` writes it, ``FILE (scale=..., stage ..., step ...)``."""
+    name, _, about = start.rpartition(" (scale=")
+    file = Path(name)
+    if not (name and file.is_file()):
+        return start
+    before = training(file)
+    return file_sha256(file) if before is None else f"{before['recipe']} {about}"
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` whole or not at all."""
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_whole(path, text.getvalue())

@@ -1,1 +1,0 @@
-"""Packages that need a fence: each is imported in one file here, and nowhere else."""

@@ -1,0 +1,82 @@
+"""What training costs, in wandb, metrics.csv and cost.json."""
+
+import json
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from dcvsr.models.cost import flat, measured
+from dcvsr.models.flops import Flops
+from dcvsr.runtime.files import write_whole
+
+
+class TrainingCost(pl.Callback):
+    """Count the clips that the U-Net is trained on, and what they cost; validation is not in it.
+
+    Backward costs twice forward, and once more where gradient checkpointing recomputes activations.
+    That weights of frozen layers need no gradients is left out.
+
+    ``sizes``, ``seconds``, ``peak_memory``: of this process, written by the hooks of a batch alone.
+    Evaluations and FLOPs are reported for all processes together; of a resumed run, those since then.
+
+    Args:
+        folder: where ``cost.json`` goes.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.sizes: Counter[tuple[int, int, int]] = Counter()
+        self.seconds = 0.0
+        self.peak_memory = 0
+        self._batch = ExitStack()
+        self._measure: dict[str, Any] = {}
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._measure = self._batch.enter_context(measured(pl_module.device))
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._batch.close()
+        clips, frames, _, height, width = batch["hr"].shape
+        self.sizes[frames, height, width] += clips
+        self.seconds += self._measure["seconds"]
+        self.peak_memory = max(self.peak_memory, self._measure["peak_memory_bytes"])
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        report = self.report(pl_module, trainer.world_size)
+        write_whole(self.folder / "cost.json", json.dumps(report, indent=2))
+        for logger in trainer.loggers:
+            logger.log_metrics(flat(report, "train/cost"), step=trainer.global_step)
+
+    def report(self, module: Any, processes: int) -> dict[str, Any]:
+        """The counts as plain values, of ``processes`` that did as much as this one."""
+        flops, upscaler = Flops(module.upscaler), module.upscaler
+        scale, recomputed = (
+            upscaler.latents.autoencoder.factor,
+            upscaler.denoiser.unet.is_gradient_checkpointing,
+        )
+        parts: Counter[str] = Counter(forward=0, backward=0, enlarge=0, vae=0, image_encoder=0)
+        for (frames, height, width), clips in self.sizes.items():
+            forward = processes * clips * flops.evaluation(frames, height // scale, width // scale)
+            parts["forward"] += forward
+            parts["backward"] += (3 if recomputed else 2) * forward
+            lr_size = height // upscaler.factor, width // upscaler.factor
+            parts["enlarge"] += processes * clips * frames * flops.enlarging(*lr_size)
+            coded = flops.encoding(height, width) + flops.target(height, width)
+            parts["vae"] += processes * clips * frames * coded
+            pictures = frames if upscaler.image_frames == "each" else 1
+            parts["image_encoder"] += processes * clips * pictures * flops.image
+        return {
+            "evaluations": processes * self.sizes.total(),
+            "flops": {**parts, "total": parts.total()},
+            "seconds": self.seconds,
+            "peak_memory_bytes": self.peak_memory,
+        }

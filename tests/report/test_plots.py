@@ -1,0 +1,183 @@
+"""Plots: points where their numbers are, in order, inside the axes; and the page's drawing of them."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import dcvsr
+from dcvsr.report.axes import BOTTOM, LEFT, RIGHT, TOP
+from dcvsr.report.plots import Plot, plots
+from dcvsr.report.runs import Run
+from dcvsr.report.table_files import points
+from tests.report.making import run
+
+RATES = {0.0625: [20.0, 30.0], 1.0: [26.0, 34.0], 0.25: [22.0, 32.0]}
+
+
+def sweep(guidance: str = "dssag", seeds: int = 1, gain: float = 0.0) -> list[Run]:
+    """SAP rates, PSNR a clip; a seed adds its number."""
+    return [
+        run(
+            "dcvsr",
+            seed,
+            settings=(f"guidance={guidance}", f"propagation.sap.rate={rate:g}"),
+            psnr=[value + gain + seed for value in values],
+        )
+        for rate, values in RATES.items()
+        for seed in range(seeds)
+    ]
+
+
+def only(drawn: Sequence[Plot], against: str = "propagation.sap.rate") -> Plot:
+    [plot] = [plot for plot in drawn if plot.against == against]
+    return plot
+
+
+def page(drawn: Sequence[Plot]) -> str:
+    [package] = dcvsr.__path__
+    templates = Environment(
+        loader=FileSystemLoader(Path(package)), autoescape=True, undefined=StrictUndefined
+    )
+    return templates.get_template("page/plots.html").render(plots=drawn)
+
+
+def test_a_sweep_is_a_line_of_means_in_the_order_of_its_numbers() -> None:
+    plot = only(plots(sweep()))
+    [series] = plot.series
+    assert (series.label, plot.title, plot.dataset) == ("dcvsr", "PSNR ↑", "X")
+    assert [(p.x, p.y, p.spread) for p in series.points] == [
+        (0.0625, 25, None),
+        (0.25, 27, None),
+        (1, 30, None),
+    ]
+    corners = [tuple(map(float, corner.split(","))) for corner in plot.line(series).split()]
+    assert corners == [plot.at(point) for point in series.points]
+    assert (corners[0], corners[-1]) == ((LEFT, BOTTOM), (RIGHT, TOP))
+    assert corners[1][0] == (LEFT + RIGHT) / 2, "by decades"
+
+
+def test_bars_are_the_spread_over_seeds_and_one_seed_has_none() -> None:
+    one, three = only(plots(sweep())), only(plots(sweep(seeds=3)))
+    assert [one.bar(point) for point in one.series[0].points] == [None] * 3
+    deviation = np.std([0, 1, 2], ddof=1)
+    for point in three.series[0].points:
+        assert (point.spread, point.seeds) == (pytest.approx(deviation), 3)
+        low, high = three.bar(point) or (0, 0)
+        assert low - high == pytest.approx(2 * deviation / (5 + 2 * deviation) * (BOTTOM - TOP), abs=0.11)
+
+
+def test_what_differs_in_more_than_the_swept_number_is_a_line_of_its_own() -> None:
+    plot = only(plots([*sweep("dssag"), *sweep("sag", gain=1), run("bicubic", psnr=[1.0, 2.0])]))
+    assert [(series.label, series.points[0].y) for series in plot.series] == [
+        ("dcvsr guidance=dssag", 25),
+        ("dcvsr guidance=sag", 26),
+    ]
+    assert [(series.number, plot.labels[series.number - 1]) for series in plot.series] == [
+        (1, "dcvsr guidance=dssag"),
+        (2, "dcvsr guidance=sag"),
+    ]
+    alone = [run("dcvsr", settings=(f"rho={n}", f"s={n}"), psnr=[1.0]) for n in (1, 2)]
+    assert not plots(alone), "two numbers that change at once"
+
+
+def test_words_infinities_and_what_has_one_value_are_no_sweep() -> None:
+    for values in (("dcvsr", "sap"), ("inf", "1"), ("nan", "1"), ("1", "1.0")):
+        assert not plots([run("dcvsr", settings=(f"key={value}",), psnr=[1.0]) for value in values])
+
+
+def test_every_row_stands_where_its_cost_is() -> None:
+    runs = [
+        run("bicubic", evaluations=0, psnr=[26.0]),
+        *[run("dcvsr", seed, evaluations=800, psnr=[24.0 + seed]) for seed in (0, 1)],
+    ]
+    plot = only(plots(runs), "U-Net evaluations")
+    assert [(s.label, [(p.x, p.y) for p in s.points]) for s in plot.series] == [
+        ("bicubic", [(0, 26)]),
+        ("dcvsr", [(800, 24.5)]),
+    ]
+    assert [drawn.against for drawn in plots(runs)] == ["U-Net evaluations"], "all took the same seconds"
+    slow = [replace(made, seconds=made.evaluations + 1.0) for made in runs]
+    assert only(plots(slow), "seconds").series[1].points[0].x == 801
+
+
+def test_points_are_means_over_the_clips_that_all_have() -> None:
+    runs = [run("dcvsr", settings=(f"rho={n}",), seams=[float(n), m]) for n, m in ((1, None), (2, 9.0))]
+    assert [point.y for point in only(plots(runs), "rho").series[0].points] == [1, 2]
+    runs = [run("dcvsr", settings=(f"rho={n}",), seams=[m]) for n, m in ((1, None), (2, 9.0))]
+    assert not plots(runs)
+
+
+def test_other_clips_and_other_metrics_have_plots_of_their_own() -> None:
+    both = [
+        run("dcvsr", dataset=dataset, settings=(f"rho={n}",), psnr=[n], lpips=[n])
+        for dataset in "XY"
+        for n in (1, 2)
+    ]
+    assert [(plot.dataset, plot.metric) for plot in plots(both)] == [
+        ("X", "psnr"),
+        ("X", "lpips"),
+        ("Y", "psnr"),
+        ("Y", "lpips"),
+    ]
+
+
+NUMBERS = st.floats(-1e4, 1e4).map(lambda value: round(value, 3))
+
+
+@given(st.dictionaries(NUMBERS, st.lists(NUMBERS, min_size=2, max_size=2), min_size=2, max_size=8))
+def test_points_and_bars_lie_inside_the_axes_and_in_order(values: dict[float, list[float]]) -> None:
+    runs = [
+        run("dcvsr", seed, settings=(f"key={x!r}",), evaluations=1 + i, psnr=[ys[seed]])
+        for i, (x, ys) in enumerate(values.items())
+        for seed in (0, 1)
+    ]
+    drawn = plots(runs)
+    assert drawn
+    for plot in drawn:
+        for series in plot.series:
+            places = [plot.at(point) for point in series.points]
+            assert all(one <= other for (one, _), (other, _) in pairwise(places))
+            for point, (x, y) in zip(series.points, places, strict=True):
+                low, high = plot.bar(point) or (0, 0)
+                assert LEFT <= x <= RIGHT
+                assert TOP <= high <= y <= low <= BOTTOM
+
+
+def test_the_page_numbers_rows_apart_for_each_set_of_clips() -> None:
+    few = [run(name, evaluations=n, psnr=[n]) for n, name in enumerate(("a", "b"))]
+    many = [run(name, evaluations=n, psnr=[n, n]) for n, name in enumerate(("c", "d", "e"))]
+    text = page(plots([*few, *many]))
+    assert (text.count("<details"), text.count("<ol"), text.count("<li>")) == (1, 2, 5)
+
+
+def test_a_plot_is_written_a_line_each_point() -> None:
+    lines = list(csv.reader(io.StringIO(points([only(plots(sweep(seeds=2)))]))))
+    assert lines[0] == ["dataset", "metric", "against", "row", "x", "y", "spread", "seeds"]
+    assert lines[1] == ["X", "psnr", "propagation.sap.rate", "dcvsr", "0.0625", "25.5", "0.707107", "2"]
+    assert len(lines) == 4
+
+
+def test_the_page_draws_every_point_and_bar_and_keeps_text_text() -> None:
+    hostile = "<script>alert(1)</script>"
+    drawn = plots(
+        [*sweep(hostile, seeds=2), *sweep("sag", seeds=2), run("bicubic", evaluations=0, psnr=[1.0, 2.0])]
+    )
+    text = page(drawn)
+    series = [one for plot in drawn for one in plot.series]
+    assert text.count("<svg") == len(drawn) == 2
+    assert text.count("<circle") == sum(len(one.points) for one in series)
+    assert text.count('<line class="mean"') == sum(p.spread is not None for one in series for p in one.points)
+    assert text.count("<details") == 2
+    assert "<script" not in text
+    assert text.count("<li>dcvsr guidance=sag</li>") == 1
+    assert ">2</text>" in text
+    assert not page([]).strip()

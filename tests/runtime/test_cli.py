@@ -1,0 +1,197 @@
+"""How commands meet their users."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcvsr.runtime import cli
+from dcvsr.runtime.cli import CONF, as_group, command, quote
+from tests.conftest import restored
+
+NAMES = [
+    "clip (1).mp4",
+    "été.mp4",
+    "a,b.mp4",
+    "a&b.mp4",
+    "it's.mp4",
+    "a=b.mp4",
+    "[x]{y}.mp4",
+    "${z}.mp4",
+    "back\\.mp4",
+]
+
+
+def _as_hydra_reads(name: str) -> str:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("upscale", [quote(f"input={name}"), "output=b"]).input
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_name_is_taken_as_it_is(name):
+    assert _as_hydra_reads(name) == name
+
+
+@settings(max_examples=40)
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).map("x{}".format))
+def test_any_file_name_is_taken_as_it_is(name):
+    assert _as_hydra_reads(name) == name
+
+
+def test_a_data_folder_is_taken_as_it_is():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("evaluate", ["data=folder", quote("data.path=my clips (2), new")])
+    assert cfg.data.path == cfg.data.name == "my clips (2), new"
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert _as_hydra_reads("~/a.mp4") == "/home/someone/a.mp4"
+
+
+def test_other_keys_are_left_to_hydra():
+    assert quote("sampler.steps=1,2") == "sampler.steps=1,2"
+    assert quote("ckpt=null") == "ckpt=null"
+
+
+@pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "degrade", "reds", "figure3", "report"])
+def test_help_answers_without_importing_torch(command):
+    arguments = [sys.executable, "-X", "importtime", "-m", f"dcvsr.{command}", "--help"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert f"python -m dcvsr.{command}" in done.stdout
+    assert " hydra\n" in done.stderr
+    assert " torch\n" not in done.stderr
+
+
+def test_a_mistyped_key_is_answered_with_the_right_one(run):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", "samplr.steps=3")
+    assert done.code == 2
+    assert (
+        done.err == "dcvsr: unknown key 'samplr.steps': did you mean 'sampler.steps'? --help lists the keys\n"
+    )
+
+
+def test_a_key_of_another_choice_names_the_choices(run):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", "guidance=none", "guidance.scale=2")
+    assert done.code == 2
+    assert done.err.startswith(
+        "dcvsr: unknown key 'guidance.scale': the guidance chosen has none; choose guidance=cfg|"
+    )
+
+
+@pytest.mark.parametrize("dots", ["propagation.sap.exchange=two_pass", "guidance.uncond=keep_all,zero_all"])
+def test_a_group_of_options_is_a_key_with_dots(dots):
+    key, value = dots.split("=")
+    assert as_group(dots) == f"{key.replace('.', '/')}={value}"
+    assert as_group("sampler.steps=3") == "sampler.steps=3"
+
+
+def test_a_key_that_nothing_reads_is_refused(run):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", "+speed=3")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "unknown key 'speed'" in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "added", "meant"),
+    [
+        ("evaluate", "+data.lenght=4", "data.length"),
+        ("evaluate", "++data.lenght=4", "data.length"),
+        ("evaluate", "+sampler.stepz=3", "sampler.steps"),
+        ("evaluate", "+data.test.boxer.clip.strat=3", "data.test.boxer.clip.start"),
+        ("train", "+trainer.max_tme=1", "trainer.max_time"),
+        ("train", "+trainer.max_tme._target_=datetime.timedelta", "trainer.max_time"),
+        ("train", "+steps.nan=3", "steps.nano"),
+        ("train", "+sped=3", "seed"),
+        ("report", "+medai=3", "media"),
+    ],
+)
+def test_a_mistyped_key_that_is_added_is_answered_with_the_right_one(run, command, added, meant):
+    others = {"evaluate": ["data=unseen"], "train": ["+experiment=stage1"], "report": ["output=a.html"]}
+    done = run(command, *others[command], added)
+    assert done.code == 2
+    key = added.lstrip("+").partition("=")[0]
+    assert done.err == f"dcvsr: unknown key '{key}': did you mean '{meant}'? --help lists the keys\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "added"),
+    [
+        ("train", ["+trainer.max_time=00:01:00:00"]),  # an argument of an object
+        ("train", ["+model.enlarge.weights=a.safetensors"]),
+        ("train", ["+trainer.logger.version=1"]),  # what an argument holds
+        ("train", ["+module.about.note=mine"]),
+        ("train", ["+callbacks.mine._target_=lightning.pytorch.Callback"]),  # another object by name
+        ("train", ["+data.training.mine={_target_:dcvsr.data.clips.VideoClip,path:a.mp4}"]),
+        ("train", ["+callbacks.mine._target_=dcvsr.training.ema.EMA", "+callbacks.mine.decay=0.9"]),
+        ("evaluate", ["+metrics.dover._target_=dcvsr.metrics.dover.DOVER"]),
+        ("evaluate", ["++seed=3", "++data.length=8", "++data.test.boxer.side=64"]),  # keys that there are
+        ("evaluate", ["+wandb.tags=[a]"]),  # of **kwargs
+        ("evaluate", ["+alternative=default", "+table2=sap", "+sweep=parallel"]),  # choices
+        ("report", ["+paper=table1", "+pairs.a.left=a.mp4", "+pairs.a.right_label=b", "+trainings.a=run"]),
+    ],
+)
+def test_a_key_that_is_read_can_be_added(name, added, monkeypatch, tmp_path):
+    others = {"evaluate": ["data=unseen"], "train": ["+experiment=stage1"], "report": ["output=a.html"]}
+    monkeypatch.setattr(
+        "sys.argv", [name, *others[name], *added, f"hydra.run.dir={tmp_path}", "hydra.mode=RUN"]
+    )
+    seen = []
+    command(name)(seen.append)()
+    assert len(seen) == 1
+
+
+def test_a_missing_key_is_named(run):
+    done = run("upscale", "input=a.mp4")
+    assert done.code == 2
+    assert done.err == "dcvsr: missing output=...; --help shows an example\n"
+
+
+@pytest.mark.parametrize("key", ["scale=huge", "guidance=magic", "upscaler=waifu", "tile.schedule=odd"])
+def test_an_unknown_choice_lists_what_there_is(run, key):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", key)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert key.split("=")[1] in done.err
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "sampler.steps=0",
+        "sampler.steps=-1",
+        "tile.size=0",
+        "tile.frames=-2",
+        "tile.overlap=1",
+        "sampler.sigma_min=0",
+    ],
+)
+def test_an_impossible_number_is_refused_before_anything_is_made(run, clip, tmp_path, value):
+    done = run("upscale", f"input={clip}", "output=b.mp4", "ckpt=null", value)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert value.split("=")[1] in done.err
+    assert not Path(tmp_path, "b.mp4").exists()
+
+
+def test_further_processes_start_from_what_was_typed(tmp_path, monkeypatch):
+    """Lightning starts them with sys.argv: quoted there, a file would be quoted twice."""
+    typed = ["input=a (1).mp4", "output=b.mp4", f"hydra.run.dir={tmp_path}"]
+    monkeypatch.setattr("sys.argv", ["upscale", *typed])
+    seen = []
+    with restored():
+        command("upscale")(lambda cfg: seen.append((cfg.input, sys.argv[1:])))()
+    assert seen == [("a (1).mp4", typed)]
+
+
+def test_a_script_ends_where_its_command_does(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.run("upscale", "input=no such.mp4", "output=b.mp4")
+    assert end.value.code == 2
+    printed = capfd.readouterr()
+    assert "$ python -m dcvsr.upscale 'input=no such.mp4' output=b.mp4" in printed.out
+    assert "no such.mp4" in printed.err

@@ -1,0 +1,134 @@
+"""Inception Score and FID, on a stand-in for Inception, and on a random one where that is here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dcvsr.runtime.errors import UserError
+from dcvsr.text2image import image_scores
+from dcvsr.text2image.image_scores import FID, InceptionScore, embedding
+from tests.metrics.making import Colours, frechet
+
+
+def random_images(count: int, seed: int = 0) -> Tensor:
+    """Bytes ``b 3 h w``, each around a colour of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    colours = torch.randint(0, 200, (count, 3, 1, 1), generator=generator)
+    return (colours + torch.randint(0, 56, (count, 3, 8, 10), generator=generator)).byte()
+
+
+@pytest.fixture
+def colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_scores, "embedding", lambda output, weights: Colours())
+
+
+def fid_to(photographs: Tensor) -> FID:
+    return FID("", lambda size: photographs.split(2))
+
+
+def scored(images: Tensor, splits: int = 1, seed: int = 0) -> float:
+    metric = InceptionScore("", splits, seed)
+    for batch in images.split(3):
+        metric.update(batch)
+    return metric.compute().item()
+
+
+@pytest.mark.usefixtures("colours")
+def test_fid_of_a_set_to_itself_is_zero_and_to_another_their_frechet_distance() -> None:
+    ours, theirs = random_images(7), random_images(9, seed=1)
+    same, other = fid_to(ours), fid_to(theirs)
+    for batch in ours.split(3):
+        same.update(batch)
+        other.update(batch)
+    assert same.compute().item() == pytest.approx(0, abs=1e-6)
+    embedded = [images.double().mean((-2, -1)).numpy() / 255 for images in (theirs, ours)]
+    assert other.compute().item() == pytest.approx(frechet(*embedded), rel=1e-4)
+
+
+@pytest.mark.usefixtures("colours")
+def test_photographs_are_asked_for_at_the_size_of_the_images() -> None:
+    asked = []
+    metric = FID("", lambda size: asked.append(size) or [random_images(2)])
+    metric.update(random_images(2))
+    metric.update(random_images(2))
+    assert asked == [(8, 10)]
+
+
+@pytest.mark.usefixtures("colours")
+def test_is_is_the_exponential_of_the_mean_divergence_from_the_mean() -> None:
+    images = random_images(7)
+    logits = images.double().mean((-2, -1)).numpy() / 255
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = np.exp((p * np.log(p / p.mean(0))).sum(1).mean())
+    assert expected > 1.001
+    assert scored(images) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.usefixtures("colours")
+def test_is_of_identical_images_is_one() -> None:
+    assert scored(random_images(1).expand(6, -1, -1, -1), splits=3) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.usefixtures("colours")
+def test_is_splits_by_its_own_seed_alone() -> None:
+    images = random_images(8)
+    state = torch.get_rng_state()
+    one = scored(images, splits=4)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)
+    assert scored(images, splits=4) == one
+    assert abs(scored(images, splits=4, seed=1) - one) > 0
+
+
+@pytest.mark.usefixtures("colours")
+def test_sets_too_small_are_refused() -> None:
+    with pytest.raises(UserError, match="IS in 2 parts needs 4 images, got 3"):
+        scored(random_images(3), splits=2)
+    metric = fid_to(random_images(2))
+    metric.update(random_images(1))
+    with pytest.raises(UserError, match="two images"):
+        metric.compute()
+
+
+def test_without_torch_fidelity_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_scores.fid, "_TORCH_FIDELITY_AVAILABLE", False)
+    with pytest.raises(UserError, match="pip install torch-fidelity"):
+        embedding("2048", "weights.pth")
+
+
+@pytest.fixture(scope="module")
+def random_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights under the names of torch-fidelity's Inception."""
+    module = pytest.importorskip(
+        "torch_fidelity.feature_extractor_inceptionv3", reason="torch-fidelity is not installed"
+    )
+    path = tmp_path_factory.mktemp("inception") / "random.pth"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "load_state_dict_from_url", lambda *arguments, **options: {})
+        patched.setattr(module.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def test_inception_with_random_weights_embeds_and_scores(random_inception: Path) -> None:
+    images = random_images(2)
+    assert embedding("logits_unbiased", str(random_inception))(images).shape == (2, 1008)
+    distance = FID(str(random_inception), lambda size: [images])
+    distance.update(images)
+    assert distance.compute().item() == pytest.approx(0, abs=1e-6)
+    score = InceptionScore(str(random_inception), splits=1, seed=0)
+    score.update(images[:1].expand(2, -1, -1, -1))
+    assert score.compute().item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("content", [{"fc.bias": torch.zeros(1008)}, Path("a pickle of no tensor")])
+def test_another_network_s_weights_are_refused(content: object, tmp_path: Path) -> None:
+    pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed")
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"other.pth is not Inception as torch-fidelity has it \("):
+        embedding("2048", str(tmp_path / "other.pth"))

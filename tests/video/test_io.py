@@ -1,0 +1,238 @@
+"""What is written is what was read, at its pace, in its colour, with its sound; or nothing is."""
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import Video, check_output, read_video, to_bytes, to_unit, write_video
+from tests.data.making import flat, make_video, noise
+
+RATES = [
+    Fraction(25),
+    Fraction(30000, 1001),
+    Fraction(24000, 1001),
+    Fraction(60000, 1001),
+    Fraction(10009, 1000),
+]
+FILES = [".mp4", ".mkv", ".mov"]
+
+
+def clip(frames: int = 4, height: int = 16, width: int = 16, rate: Fraction = Fraction(25)) -> Video:
+    generator = torch.Generator().manual_seed(0)
+    return Video(
+        torch.randint(0, 256, (frames, 3, height, width), generator=generator, dtype=torch.uint8), rate
+    )
+
+
+def never() -> Iterator[torch.Tensor]:
+    pytest.fail("a frame was asked for")
+    yield torch.zeros(0)
+
+
+def test_bytes_survive_the_unit_range() -> None:
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(to_unit(every)), every)
+    assert torch.equal(
+        to_bytes(torch.tensor([-0.1, 0.4999 / 255, 0.5001 / 255, 1.1])), torch.tensor([0, 0, 1, 255]).byte()
+    )
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("suffix", FILES)
+def test_count_size_and_rate_survive(tmp_path: Path, suffix: str, rate: Fraction) -> None:
+    for frames in (1, 13):
+        video = clip(frames, rate=rate)
+        write_video(tmp_path / f"a{suffix}", to_unit(video.frames), video, crf=20)
+        back = read_video(tmp_path / f"a{suffix}")
+        assert (back.frames.shape, back.rate) == (video.frames.shape, rate)
+
+
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40))
+@settings(max_examples=20)
+def test_every_size_survives(
+    tmp_path_factory: pytest.TempPathFactory, frames: int, height: int, width: int
+) -> None:
+    path = tmp_path_factory.mktemp("sizes") / "a.mp4"
+    video = clip(frames, height, width)
+    write_video(path, to_unit(video.frames), video, crf=20)
+    assert read_video(path).frames.shape == video.frames.shape
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("first", [0, 7, 1001, 90000])
+def test_uneven_times_survive_exactly(tmp_path: Path, suffix: str, first: int) -> None:
+    pts = tuple(first + step for step in (0, 1000, 5000, 5003, 9000, 20000))
+    frames = clip(6).frames
+    write_video(
+        tmp_path / f"a{suffix}", to_unit(frames), Video(frames, RATES[0], pts, Fraction(1, 90000)), crf=20
+    )
+    back = read_video(tmp_path / f"a{suffix}")
+    assert (back.pts, back.time_base) == (pts, Fraction(1, 90000))
+
+
+def test_uneven_times_survive_to_the_millisecond_in_matroska(tmp_path: Path) -> None:
+    source = make_video(
+        tmp_path / "source.mp4", noise(4), pts=(0, 990, 5400, 9000), time_base=Fraction(1, 90000)
+    )
+    video = read_video(source)
+    write_video(tmp_path / "a.mkv", to_unit(video.frames), video, crf=20)
+    assert read_video(tmp_path / "a.mkv").pts == (0, 11, 60, 100)
+
+
+@pytest.mark.parametrize("suffix", FILES)
+def test_the_shape_of_pixels_survives(tmp_path: Path, suffix: str) -> None:
+    video = read_video(
+        make_video(tmp_path / "source.mp4", noise(2), tags={"sample_aspect_ratio": Fraction(128, 117)})
+    )
+    write_video(tmp_path / f"a{suffix}", to_unit(video.frames), video, crf=20)
+    assert read_video(tmp_path / f"a{suffix}").aspect == Fraction(128, 117)
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+@pytest.mark.parametrize(("matrix", "kr", "kb"), [(1, 0.2126, 0.0722), (6, 0.299, 0.114)])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_flat_colour_survives(
+    tmp_path: Path, tagged: bool, matrix: int, kr: float, kb: float, full: bool
+) -> None:
+    tags: dict[str, int | Fraction] = {"colorspace": matrix, "color_range": 1 + full} if tagged else {}
+    height = 720 if matrix == 1 else 16
+    for colour in [(200, 40, 60), (10, 240, 30), (0, 0, 255), (255, 255, 255)]:
+        frame = flat(colour, kr, kb, full and tagged, (16, height))
+        video = read_video(make_video(tmp_path / "source.mp4", [frame], tags=tags))
+        write_video(tmp_path / "a.mp4", to_unit(video.frames), video, crf=1)
+        back = read_video(tmp_path / "a.mp4")
+        assert (back.frames[0, :, 8, 8].int() - torch.tensor(colour)).abs().max() <= 2
+        assert back.colour == video.colour
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_range) == (matrix, 1 + (full and tagged))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["clip (1)", "été", "a,b", "a&b", "%03d", "a:b", "-x", "~a", "it's", "a b", "#?*[x]", "http:", "日本"],
+)
+def test_names_are_taken_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    video = clip()
+    for output in (f"{name}.mp4", name):
+        write_video(output, to_unit(video.frames), video, crf=20)
+        assert read_video(output).frames.shape == video.frames.shape
+    assert sorted(os.listdir()) == sorted([name, f"{name}.mp4"])
+
+
+def test_chunks_make_the_same_file_as_the_whole(tmp_path: Path) -> None:
+    video = clip(9, 64, 64)  # at 16 pixels x264 itself differs once in thousands of runs
+    write_video(tmp_path / "whole.mp4", to_unit(video.frames), video, crf=20)
+    write_video(tmp_path / "chunks.mp4", to_unit(video.frames).split(2), video, crf=20)
+    assert (tmp_path / "whole.mp4").read_bytes() == (tmp_path / "chunks.mp4").read_bytes()
+
+
+def test_a_higher_crf_makes_a_smaller_file(tmp_path: Path) -> None:
+    for crf in (10, 30, 50):
+        write_video(tmp_path / f"{crf}.mp4", to_unit(clip().frames), clip(), crf)
+    assert sorted(tmp_path.iterdir(), key=lambda path: -path.stat().st_size) == sorted(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("output", ["a.mp4", "a"])
+@pytest.mark.parametrize("frames", [0, 2, 4])
+def test_a_failure_leaves_what_was_there(tmp_path: Path, output: str, frames: int) -> None:
+    def broken() -> Iterator[torch.Tensor]:
+        yield from to_unit(clip(frames).frames).split(1)
+        raise RuntimeError("out of memory")
+
+    (tmp_path / "a.mp4").write_text("the work of yesterday")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        write_video(tmp_path / output, broken(), clip(), crf=20)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+    assert (tmp_path / "a.mp4").read_text() == "the work of yesterday"
+
+
+@pytest.mark.parametrize("output", ["a.mp4", "a"])
+def test_frames_must_be_as_many_as_times_and_of_one_size(tmp_path: Path, output: str) -> None:
+    video = read_video(make_video(tmp_path / "s.mp4", noise(5)))
+    frames = to_unit(video.frames)
+    for few_or_many in (frames[:0], frames[:4], torch.cat([frames, frames])):
+        with pytest.raises(ValueError, match="5 were expected"):
+            write_video(tmp_path / output, few_or_many.split(2), video, crf=20)
+    with pytest.raises(ValueError, match="two sizes"):
+        write_video(tmp_path / output, [frames[:2], frames[:3, :, :16]], video, crf=20)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.mp4"]
+
+
+def refused(source: Path | None, output: Path | str, reason: str) -> None:
+    """Both ways to ask for an output give the reason in one line."""
+    clip = Video(torch.zeros(0), Fraction(25), source=source)
+    for ask in (partial(check_output, source), partial(write_video, frames=never(), video=clip, crf=20)):
+        with pytest.raises(UserError, match=reason) as caught:
+            ask(output)
+        assert "\n" not in str(caught.value)
+
+
+def test_unknown_suffixes_and_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.mp4").mkdir()
+    refused(None, tmp_path / "a.avi", r"a\.avi: end it in \.mp4, \.mkv, \.mov, or in no suffix for a folder")
+    refused(None, tmp_path / "none" / "a.mp4", r"a\.mp4 \(.*none: No such file or directory")
+    refused(None, tmp_path / "file" / "a.mp4", r"a\.mp4 \(.*file: Not a directory")
+    refused(None, tmp_path / "folder.mp4", r"folder\.mp4 is a folder; name a file")
+    refused(None, tmp_path / "file", "file exists and is no empty folder")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write in")
+def test_a_read_only_place_is_refused() -> None:
+    refused(None, Path("/proc/a.mp4"), r"cannot write /proc/a\.mp4")
+
+
+def test_the_input_is_never_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_video(tmp_path / "s.mp4", noise(2))
+    (tmp_path / "soft.mp4").symlink_to(source)
+    (tmp_path / "hard.mp4").hardlink_to(source)
+    monkeypatch.chdir(tmp_path)
+    for output in (source, "s.mp4", f"../{tmp_path.name}/s.mp4", "soft.mp4", "hard.mp4"):
+        refused(source, output, "is the input itself; name another output")
+
+
+def test_a_link_to_elsewhere_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "frames").mkdir(parents=True)
+    for name in ("a.mp4", "frames"):
+        (tmp_path / name).symlink_to(tmp_path / "disk" / name)
+        write_video(tmp_path / name, to_unit(clip().frames), clip(), crf=20)
+        assert (tmp_path / name).is_symlink()
+        assert len(read_video(tmp_path / "disk" / name).frames) == 4
+
+
+def test_an_input_that_is_no_video_is_named_by_the_check_too(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("hello")
+    refused(tmp_path / "empty.mp4", tmp_path / "a.mp4", r"empty\.mp4 is empty")
+    refused(tmp_path / "text.mp4", tmp_path / "a.mp4", r"text\.mp4 cannot be read")
+    check_output(tmp_path / "none.mp4", tmp_path / "text.mp4")
+
+
+def test_a_folder_with_files_is_no_output(tmp_path: Path) -> None:
+    write_video(tmp_path / "frames", to_unit(clip().frames), clip(), crf=20)
+    refused(None, tmp_path / "frames", "is no empty folder")
+    refused(tmp_path / "frames", tmp_path / "frames", "is the input itself; name another output")
+    (tmp_path / "new").mkdir()
+    write_video(tmp_path / "new", to_unit(clip().frames), clip(), crf=20)
+    assert len(list((tmp_path / "new").iterdir())) == 4
+
+
+def test_a_rate_is_for_folders(tmp_path: Path) -> None:
+    write_video(tmp_path / "frames", to_unit(clip().frames), clip(), crf=20)
+    assert read_video(tmp_path / "frames").rate == 25
+    assert read_video(tmp_path / "frames", Fraction(30000, 1001)).rate == Fraction(30000, 1001)
+    with pytest.raises(UserError, match="must be above 0, got 0"):
+        read_video(tmp_path / "frames", Fraction(0))
+    with pytest.raises(UserError, match=r"s\.mp4 has a frame rate of its own"):
+        read_video(make_video(tmp_path / "s.mp4", noise(2)), Fraction(25))

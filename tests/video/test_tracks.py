@@ -1,0 +1,80 @@
+"""Sound and subtitles travel with the picture, packet by packet, in step; or are refused, or missed aloud."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+import torch
+
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.io import read_video, to_unit, write_video
+from tests.data.making import make_video, noise, packets, start
+
+
+def never() -> Iterator[torch.Tensor]:
+    pytest.fail("a frame was asked for")
+    yield torch.zeros(0)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+@pytest.mark.parametrize(("origin", "codec"), [("s.mp4", "aac"), ("s.mkv", "ac3"), ("s.avi", "libmp3lame")])
+def test_sound_is_copied_bit_for_bit(tmp_path: Path, suffix: str, origin: str, codec: str) -> None:
+    source = make_video(tmp_path / origin, noise(30), sound=codec)
+    video = read_video(source)
+    write_video(tmp_path / f"a{suffix}", to_unit(video.frames).split(7), video, crf=20)
+    assert packets(source, "audio") == packets(tmp_path / f"a{suffix}", "audio")
+    assert len(packets(source, "audio")) > 10
+
+
+@pytest.mark.parametrize(("origin", "output"), [("s.mp4", "a.mkv"), ("s.mkv", "a.mp4")])
+def test_the_language_of_sound_survives(tmp_path: Path, origin: str, output: str) -> None:
+    video = read_video(make_video(tmp_path / origin, noise(3), sound="aac"))
+    write_video(tmp_path / output, to_unit(video.frames), video, crf=20)
+    with av.open(str(tmp_path / output)) as container:
+        assert container.streams.audio[0].language == "swe"
+
+
+def test_sound_of_a_transport_stream_stays_in_step(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "s.ts", noise(30), sound="aac", options={"output_ts_offset": "100"})
+    video = read_video(source)
+    write_video(tmp_path / "a.mp4", to_unit(video.frames), video, crf=20)
+    target = tmp_path / "a.mp4"
+    before, after = (start(path, "video") - start(path, "audio") for path in (source, target))
+    assert abs(before - after) < 1e-3
+    assert start(source, "video") > start(source, "audio") > 99
+    assert min(start(target, "video"), start(target, "audio")) == 0
+
+
+def test_sound_the_container_cannot_hold_is_refused_before_any_work(tmp_path: Path) -> None:
+    video = read_video(make_video(tmp_path / "s.mkv", noise(30), sound="libopus"))
+    with pytest.raises(
+        UserError, match=r"\.mov cannot hold the opus sound of .*s\.mkv; write to \.mp4 or \.mkv"
+    ):
+        write_video(tmp_path / "a.mov", never(), video, crf=20)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.mkv"]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a.mkv", True), ("a.mp4", False)])
+def test_subtitles_are_copied_or_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, kept: bool
+) -> None:
+    (tmp_path / "s.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n\n")
+    make_video(tmp_path / "silent.mkv", noise(5))
+    with (
+        av.open(str(tmp_path / "silent.mkv")) as picture,
+        av.open(str(tmp_path / "s.srt")) as text,
+        av.open(str(tmp_path / "s.mkv"), "w") as both,
+    ):
+        streams = (picture.streams.video[0], text.streams.subtitles[0])
+        for stream, track in [(stream, both.add_stream_from_template(stream)) for stream in streams]:
+            for packet in (picture if stream.type == "video" else text).demux(stream):
+                if packet.size:
+                    packet.stream = track
+                    both.mux(packet)
+    video = read_video(tmp_path / "s.mkv")
+    write_video(tmp_path / name, to_unit(video.frames), video, crf=20)
+    with av.open(str(tmp_path / name)) as container:
+        assert len(container.streams.subtitles) == kept
+    assert ("subtitles" in caplog.text) != kept
+    assert not kept or packets(tmp_path / name, "subtitles") == [b"hello"]
