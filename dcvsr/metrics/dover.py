@@ -3,7 +3,6 @@
 Tables report different readings of its two scores under the one name; all of them are here, each named.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from dcvsr.metrics.convnext3d import ConvNeXt3D
 from dcvsr.metrics.dover_views import aesthetic_view, technical_view
 from dcvsr.metrics.swin3d import Swin3D
 from dcvsr.runtime.errors import UserError
+from dcvsr.weights.search import not_found, search_folders
 
 WEIGHTS = "DOVER.pth"
 RELEASE = f"https://github.com/VQAssessment/DOVER/releases/download/v0.1.0/{WEIGHTS}"
@@ -130,15 +130,10 @@ def fuse(technical: Tensor, aesthetic: Tensor, mean_a: float) -> Tensor:
 
 
 def _find() -> Path:
-    configured = os.environ.get("DCVSR_WEIGHTS")
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    for folder in (Path(configured).expanduser() if configured else cache, cache):
+    for folder in search_folders():
         if (folder / WEIGHTS).is_file():
             return folder / WEIGHTS
-    raise UserError(
-        f"{WEIGHTS} is neither in DCVSR_WEIGHTS ({configured or 'unset'}) nor in {cache}; "
-        f"download {RELEASE} into one of them"
-    )
+    raise UserError(f"{not_found(WEIGHTS)}; download {RELEASE} into one of them")
 
 
 def _load(network: Network, path: Path) -> None:

@@ -1,11 +1,10 @@
-"""The backbones of the perceptual metrics: the convolutions of torchvision's AlexNet and VGG16.
+"""Backbones of the perceptual metrics: the convolutions of torchvision's AlexNet and VGG16.
 
-They are looked for in the folder that ``DCVSR_WEIGHTS`` names, then in torch hub's cache (``TORCH_HOME``);
-where they are in neither they are fetched into that cache. Every file is verified whenever it is read: by its
-SHA-256 or, if it is torchvision's, by the eight digits of it that its name ends in: all that is published.
+A backbone that is in none of the `search_folders` is downloaded into torch hub's cache. Every file is
+verified whenever it is read, by its SHA-256. Torchvision publishes only the first eight digits of it, in
+the file's name.
 """
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -14,9 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from dcvsr.runtime.errors import UserError
-from dcvsr.runtime.files import file_sha256
 from dcvsr.weights.mirrors import TORCHVISION, from_package, from_torchvision
 from dcvsr.weights.pickled_arrays import read_arrays
+from dcvsr.weights.search import not_found, search_folders, verify
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,9 +65,8 @@ def features(name: str) -> "dict[str, Tensor]":
     from einops import rearrange
 
     backbone = BACKBONES[name]
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    folders = [Path(folder).expanduser() for folder in (os.environ.get("DCVSR_WEIGHTS"), cache) if folder]
-    path = _find(backbone, folders) or _fetch(backbone, cache)
+    folders = search_folders()
+    path = _find(backbone, folders) or _fetch(backbone, folders[-1])
     if path.name == backbone.published:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {key: value for key, value in state.items() if key.startswith("features.")}
@@ -83,9 +81,7 @@ def features(name: str) -> "dict[str, Tensor]":
 def _find(backbone: Backbone, folders: list[Path]) -> Path | None:
     for path in (folder / name for folder in folders for name in backbone.files):
         if path.is_file():
-            expected, found = backbone.files[path.name], file_sha256(path)
-            if not found.startswith(expected):
-                raise UserError(f"{path}: expected SHA-256 {expected}, found {found}; remove the file")
+            verify(path, backbone.files[path.name])
             return path
     return None
 
@@ -103,8 +99,7 @@ def _fetch(backbone: Backbone, cache: Path) -> Path:
             return next(path for path in fetched if path.name in backbone.files)
         except (OSError, HTTPException, UserError) as error:
             failures.append(str(error))
-    configured = os.environ.get("DCVSR_WEIGHTS", "unset")
     raise UserError(
-        f"{backbone.published} is neither in DCVSR_WEIGHTS ({configured}) nor in {cache} and cannot be "
-        f"fetched ({'; '.join(failures)}); put {TORCHVISION}{backbone.published} into one of them"
+        f"{not_found(backbone.published)} and cannot be fetched ({'; '.join(failures)}); "
+        f"put {TORCHVISION}{backbone.published} into one of them"
     )

