@@ -1,7 +1,7 @@
 """``python -m dcvsr.report``: what runs left behind, gathered into one self-contained HTML page.
 
 The page needs no network and no other file: videos, pictures, curves and settings are inside it. How it
-looks and moves is report.html's and the templates' in ``page``; what it shows comes from ``dcvsr.report``.
+looks and moves is set by report.html and the templates beside it.
 """
 
 import json

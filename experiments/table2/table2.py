@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
-import dcvsr
+import dcvsr.report
 from dcvsr.report.plots import plots
 from dcvsr.report.runs import runs_under
 from dcvsr.runtime.cli import run
@@ -45,7 +45,7 @@ def picture(runs: Path, against: str, metrics: list[str]) -> str:
     """An SVG of the runs' ``metrics`` against one thing."""
     chosen = {plot.metric: plot for plot in plots(runs_under(runs)) if plot.against == against}
     templates = Environment(
-        loader=FileSystemLoader([HERE, *dcvsr.__path__]),
+        loader=FileSystemLoader([HERE, *dcvsr.report.__path__]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

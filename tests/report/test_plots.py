@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-import dcvsr
+import dcvsr.report
 from dcvsr.report.axes import BOTTOM, LEFT, RIGHT, TOP
 from dcvsr.report.plots import Plot, plots
 from dcvsr.report.runs import Run
@@ -43,11 +43,11 @@ def only(drawn: Sequence[Plot], against: str = "propagation.sap.rate") -> Plot:
 
 
 def page(drawn: Sequence[Plot]) -> str:
-    [package] = dcvsr.__path__
+    [package] = dcvsr.report.__path__
     templates = Environment(
         loader=FileSystemLoader(Path(package)), autoescape=True, undefined=StrictUndefined
     )
-    return templates.get_template("page/plots.html").render(plots=drawn)
+    return templates.get_template("plots.html").render(plots=drawn)
 
 
 def test_a_sweep_is_a_line_of_means_in_the_order_of_its_numbers() -> None:
