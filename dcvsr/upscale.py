@@ -1,4 +1,4 @@
-"""``python -m dcvsr.upscale input=clip.mp4 output=big.mp4``: any footage in, four times the size out."""
+"""``python -m dcvsr.upscale input=clip.mp4 output=big.mp4``: upscale any video four times."""
 
 import logging
 import time

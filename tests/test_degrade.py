@@ -221,7 +221,7 @@ def test_what_was_drawn_and_never_made_can_be_replayed(degrade: Run, lr: Path, t
     assert set(manifest(tmp_path / "replayed")["clips"]) == {"a", "c"}
 
 
-def test_a_replay_of_other_footage_says_so(degrade: Run, hr: Path, lr: Path, tmp_path: Path) -> None:
+def test_a_replay_of_other_video_says_so(degrade: Run, hr: Path, lr: Path, tmp_path: Path) -> None:
     shutil.rmtree(copied(hr, tmp_path / "other") / "c")
     frames, height, width = SIZES["c"]
     write_png(tmp_path / "other/c", images(frames, height, width, seed=9))

@@ -57,9 +57,9 @@ def test_a_finished_run_is_neither_repeated_nor_written_over(run, tmp_path):
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkeypatch):
-    from dcvsr.baselines.interpolation import Enlargement
+    from dcvsr.baselines.interpolation import Upsampling
 
-    whole, restored = Enlargement.__call__, []
+    whole, restored = Upsampling.__call__, []
 
     def stopped_after_one(self, lr, *others):
         restored.append(lr)
@@ -69,7 +69,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
 
     usual = ("evaluate", "upscaler=bicubic", *TINY, "metrics=fidelity")
     assert run(*usual, "hydra.run.dir=whole").code == 0
-    monkeypatch.setattr(Enlargement, "__call__", stopped_after_one)
+    monkeypatch.setattr(Upsampling, "__call__", stopped_after_one)
     assert run(*usual, "hydra.run.dir=stopped").code == 130
     assert not (tmp_path / "stopped/summary.json").exists()
     changed = run(*usual, "lr_seed=1", "hydra.run.dir=stopped")
@@ -257,7 +257,7 @@ def test_an_lr_set_is_scored_against_its_hr(run, clip, tmp_path):
     assert one["strength"] == other["strength"] != {"clip": None}, "the manifest tells"
 
 
-def test_footage_without_truth_is_restored_and_not_scored(run, tmp_path):
+def test_video_without_truth_is_restored_and_not_scored(run, tmp_path):
     for number in range(50):
         write_frames(
             _made(tmp_path / "lq") / f"{number:03d}", [np.full((8, 12, 3), number, np.uint8)] * 2, []
@@ -276,7 +276,7 @@ def test_footage_without_truth_is_restored_and_not_scored(run, tmp_path):
     assert len(list((tmp_path / "run/videos").iterdir())) == 50
 
 
-def test_footage_without_truth_is_scored_by_what_needs_none(run, tmp_path):
+def test_video_without_truth_is_scored_by_what_needs_none(run, tmp_path):
     for number in range(50):
         write_frames(
             _made(tmp_path / "lq") / f"{number:03d}", [np.full((8, 12, 3), number, np.uint8)] * 2, []
@@ -361,19 +361,19 @@ def test_other_readings_of_a_metric_are_scored_beside_it(run, tmp_path):
 
 
 def test_a_result_that_lies_beside_its_truth_is_warned_of(run, monkeypatch):
-    from dcvsr.baselines.interpolation import Enlargement
+    from dcvsr.baselines.interpolation import Upsampling
 
-    whole = Enlargement.__call__
-    monkeypatch.setattr(Enlargement, "__call__", lambda *arguments: whole(*arguments).roll(2, dims=-1))
+    whole = Upsampling.__call__
+    monkeypatch.setattr(Upsampling, "__call__", lambda *arguments: whole(*arguments).roll(2, dims=-1))
     done = run("evaluate", "upscaler=bicubic", *QUICK)
     assert "slide: the result lies +2.0 pixels right of and" in done.out
 
 
 def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
     """An upscaler that loses a frame is an error, never trimmed."""
-    from dcvsr.baselines.interpolation import Enlargement
+    from dcvsr.baselines.interpolation import Upsampling
 
-    monkeypatch.setattr(Enlargement, "__call__", lambda self, lr, *_: torch.rand(15, 3, 144, 176))
+    monkeypatch.setattr(Upsampling, "__call__", lambda self, lr, *_: torch.rand(15, 3, 144, 176))
     done = run("evaluate", "upscaler=bicubic", *QUICK)
     assert (done.code, done.err.strip().splitlines()[-1].startswith("dcvsr: cannot score 15 frames")) == (
         2,

@@ -34,7 +34,7 @@ def get(path: str) -> dict[str, str]:
 
 SAMPLING: list[Row] = [
     ("_target_", "dcvsr.models.upscaler.Upscaler", "Fig. 2"),
-    ("enlarge", get("interpolation.upsample"), "section 3, bicubic; spec A28"),
+    ("upsample", get("imaging.upsample"), "section 3, bicubic; spec A28"),
     ("denoiser.denoiser._target_", "dcvsr.models.denoiser.Denoiser", "Eq. (12)"),
     ("denoiser.denoiser.ids", [8, 127, 0], "appendix A, frame rate and motion; spec A13, A14"),
     ("denoiser.denoiser.unet._target_", "dcvsr.models.svd.pretrained_unet", "appendix A"),
@@ -112,7 +112,7 @@ USM = {
     },
 }
 CODEC = {
-    "_target_": "dcvsr.degradation.codec.Video",
+    "_target_": "dcvsr.degradation.codec.VideoCompression",
     "codecs": {"libx264": 2, "mpeg4": 1},
     "rate": {"_target_": "dcvsr.degradation.codec.BitRate", "low": 10_000, "high": 100_000},
     "coder": {"_target_": "dcvsr.degradation.codec.PyAV"},

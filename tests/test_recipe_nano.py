@@ -17,7 +17,7 @@ from dcvsr.runtime.cli import CONF
 from tests.test_recipe import COMMANDS, FOLDERS, leaves
 
 MODEL = {
-    "upscaler.enlarge": {"_target_": "dcvsr.models.upsampler.frozen", "channels": 64, "blocks": 8},
+    "upscaler.upsample": {"_target_": "dcvsr.models.upsampler.frozen", "channels": 64, "blocks": 8},
     "upscaler.denoiser.denoiser.ids": [8, 127, 0],
     "upscaler.denoiser.denoiser.unet": {
         "_target_": "dcvsr.models.svd.new_unet",

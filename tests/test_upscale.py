@@ -1,4 +1,4 @@
-"""Footage in, four times the footage out."""
+"""A video in, the same video upscaled four times out."""
 
 import json
 import shutil
@@ -50,8 +50,8 @@ def test_a_real_clip_keeps_its_frames_size_and_rate_and_says_what_was_done(upsca
     assert report["versions"]["torch"] == version("torch")
 
 
-def test_sound_comes_along(run, tmp_path):
-    make_video(tmp_path / "a.mp4", noise(10), sound="aac")
+def test_audio_comes_along(run, tmp_path):
+    make_video(tmp_path / "a.mp4", noise(10), audio="aac")
     assert run("upscale", "upscaler=bicubic", "input=a.mp4", "output=b.mp4").code == 0
     packets = []
     for name in ("a.mp4", "b.mp4"):

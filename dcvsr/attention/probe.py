@@ -45,7 +45,7 @@ class Chosen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class ProbeTable:
     """What a probe noted, ready to be written down."""
 
     name: str
@@ -67,10 +67,10 @@ class Probe(Observer):
         self._frames: dict[tuple[object, ...], Chosen] = {}
 
     @property
-    def tables(self) -> list["Table"]:
+    def tables(self) -> list["ProbeTable"]:
         return [
-            Table("attention", Attention._fields, list(self._attention.values())),
-            Table("frames", Chosen._fields, list(self._frames.values())),
+            ProbeTable("attention", Attention._fields, list(self._attention.values())),
+            ProbeTable("frames", Chosen._fields, list(self._frames.values())),
         ]
 
     @property

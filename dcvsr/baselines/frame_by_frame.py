@@ -20,7 +20,7 @@ class ImageRestorer:
         network: ``b c h w`` -> ``b c (factor h) (factor w)``, in [0, 1].
         weights: as in `pretrained`.
         multiple: of pixels a side that the network takes; frames are reflected up to it, and cut again.
-        factor: by which the network enlarges.
+        factor: by which the network upsamples.
         floats: numbers that the network keeps at once for each pixel of its result.
 
     Raises:

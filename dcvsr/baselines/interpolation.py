@@ -1,4 +1,4 @@
-"""Enlargement alone, with nothing to draw."""
+"""Upsampling alone: bicubic, or by a network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from dcvsr.imaging import Upsample, upsample
 
 
 @dataclass(frozen=True)
-class Enlargement:
+class Upsampling:
     """I^up as the result: the paper's first column of Table 1 where it is bicubic.
 
     The same protocol as ``models.upscaler.Upscaler``.
     """
 
-    enlarge: Upsample = upsample
+    upsample: Upsample = upsample
 
     factor = 4
     origin = None  # no weights
 
     def to(self, device: torch.device) -> None:
-        """Move the network, if one enlarges."""
-        if isinstance(self.enlarge, nn.Module):
-            self.enlarge.to(device)
+        """Move the network, if one upsamples."""
+        if isinstance(self.upsample, nn.Module):
+            self.upsample.to(device)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Bytes that two copies of the enlarged video take."""
+        """Bytes that two copies of the upsampled video take."""
         return 2 * 4 * 3 * frames * height * width * self.factor**2
 
     def work(self, frames: int, height: int, width: int) -> int:
@@ -42,6 +42,6 @@ class Enlargement:
         """LR ``f c h w`` -> ``f c 4h 4w``, clamped; there is nothing to observe."""
         frames = []
         for frame in lr.split(1):
-            frames.append(self.enlarge(frame))
+            frames.append(self.upsample(frame))
             on_tile()
         return torch.cat(frames)

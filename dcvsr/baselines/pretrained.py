@@ -10,7 +10,7 @@ from dcvsr.weights.state_dicts import fill
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """A file of weights that others trained; it has neither the stage nor the step of a checkpoint."""
 
     path: Path
@@ -22,7 +22,7 @@ class Published:
         return str(self.path)
 
 
-def pretrained(network: nn.Module, weights: str | None) -> Published | None:
+def pretrained(network: nn.Module, weights: str | None) -> PublishedWeights | None:
     """Put ``weights`` into ``network``, ready for inference.
 
     Args:
@@ -36,4 +36,4 @@ def pretrained(network: nn.Module, weights: str | None) -> Published | None:
         return None
     path = locate(weights)
     fill(network, path)
-    return Published(path)
+    return PublishedWeights(path)

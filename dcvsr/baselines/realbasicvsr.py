@@ -18,7 +18,7 @@ NAMES = {
     r"(back|for)ward_resblocks\.": lambda m: f"{m[1]}ward_trunk.",
     r"upsample(\d)\.upsample_conv\.": lambda m: f"upconv{m[1]}.",
 }
-"""Names in OpenMMLab's files that are not basicsr's: SpyNet's convolutions, the branches, the enlarging."""
+"""Names in OpenMMLab's files that are not basicsr's: SpyNet's convolutions, the branches, the upsampling."""
 
 
 class RealBasicVSR(nn.Module):

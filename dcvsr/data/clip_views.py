@@ -15,7 +15,7 @@ from dcvsr.runtime.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class ClipView:
     """What all share: length and shots of ``clip`` are kept."""
 
     clip: Clip
@@ -33,7 +33,7 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
-class Halved(View):
+class Halved(ClipView):
     """Each pixel the mean of four, rounded: a soft clip becomes a sharp one. An odd last line is left out."""
 
     @property
@@ -48,7 +48,7 @@ class Halved(View):
 
 
 @dataclass(frozen=True, eq=False)
-class Centre(View):
+class CentreCrop(ClipView):
     """The square of ``side`` pixels in the middle.
 
     Raises:

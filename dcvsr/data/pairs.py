@@ -12,7 +12,7 @@ FACTOR = 4
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two clips of one scene; ``hr`` is None for footage whose truth nobody knows.
+    """Two clips of one scene; ``hr`` is None for video without a reference.
 
     Raises:
         UserError: if they differ in frames, or HR is not four times LR's size.
@@ -45,7 +45,7 @@ def pairs(hr: Mapping[str, Clip], lr: Mapping[str, Clip]) -> dict[str, Pair]:
 
 
 def unpaired(lr: Mapping[str, Clip]) -> dict[str, Pair]:
-    """Footage without truth."""
+    """LR video without ground truth."""
     return {name: Pair(None, clip) for name, clip in lr.items()}
 
 

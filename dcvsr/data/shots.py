@@ -24,7 +24,7 @@ WIDTH = 256
 """Pixels to which frames are reduced, as PySceneDetect does: cuts are seen as well, and much sooner."""
 
 
-class Footage(Protocol):
+class ShotSource(Protocol):
     """What cuts are looked for in."""
 
     @property
@@ -45,14 +45,14 @@ class Footage(Protocol):
 class Shots(Protocol):
     """Finds the frames of each shot, in order; together they are all frames."""
 
-    def __call__(self, clip: Footage) -> Sequence[range]: ...
+    def __call__(self, clip: ShotSource) -> Sequence[range]: ...
 
 
 @dataclass(frozen=True)
 class OneShot:
     """For clips that are known to have no cut."""
 
-    def __call__(self, clip: Footage) -> Sequence[range]:
+    def __call__(self, clip: ShotSource) -> Sequence[range]:
         return [range(len(clip))]
 
 
@@ -68,7 +68,7 @@ class Detected:
     cache: Path | str
     threshold: float
 
-    def __call__(self, clip: Footage) -> Sequence[range]:
+    def __call__(self, clip: ShotSource) -> Sequence[range]:
         """
         Raises:
             UserError: if frames cannot be read, or ``cache`` cannot be written.
@@ -84,7 +84,7 @@ class Detected:
         return [range(*ends) for ends in pairwise([0, *read_json(known), len(clip)])]
 
 
-def _cuts(clip: Footage, threshold: float) -> list[int]:
+def _cuts(clip: ShotSource, threshold: float) -> list[int]:
     """First frames of all shots but the first; a flash is a shot of one frame."""
     detector, cuts = ContentDetector(threshold, min_scene_len=0), []
     for index in tqdm(range(len(clip)), desc=f"{clip.name}: cuts", unit="frame", leave=False, delay=1):

@@ -27,7 +27,7 @@ CODECS: Mapping[str, dict[str, str]] = {"libx264": {"x264-params": "mbtree=0"}, 
 """FFmpeg's encoders, and what makes them exact: x264's macroblock tree sums up by where buffers lie."""
 
 
-class Coder(Protocol):
+class VideoCoder(Protocol):
     """Codes and decodes a clip of one size."""
 
     def __call__(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]: ...
@@ -56,7 +56,7 @@ class RateFactor:
 
 
 @dataclass(frozen=True)
-class Video:
+class VideoCompression:
     """A clip coded and decoded.
 
     Args:
@@ -67,7 +67,7 @@ class Video:
 
     codecs: Mapping[str, float]
     rate: BitRate | RateFactor
-    coder: Coder
+    coder: VideoCoder
 
     def __post_init__(self) -> None:
         if unknown := self.codecs.keys() - CODECS.keys():

@@ -16,7 +16,7 @@ from dcvsr.degradation.walk import Params, Walk, walked
 from dcvsr.imaging import to_bytes, to_unit
 
 
-class Coder(Protocol):
+class JPEGCoder(Protocol):
     """Codes and decodes one frame."""
 
     def __call__(self, frame: Tensor, quality: int) -> Tensor: ...
@@ -32,7 +32,7 @@ class JPEG:
     """
 
     quality: Walk
-    coder: Coder
+    coder: JPEGCoder
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality.low <= self.quality.high <= 100:

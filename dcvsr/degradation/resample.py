@@ -97,7 +97,7 @@ def overlaps(before: int, after: int) -> Tensor:
 def weights(before: int, after: int, kernel: str) -> Tensor:
     """Return the interpolation matrix ``after before``, float64; border pixels are repeated.
 
-    "area" is OpenCV's for enlargements: bilinear, but only where a new pixel lies on the border of old ones.
+    "area" is OpenCV's for upsampling: bilinear, but only where a new pixel lies on the border of old ones.
     """
     inverse = after / before
     scale = 1 / inverse  # In this order: "area" is discontinuous, so that rounding counts.

@@ -15,7 +15,7 @@ from dcvsr.degradation.walk import Params, Walk, walked
 
 @dataclass(frozen=True)
 class Resize:
-    """By a factor: enlarged up to ``scale.high``, reduced down to ``scale.low`` or kept; sizes are even.
+    """By a factor: upsampled up to ``scale.high``, reduced down to ``scale.low`` or kept; sizes are even.
 
     Args:
         up, down, keep: how often.

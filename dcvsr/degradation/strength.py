@@ -19,7 +19,7 @@ Strength = dict[str, float | None]
 """``blur noise jpeg codec crf``; None of what did not happen."""
 
 PHOTONS = 256
-"""White's, in a frame of more than 128 levels, as footage has them (`dcvsr.degradation.noise.poisson`)."""
+"""White's, in a frame of more than 128 levels, as real video has them (`dcvsr.degradation.noise.poisson`)."""
 
 
 def strength(params: Params, frames: int) -> Strength:

@@ -38,7 +38,7 @@ def _make(cfg: DictConfig, degradation: Any) -> None:
     from dcvsr.degrade.hr_clips import chosen, require_multiples, sources_in
     from dcvsr.degrade.lr_folder import begun, held, manifest_path
     from dcvsr.degrade.manifest import Manifest, read
-    from dcvsr.degrade.parameters import Drawn, Replayed
+    from dcvsr.degrade.parameters import DrawnParameters, Replayed
     from dcvsr.degrade.software import versions
 
     folder, hr, recorded = Path(cfg.output), Path(cfg.input), None
@@ -49,7 +49,7 @@ def _make(cfg: DictConfig, degradation: Any) -> None:
         seed, option = recorded.seed, recorded.degradation
     else:
         clips = chosen(sources_in(hr), hr, _names(cfg, "include"), _names(cfg, "exclude") or ())
-        parameters = Drawn(degradation, cfg.seed)
+        parameters = DrawnParameters(degradation, cfg.seed)
         seed, option = cfg.seed, HydraConfig.get().runtime.choices["degradation"]
     require_multiples(clips, degradation.factor)
     recipe = Manifest(seed, option, _settings(cfg), tuple(cfg.metrics), versions())

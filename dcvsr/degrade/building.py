@@ -18,7 +18,7 @@ from torch import Tensor
 from dcvsr.degradation.pipeline import Degradation
 from dcvsr.degradation.walk import Params
 from dcvsr.degrade.clip_hash import Digest
-from dcvsr.degrade.hr_clips import Footage, Source
+from dcvsr.degrade.hr_clips import OpenClip, Source
 from dcvsr.degrade.manifest import Entry
 from dcvsr.degrade.parameters import Parameters
 from dcvsr.degrade.worker_pool import Tick
@@ -52,26 +52,26 @@ class Build:
             UserError: if the clip cannot be read, is not the one that the parameters are of, or LR cannot be
                 written.
         """
-        footage = self.source.open()
-        params = self.parameters(self.source.name, footage.shape)
+        opened = self.source.open()
+        params = self.parameters(self.source.name, opened.shape)
         metrics = self.metrics()
-        frames, _, height, width = footage.shape
+        frames, _, height, width = opened.shape
         lr_height, lr_width = (side // self.degradation.factor for side in (height, width))
         hr_digest, lr_digest = Digest(frames, height, width), Digest(frames, lr_height, lr_width)
 
         def images() -> Iterator[np.ndarray]:
-            for index, lr in enumerate(lr_frames(footage, self.degradation, params, hr_digest)):
+            for index, lr in enumerate(lr_frames(opened, self.degradation, params, hr_digest)):
                 lr_digest.update(lr)
-                hr = to_unit(footage.read(index))[None]
-                enlarged = upsample(to_unit(lr)[None], self.degradation.factor)
+                hr = to_unit(opened.read(index))[None]
+                upsampled = upsample(to_unit(lr)[None], self.degradation.factor)
                 for metric in metrics.values():
-                    metric.update(enlarged, hr)
+                    metric.update(upsampled, hr)
                 yield rearrange(lr, "c h w -> h w c").numpy()
                 tick(1)
 
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
-            write_frames(self.folder, images(), footage.names)
+            write_frames(self.folder, images(), opened.names)
         except BaseException as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             if isinstance(error, OSError):
@@ -93,7 +93,7 @@ class Build:
 
 @torch.no_grad()
 def lr_frames(
-    footage: Footage, degradation: Degradation, params: Params, hr_digest: Digest
+    opened: OpenClip, degradation: Degradation, params: Params, hr_digest: Digest
 ) -> Iterator[Tensor]:
     """LR frame by frame, uint8 ``c h w``; HR is read as it is needed, and digested.
 
@@ -102,15 +102,15 @@ def lr_frames(
     """
 
     def hr() -> Iterator[Tensor]:
-        for frame in footage:
+        for frame in opened:
             hr_digest.update(frame)
             yield to_unit(frame)
 
     count = 0
     for count, lr in enumerate(degradation.frames(params, hr()), 1):  # noqa: B007
         yield to_bytes(lr)
-    if count != len(footage.names):
-        raise ValueError(f"{len(footage.names)} frames became {count}")
+    if count != len(opened.names):
+        raise ValueError(f"{len(opened.names)} frames became {count}")
 
 
 def _finite(score: float) -> float | None:

@@ -32,7 +32,7 @@ LINE = 15
 
 
 @dataclass(frozen=True)
-class Picture:
+class SheetPicture:
     """One column of a row: what was done, the numbers it was done with, and what it left."""
 
     name: str
@@ -41,10 +41,10 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     title: str
     subtitle: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[SheetPicture, ...]
 
 
 @dataclass(frozen=True)
@@ -55,29 +55,29 @@ class Preview:
     degradation: Degradation
     parameters: Parameters
 
-    def __call__(self, tick: Tick) -> Row:
+    def __call__(self, tick: Tick) -> SheetRow:
         """Raises UserError if the clip cannot be read."""
-        footage = self.source.open()
-        params = self.parameters(self.source.name, footage.shape)
-        count, _, height, width = footage.shape
-        clip = to_unit(torch.stack([footage.read(index) for index in range(min(count, FRAMES))]))
+        opened = self.source.open()
+        params = self.parameters(self.source.name, opened.shape)
+        count, _, height, width = opened.shape
+        clip = to_unit(torch.stack([opened.read(index) for index in range(min(count, FRAMES))]))
         middle = len(clip) // 2
         share = min(SIDE, height, width) / height, min(SIDE, height, width) / width
-        pictures = [Picture("HR", (f"{width}x{height}",), _part(clip[middle], share))]
+        pictures = [SheetPicture("HR", (f"{width}x{height}",), _part(clip[middle], share))]
         frame = clip[middle]
         with torch.no_grad():
             stages = self.degradation.stages(params, clip)
             for (name, frames), numbers in zip(stages, _numbers(params, middle), strict=True):
                 frame = frames[middle]
                 size = f"{frame.shape[2]}x{frame.shape[1]}"
-                pictures.append(Picture(name, (*numbers, size), _part(frame, share)))
+                pictures.append(SheetPicture(name, (*numbers, size), _part(frame, share)))
         lr = f"{frame.shape[2]}x{frame.shape[1]}"
-        pictures.append(Picture("LR", (lr, "rounded to 8 bits"), _part(frame, share)))
+        pictures.append(SheetPicture("LR", (lr, "rounded to 8 bits"), _part(frame, share)))
         tick(len(clip))
-        return Row(self.source.name, f"{width}x{height}, frame {middle} of {count}", tuple(pictures))
+        return SheetRow(self.source.name, f"{width}x{height}, frame {middle} of {count}", tuple(pictures))
 
 
-def sheet(heading: str, rows: Sequence[Row]) -> bytes:
+def sheet(heading: str, rows: Sequence[SheetRow]) -> bytes:
     """All rows below each other, as PNG."""
     columns = max(len(row.pictures) for row in rows)
     heights = [_row_height(row) for row in rows]
@@ -93,7 +93,7 @@ def sheet(heading: str, rows: Sequence[Row]) -> bytes:
     return png.getvalue()
 
 
-def _draw_row(image: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int) -> None:
+def _draw_row(image: Image.Image, draw: ImageDraw.ImageDraw, row: SheetRow, top: int) -> None:
     draw.text((MARGIN, top + 22), row.title, INK, TITLE, anchor="ls")
     after = MARGIN + draw.textlength(row.title, TITLE) + 12
     draw.text((after, top + 22), row.subtitle, FAINT, SMALL, anchor="ls")
@@ -106,7 +106,7 @@ def _draw_row(image: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top: int)
             draw.text((left, base + 2 + line * LINE), text, FAINT, SMALL, anchor="ls")
 
 
-def _row_height(row: Row) -> int:
+def _row_height(row: SheetRow) -> int:
     return 34 + SIDE + 20 + LINE * max(len(picture.numbers) for picture in row.pictures) + 26
 
 

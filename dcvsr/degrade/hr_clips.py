@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Footage:
+class OpenClip:
     """A clip at hand.
 
     Args:
@@ -55,12 +55,12 @@ class VideoFile:
         frames, height, width = announced(self.path)
         return frames, 3, height, width
 
-    def open(self) -> Footage:
+    def open(self) -> OpenClip:
         """Raises UserError if it cannot be decoded."""
         video = read_video(self.path).frames
         frames, _, height, width = video.shape
         names = tuple(f"{index:08d}" for index in range(frames))
-        return Footage(names, (frames, 3, height, width), video.__getitem__)
+        return OpenClip(names, (frames, 3, height, width), video.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class ImageFolder:
         folder = FrameFolder(self.path)
         return len(folder), 3, *folder.size
 
-    def open(self) -> Footage:
+    def open(self) -> OpenClip:
         """Raises UserError if frames differ in size."""
         names = tuple(path.stem for path in frame_paths(self.path))
-        return Footage(names, self.shape, partial(_frame, FrameFolder(self.path)))
+        return OpenClip(names, self.shape, partial(_frame, FrameFolder(self.path)))
 
 
 Source = VideoFile | ImageFolder

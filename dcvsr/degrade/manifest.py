@@ -28,7 +28,7 @@ class Entry:
         parameters: what the degradation drew.
         hr_sha256: of the decoded frames.
         lr_sha256: of LR.
-        fingerprint: metric -> score of LR, enlarged bicubically, against HR; None where it is not finite.
+        fingerprint: metric -> score of LR, upsampled bicubically, against HR; None where it is not finite.
     """
 
     source: str

@@ -23,7 +23,7 @@ class Parameters(Protocol):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnParameters:
     """By seed and name, whatever other clips there are and in whatever order they come."""
 
     degradation: Degradation

@@ -20,7 +20,7 @@ from dcvsr.video.frame_folder import frame_paths, read_frame
 
 
 @dataclass(frozen=True)
-class Difference:
+class FrameDifference:
     """Between two clips' pixels.
 
     Args:
@@ -35,15 +35,15 @@ class Difference:
     pixels: int = 0
     of: int = 0
 
-    def with_frame(self, name: str, here: Tensor, there: Tensor | None) -> "Difference":
+    def with_frame(self, name: str, here: Tensor, there: Tensor | None) -> "FrameDifference":
         """Another frame, uint8 ``c h w`` twice; one that is missing or of another size differs everywhere."""
         size = here[0].numel()
         if there is None or there.shape != here.shape:
-            return Difference((*self.frames, name), 255, self.pixels + size, self.of + size)
+            return FrameDifference((*self.frames, name), 255, self.pixels + size, self.of + size)
         apart = (here.int() - there.int()).abs().amax(dim=0)
         frames = (*self.frames, name) if apart.any() else self.frames
         pixels = self.pixels + int(apart.count_nonzero())
-        return Difference(frames, max(self.levels, int(apart.max())), pixels, self.of + size)
+        return FrameDifference(frames, max(self.levels, int(apart.max())), pixels, self.of + size)
 
     def __str__(self) -> str:
         if not self.frames:
@@ -68,7 +68,7 @@ class Verdict:
     hr: bool
     stored: bool
     rebuilt: bool
-    difference: Difference | None
+    difference: FrameDifference | None
 
     @property
     def identical(self) -> bool:
@@ -105,15 +105,15 @@ class Verify:
 
     def __call__(self, tick: Tick) -> Verdict:
         """Raises UserError if HR cannot be read."""
-        entry, footage = self.entry, self.source.open()
+        entry, opened = self.entry, self.source.open()
         width, height = entry.size
-        if footage.shape != (entry.frames, 3, height, width):
+        if opened.shape != (entry.frames, 3, height, width):
             return Verdict(hr=False, stored=False, rebuilt=False, difference=None)
         files = _files(self.folder)
         hr_digest, rebuilt = Digest(entry.frames, height, width), _lr_digest(entry)
-        stored, whole, difference = _lr_digest(entry), files.keys() == set(footage.names), Difference()
-        made = lr_frames(footage, self.degradation, entry.parameters, hr_digest)
-        for name, lr in zip(footage.names, made, strict=True):
+        stored, whole, difference = _lr_digest(entry), files.keys() == set(opened.names), FrameDifference()
+        made = lr_frames(opened, self.degradation, entry.parameters, hr_digest)
+        for name, lr in zip(opened.names, made, strict=True):
             rebuilt.update(lr)
             there = _readable(files, name)
             whole = whole and there is not None and there.shape == lr.shape

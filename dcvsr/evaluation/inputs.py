@@ -26,7 +26,7 @@ UNCACHED = NoCache()
 
 
 @dataclass(frozen=True)
-class Source:
+class InputClip:
     """A clip in full.
 
     Args:
@@ -102,7 +102,7 @@ class Sources:
         parts = (clip.lr, clip.hr) if isinstance(clip, Pair) else (clip,)
         return next((rate for part in parts if (rate := getattr(part, "rate", None)) is not None), None)
 
-    def read(self, name: str) -> Source:
+    def read(self, name: str) -> InputClip:
         """
         Raises:
             UserError: if LR is not what the manifest of its set says.
@@ -117,12 +117,12 @@ class Sources:
         lr = self.cache(
             "lr", {"hr": frames, **recipe}, lambda: to_bytes(self.degradation.apply(parameters, hr))
         )
-        return Source(to_unit(lr), hr, parameters)
+        return InputClip(to_unit(lr), hr, parameters)
 
-    def _pair(self, name: str, pair: Pair) -> Source:
+    def _pair(self, name: str, pair: Pair) -> InputClip:
         entry: Entry | None = self.entries.get(name)
         hr = None if pair.hr is None else _whole(pair.hr)
-        source = Source(_whole(pair.lr), hr, entry and entry.parameters)
+        source = InputClip(_whole(pair.lr), hr, entry and entry.parameters)
         if entry is not None and entry.lr_sha256 not in (None, source.digest):
             raise UserError(
                 f"LR clip {name} has SHA-256 {source.digest[:8]}..., its set's manifest.json says "

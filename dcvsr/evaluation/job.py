@@ -12,7 +12,7 @@ from tqdm import tqdm
 from dcvsr.attention.observer import Observers
 from dcvsr.degradation.strength import strength
 from dcvsr.evaluation.clip_scores import scored
-from dcvsr.evaluation.inputs import Source, Sources
+from dcvsr.evaluation.inputs import InputClip, Sources
 from dcvsr.evaluation.progress import Progress
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.models.cost import Ledger
@@ -84,7 +84,7 @@ class Evaluation:
                 progress.add(name, seed, result, ledger.report())
 
     def _restored(
-        self, name: str, seed: int, source: Source, ledger: Ledger, on_tile: Callable[[], object]
+        self, name: str, seed: int, source: InputClip, ledger: Ledger, on_tile: Callable[[], object]
     ) -> Tensor:
         """Rounded to eight bits, as files hold it."""
         upscaler, lr = self.upscalers[seed], source.lr.to(self.device)
@@ -93,5 +93,5 @@ class Evaluation:
         with ledger.running(lr):
             return to_unit(to_bytes(upscaler(lr, on_tile, Observers([ledger, *self.probes]))))
 
-    def _truth(self, source: Source) -> Tensor | None:
+    def _truth(self, source: InputClip) -> Tensor | None:
         return None if source.hr is None else source.hr.to(self.device)

@@ -88,7 +88,7 @@ class GivenBoxes:
 
 
 @dataclass(frozen=True)
-class Centre:
+class CentreBoxes:
     """The square in the middle.
 
     Args:

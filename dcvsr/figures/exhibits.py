@@ -31,7 +31,7 @@ class Exhibit:
 
     Args:
         columns: by label.
-        guide: what boxes are chosen by: the truth; LR enlarged where nobody knows it; else the last column.
+        guide: what boxes are chosen by: the truth; LR magnified where nobody knows it; else the last column.
         frames: of the clip.
         rate: of its frames per second.
     """

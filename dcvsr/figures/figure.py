@@ -11,7 +11,7 @@ from dcvsr.data.clips import Clip, FrameFolder
 from dcvsr.data.folders import folder_of_clips
 from dcvsr.figures.boxes import Box, Boxes, Frames
 from dcvsr.figures.exhibits import HR, LR, Exhibit
-from dcvsr.figures.picture_grid import Row, beside, enlarged, grid, outlined, picture, png
+from dcvsr.figures.picture_grid import GridRow, beside, grid, magnified, outlined, picture, png
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_text, write_whole
 from dcvsr.video.io import Video, write_video
@@ -93,7 +93,7 @@ class Figure(Compared):
         write_whole(sheet, png(grid(heading, rows)))
         return [sheet]
 
-    def _rows(self, exhibit: Exhibit) -> Iterator[Row]:
+    def _rows(self, exhibit: Exhibit) -> Iterator[GridRow]:
         frames = self.frames(exhibit.frames)
         for box in [None] if self.boxes is None else self.boxes(exhibit.guide(frames[len(frames) // 2])):
             for frame in frames:
@@ -145,14 +145,14 @@ class Comparison(Compared):
         return written
 
 
-def _row(exhibit: Exhibit, frame: int, box: Box | None) -> Row:
+def _row(exhibit: Exhibit, frame: int, box: Box | None) -> GridRow:
     whole = [read(frame) for read in exhibit.columns.values()]
     told = exhibit.name if exhibit.frames == 1 else f"{exhibit.name}, frame {frame}"
     if box is None:
-        return Row(told, [enlarged(picture(one)) for one in whole])
-    cuts = [enlarged(picture(box.cut(one))) for one in whole]
+        return GridRow(told, [magnified(picture(one)) for one in whole])
+    cuts = [magnified(picture(box.cut(one))) for one in whole]
     place = outlined(exhibit.guide(frame), box, cuts[0].height)
-    return Row(f"{told}, box {box}", [place, *cuts])
+    return GridRow(f"{told}, box {box}", [place, *cuts])
 
 
 def _side_by_side(exhibit: Exhibit) -> Iterator[torch.Tensor]:

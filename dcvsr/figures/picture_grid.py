@@ -19,21 +19,21 @@ from dcvsr.figures.boxes import Box
 from dcvsr.imaging import to_bytes, to_unit
 
 CELL, GAP, MARGIN = 192, 6, 16
-"""Pixels: the side that small pictures are enlarged to, between pictures, around all."""
+"""Pixels: the side that small pictures are magnified to, between pictures, around all."""
 HEADING, SMALL = (ImageFont.load_default(size) for size in (15, 12))
 HEADING_HEIGHT, CAPTION_HEIGHT = 24, 20
 INK, FAINT, PAPER, MARK = "#111111", "#6b6b6b", "#ffffff", "#ff3b30"
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """Pictures, one a column, below a line that says what they are of."""
 
     caption: str
     pictures: Sequence[Image.Image]
 
 
-def grid(heading: Sequence[str], rows: Sequence[Row]) -> Image.Image:
+def grid(heading: Sequence[str], rows: Sequence[GridRow]) -> Image.Image:
     """All rows below each other; ``heading`` names the columns."""
     columns = zip(*(row.pictures for row in rows), strict=True)
     widths = [
@@ -61,7 +61,7 @@ def picture(frame: Tensor) -> Image.Image:
     return Image.fromarray(rearrange(to_bytes(frame), "c h w -> h w c").cpu().numpy())
 
 
-def enlarged(image: Image.Image) -> Image.Image:
+def magnified(image: Image.Image) -> Image.Image:
     """As many times, in whole numbers, as brings the longer side nearest to ``CELL``; never made smaller."""
     factor = max(1, round(CELL / max(image.size)))
     return image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)

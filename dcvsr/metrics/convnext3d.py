@@ -25,7 +25,7 @@ class ConvNeXt3D(nn.Module):
         super().__init__()
         self.downsample_layers = nn.ModuleList(_downsampling())
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(width, frames=3 if j % 3 == 1 else 1) for j in range(depth)))
+            nn.Sequential(*(ConvNeXtBlock(width, frames=3 if j % 3 == 1 else 1) for j in range(depth)))
             for width, depth in zip(WIDTHS, DEPTHS, strict=True)
         )
         self.norm = ChannelNorm(WIDTHS[-1], EPSILON)
@@ -37,7 +37,7 @@ class ConvNeXt3D(nn.Module):
         return self.norm(x)
 
 
-class Block(nn.Module):
+class ConvNeXtBlock(nn.Module):
     """A depthwise convolution, then a perceptron at each place, added to the input: ``b c t h w``."""
 
     def __init__(self, width: int, frames: int) -> None:

@@ -83,7 +83,7 @@ def reduced(frame: Tensor) -> Tensor:
 
 
 def detail(frame: Tensor) -> Tensor:
-    """What LR cannot hold: brightness less its bicubic reduction, enlarged: ``c h w`` -> ``1 h w``."""
+    """What LR cannot hold: brightness less its bicubic reduction, upsampled: ``c h w`` -> ``1 h w``."""
     size = frame.shape[-2:]
     held = F.interpolate(reduced(frame)[None], size, mode="bicubic", align_corners=False)[0]
     return frame.mean(dim=0, keepdim=True) - held

@@ -49,7 +49,7 @@ def segments(frames: int, count: int, length: int, generator: Generator) -> Tens
 def fragments(frames: Tensor, generator: Generator) -> Tensor:
     """FAST-VQA (Wu et al. 2022): a mosaic of 7x7 squares of 32 pixels, one out of each cell of the frame.
 
-    All frames are cut at the same places: ``t c h w`` -> ``t c 224 224``, uint8. Smaller ones are enlarged to
+    All frames are cut at the same places: ``t c h w`` -> ``t c 224 224``, uint8. Smaller ones are upsampled to
     224 pixels on their shorter side, yet cut where the cells of the small frame were, as the authors do.
 
     Raises:
@@ -60,9 +60,9 @@ def fragments(frames: Tensor, generator: Generator) -> Tensor:
         raise UserError(f"DOVER needs {FRAGMENT}x{FRAGMENT} pixels, got frames of {width}x{height}")
     if min(height, width) < SIDE:
         scale = SIDE / min(height, width)
-        enlarged = F.interpolate(frames.double(), scale_factor=scale, mode="bilinear")
+        upsampled = F.interpolate(frames.double(), scale_factor=scale, mode="bilinear")
         # Truncated, as the authors do; the millionth keeps rounding errors from costing a level.
-        frames = (enlarged + 1e-6).to(torch.uint8)
+        frames = (upsampled + 1e-6).to(torch.uint8)
     rows = _places(height, generator)
     columns = rearrange(_places(width, generator), "j i x -> i j 1 x")
     mosaic = frames[..., rearrange(rows, "i j y -> i j y 1"), columns]

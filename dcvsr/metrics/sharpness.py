@@ -40,7 +40,7 @@ class EdgeSharpness(Clipwise):
         return ours / truth if truth > LEVEL else truth * torch.nan
 
 
-class Blur(Clipwise):
+class BlurMetric(Clipwise):
     """Gradient that a clip has lost against its reference: what smearing costs, and seam scores do not count.
 
     The natural logarithm of the reference's mean absolute difference of neighbouring pixels over the clip's,

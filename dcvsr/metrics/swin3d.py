@@ -61,7 +61,7 @@ class PatchMerging(nn.Module):
         return self.reduction(self.norm(rearrange(x, "b t (h i) (w j) c -> b t h w (j i c)", i=2, j=2)))
 
 
-class Block(nn.Module):
+class SwinBlock(nn.Module):
     """Attention within windows, then a perceptron on each token: ``b t h w c`` -> ``b t h w c``."""
 
     def __init__(self, width: int, shift: Axes, attention: "WindowAttention") -> None:
@@ -131,7 +131,7 @@ def _stage(
 ) -> nn.Module:
     """Blocks at one resolution, every second one with its windows shifted by half."""
     shifts = [SHIFT if i % 2 else STILL for i in range(depth)]
-    blocks = nn.Sequential(*(Block(width, shift, attention(width, heads)) for shift in shifts))
+    blocks = nn.Sequential(*(SwinBlock(width, shift, attention(width, heads)) for shift in shifts))
     return nn.Sequential(OrderedDict(blocks=blocks, downsample=merging))
 
 

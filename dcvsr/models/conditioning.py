@@ -59,8 +59,8 @@ class Conditioning:
 
     Args:
         lr: ``f c h w``.
-        enlarge: makes I^up of it.
-        canvas: frames, height and width that the enlarged video is padded to.
+        upsample: makes I^up of it.
+        canvas: frames, height and width that the upsampled video is padded to.
         image_frames: what the image encoder sees of a tile; always without noise.
         noise_augmentation: strength of the noise on the pixels that l is the encoding of (spec A14).
         seed: of that noise.
@@ -69,7 +69,7 @@ class Conditioning:
     def __init__(
         self,
         lr: Tensor,
-        enlarge: Upsample,
+        upsample: Upsample,
         canvas: tuple[int, int, int],
         latents: Latents,
         image_encoder: ImageEncoder,
@@ -80,7 +80,7 @@ class Conditioning:
     ) -> None:
         self.latents, self.image_encoder, self.cache = latents, image_encoder, cache
         self.image_frames: ImageFrames = image_frames
-        self.up = padded(torch.cat([enlarge(frame) for frame in lr.split(1)]), *canvas)
+        self.up = padded(torch.cat([upsample(frame) for frame in lr.split(1)]), *canvas)
         shown = self._augmented(noise_augmentation, seed) if noise_augmentation else self.up
         self.latent = self._cached(
             "latent",

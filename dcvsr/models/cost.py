@@ -15,7 +15,7 @@ from dcvsr.models.conditioning import pictures
 from dcvsr.models.flops import Flops
 from dcvsr.models.upscaler import Upscaler
 
-PARTS = ("plain", "sap", "tap", "guidance", "enlarge", "vae", "image_encoder")
+PARTS = ("plain", "sap", "tap", "guidance", "upsample", "vae", "image_encoder")
 
 
 class Ledger(Observer):
@@ -26,7 +26,7 @@ class Ledger(Observer):
       ``clean`` and TAP in both directions make.
     - ``guidance``: everything that the other branches cost, their propagation too. Attention that SAG reads
       or PAG replaces is counted as plain attention.
-    - ``enlarge``, ``vae``, ``image_encoder``: LR to enlarged video; that to latents and result to video; the
+    - ``upsample``, ``vae``, ``image_encoder``: LR to upsampled video; that to latents and result to video; the
       pictures that condition the tiles, each once.
 
     ``exchanged_bytes`` are keys and values that tiles give away, in all branches, each once.
@@ -94,7 +94,7 @@ class Ledger(Observer):
             shown = (pictures(tile, up.image_frames, (frames, rows, columns)) for tile in tiles.values())
             coder = up.latents.autoencoder
             pixels = rows * coder.factor, columns * coder.factor
-            flops["enlarge"] += size[0] * self.flops.enlarging(*size[1:])
+            flops["upsample"] += size[0] * self.flops.upsampling(*size[1:])
             flops["vae"] += frames * self.flops.encoding(*pixels)
             flops["vae"] += coder.decoded_frames(frames) * self.flops.decoding(*pixels)
             flops["image_encoder"] += len({p.box for some in shown for p in some}) * self.flops.image

@@ -70,7 +70,7 @@ class Flops:
         condition = Condition(x, _empty(1, 1, self.upscaler.denoiser.embedding_size))
         return counted(lambda: denoiser(x, _empty(1), condition))
 
-    def enlarging(self, height: int, width: int) -> int:
+    def upsampling(self, height: int, width: int) -> int:
         """LR -> I^up, an LR frame of ``height`` x ``width`` pixels."""
         return sum(counted(lambda: self._meta[3](_empty(1, 3, height, width))))
 
@@ -97,7 +97,7 @@ class Flops:
     @cached_property
     def _meta(self) -> Any:
         up = self.upscaler
-        return on_meta((up.denoiser, up.latents, up.image_encoder, up.enlarge))
+        return on_meta((up.denoiser, up.latents, up.image_encoder, up.upsample))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the denoiser works on: how frames become latents, and latents frames.
 
 Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
-``up`` is I^up, the LR video enlarged to the target size.
+``up`` is I^up, the LR video upsampled to the target size.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""I^up of scale=nano: bicubic enlargement, sharpened by a small network that is trained before the denoiser.
+"""I^up of scale=nano: bicubic upsampling, sharpened by a small network that is trained before the denoiser.
 
 Axes: video ``f c h w`` in [0, 1].
 """
@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from dcvsr.imaging import upsample
 from dcvsr.runtime.errors import UserError
 
-SHIPPED = Path(__file__).parent / "nano_enlarger.safetensors"
+SHIPPED = Path(__file__).parent / "nano_upsampler.safetensors"
 """In half precision."""
 
 
-class Enlarger(nn.Module):
+class Upsampler(nn.Module):
     """Between what HR may be, frame by frame: the denoiser is left with what is uncertain (ours).
 
     Residual blocks on the LR grid without normalisation, as in EDSR (Lim et al. 2017), trained on absolute
@@ -57,19 +57,19 @@ class _Block(nn.Module):
         return features + self.second(F.relu(self.first(features)))
 
 
-def frozen(channels: int, blocks: int, weights: str | Path | None = SHIPPED) -> Enlarger:
-    """An enlarger that is used, not trained; ``weights``: a safetensors file, None for initial ones.
+def frozen(channels: int, blocks: int, weights: str | Path | None = SHIPPED) -> Upsampler:
+    """An upsampler that is used, not trained; ``weights``: a safetensors file, None for initial ones.
 
     Raises:
-        UserError: if the file is none, or holds an enlarger of another size.
+        UserError: if the file is none, or holds an upsampler of another size.
     """
-    enlarger = Enlarger(channels, blocks)
+    upsampler = Upsampler(channels, blocks)
     if weights is not None:
         try:
-            enlarger.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+            upsampler.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise UserError(
-                f"{weights} holds no enlarger of channels={channels}, blocks={blocks}: {reason}"
+                f"{weights} holds no upsampler of channels={channels}, blocks={blocks}: {reason}"
             ) from error
-    return enlarger.requires_grad_(False).eval()
+    return upsampler.requires_grad_(False).eval()

@@ -28,10 +28,10 @@ from dcvsr.tiling.grid import Tile, TileGrid
 
 @dataclass(frozen=True)
 class Upscaler:
-    """The whole of the paper's Fig. 2: enlarge, encode, sample over tiles, decode; always x4.
+    """The whole of the paper's Fig. 2: upsample, encode, sample over tiles, decode; always x4.
 
     Attributes:
-        enlarge, denoiser, latents, image_encoder: the model.
+        upsample, denoiser, latents, image_encoder: the model.
         sampler, guidance, propagation, grid: how it is sampled.
         blend, blend_time: widths of the Gaussian blending window in tiles, in space and over frames.
         batch: tiles of a window that the U-Net takes together; None for all.
@@ -44,7 +44,7 @@ class Upscaler:
         colour: correction of the decoded video against I^up; the paper mentions none (spec A19).
     """
 
-    enlarge: Upsample
+    upsample: Upsample
     denoiser: Denoiser
     latents: Latents
     image_encoder: ImageEncoder
@@ -83,7 +83,7 @@ class Upscaler:
 
     def to(self, device: torch.device) -> None:
         """Move the model to ``device``."""
-        for part in (self.enlarge, self.denoiser, self.latents.autoencoder, self.image_encoder):
+        for part in (self.upsample, self.denoiser, self.latents.autoencoder, self.image_encoder):
             if isinstance(part, nn.Module):
                 part.to(device)
 
@@ -94,7 +94,7 @@ class Upscaler:
         return self.grid.windows(canvas[0], canvas[1] // scale, canvas[2] // scale, step)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Bytes that ten copies of the enlarged video take: latents, noise, canvas and result."""
+        """Bytes that ten copies of the upsampled video take: latents, noise, canvas and result."""
         return 10 * 4 * 3 * frames * height * width * self.factor**2
 
     def work(self, frames: int, height: int, width: int, evaluations: Sequence[int] | None = None) -> int:
@@ -157,7 +157,7 @@ class _Job:
         canvas = upscaler._padded(frames, height * upscaler.factor, width * upscaler.factor)
         self.conditioning = Conditioning(
             lr,
-            upscaler.enlarge,
+            upscaler.upsample,
             canvas,
             upscaler.latents,
             upscaler.image_encoder,

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.evaluation.paper_tables import Paper
 from dcvsr.report import clip_differences, table_files
 from dcvsr.report.budget import tables_at_equal_evaluations
-from dcvsr.report.clip_section import View, views
+from dcvsr.report.clip_section import ClipSection, views
 from dcvsr.report.curve import Curve, curves
 from dcvsr.report.player import Player, pair
 from dcvsr.report.plots import Plot, plots
@@ -57,7 +57,7 @@ class Content:
     deltas: Sequence[clip_differences.Deltas] = ()
     strata: Sequence[Table] = ()
     plots: Sequence[Plot] = ()
-    views: Sequence[View] = ()
+    views: Sequence[ClipSection] = ()
     curves: Sequence[Curve] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 

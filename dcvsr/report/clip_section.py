@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from dcvsr.report.clip_videos import TRUTH, Takes, pixels, takes
-from dcvsr.report.embedded_images import Picture
+from dcvsr.report.embedded_images import EmbeddedImage
 from dcvsr.report.player import Player, embed, player
 from dcvsr.report.scenes import Scene
-from dcvsr.report.worst_crops import Place, block_differences, worst
+from dcvsr.report.worst_crops import CropPlace, block_differences, worst
 from dcvsr.report.xt_slices import liveliest
 
 if TYPE_CHECKING:
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 class Crop:
     """One place, as everyone shows it; ``base`` is what it was found by comparing with."""
 
-    place: Place
+    place: CropPlace
     base: str
-    pictures: list[Picture]
+    pictures: list[EmbeddedImage]
 
 
 @dataclass(frozen=True)
-class View:
+class ClipSection:
     """A clip; ``slices`` are ``f w c``, of the line ``line``, counted from 0."""
 
     scene: Scene
     player: Player
     crops: list[Crop]
     line: int
-    slices: list[Picture]
+    slices: list[EmbeddedImage]
 
 
-def views(scenes: Sequence[Scene], count: int, side: int, crf: int) -> list[View]:
+def views(scenes: Sequence[Scene], count: int, side: int, crf: int) -> list[ClipSection]:
     """
     Args:
         count: of crops of a clip, at most.
@@ -52,20 +52,20 @@ def views(scenes: Sequence[Scene], count: int, side: int, crf: int) -> list[View
     return [_view(takes(scene), count, side, crf) for scene in tqdm(scenes, desc="clips", disable=None)]
 
 
-def _view(shot: Takes, count: int, side: int, crf: int) -> View:
+def _view(shot: Takes, count: int, side: int, crf: int) -> ClipSection:
     base, video = shot.base
     side = min(side, *video.frames.shape[-2:])
     crops = [Crop(place, base, []) for place in _worst(shot, count, side)]
     line, slices, videos = liveliest(pixels(video)), [], {}
     for label, video in shot:
         frames, videos[label] = pixels(video), _address(shot.scene.videos.get(label), video, crf)
-        slices.append(Picture(label, frames[:, line].copy()))
+        slices.append(EmbeddedImage(label, frames[:, line].copy()))
         for crop in crops:
-            crop.pictures.append(Picture(label, crop.place.cut(frames)))
-    return View(shot.scene, _player(shot, videos), crops, line, slices)
+            crop.pictures.append(EmbeddedImage(label, crop.place.cut(frames)))
+    return ClipSection(shot.scene, _player(shot, videos), crops, line, slices)
 
 
-def _worst(shot: Takes, count: int, side: int) -> list[Place]:
+def _worst(shot: Takes, count: int, side: int) -> list[CropPlace]:
     """Without truth, those of any row; none where there is nothing to compare."""
     frames = pixels(shot.base[1])
     differences = {

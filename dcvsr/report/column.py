@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from dcvsr.evaluation.paper_tables import Paper
 from dcvsr.report.row_scores import coverage, scores
 from dcvsr.report.runs import Run
-from dcvsr.report.statistics import LEVEL, Difference, difference, holm, mean, spread
+from dcvsr.report.statistics import LEVEL, PairedDifference, difference, holm, mean, spread
 
 NOISE = "within noise"
 MARK = "*"
@@ -51,7 +51,7 @@ class Column:
     metric: str
     means: Mapping[str, float]
     spreads: Mapping[str, float | None]
-    differences: Mapping[str, Difference]
+    differences: Mapping[str, PairedDifference]
     higher_is_better: bool | None
     clips: list[str]
     lacking: list[str]
@@ -108,7 +108,7 @@ class Column:
         return shown if over_seeds is None else f"{shown} ± {over_seeds:.{self.digits}f}"
 
 
-def corrected(columns: Sequence[Mapping[str, Difference]]) -> list[dict[str, float]]:
+def corrected(columns: Sequence[Mapping[str, PairedDifference]]) -> list[dict[str, float]]:
     """p-values by label, a dictionary for each column, corrected over all columns together."""
     tested = [
         (i, label, found.p)
@@ -128,7 +128,7 @@ def _published(paper: Paper | None, dataset: str, metric: str, label: str) -> st
     return "" if value is None else f"{value:g}"
 
 
-def _shown(found: Difference, p: float | None, digits: int) -> str:
+def _shown(found: PairedDifference, p: float | None, digits: int) -> str:
     """The difference, its interval and what the corrected test says of it."""
     shown = f"{found.mean:+.{digits}f}"
     if found.interval is None or p is None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedImage:
     """What a row shows of a clip, losslessly.
 
     Args:

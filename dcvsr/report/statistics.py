@@ -21,7 +21,7 @@ FEWEST = 5
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """Mean over clips of the paired differences of two rows in one metric.
 
     Args:
@@ -48,7 +48,7 @@ def spread(scores: Scores) -> float | None:
     return stdev(means) if len(means) > 1 else None
 
 
-def difference(ours: Scores, theirs: Scores) -> Difference:
+def difference(ours: Scores, theirs: Scores) -> PairedDifference:
     """Compare two rows by a paired t-test over clips.
 
     The clip is the unit: seeds are averaged within a clip, so more seeds are not more evidence.
@@ -60,9 +60,9 @@ def difference(ours: Scores, theirs: Scores) -> Difference:
         raise ValueError("a paired comparison needs the same clips")
     paired = [fmean(ours[clip]) - fmean(theirs[clip]) for clip in ours]
     if len(paired) < FEWEST:
-        return Difference(fmean(paired), len(paired), None, None)
+        return PairedDifference(fmean(paired), len(paired), None, None)
     low, high, p = student(paired)
-    return Difference(fmean(paired), len(paired), (low, high), p)
+    return PairedDifference(fmean(paired), len(paired), (low, high), p)
 
 
 def student(differences: Sequence[float]) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from dcvsr.report.statistics import FEWEST, LEVEL
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     label: str
     cells: list[Cell]
     seeds: int = 0
@@ -35,11 +35,11 @@ class Table:
     dataset: str
     clips: tuple[str, ...]
     columns: list[str]
-    rows: list[Row]
+    rows: list[TableRow]
     reference: str | None
     note: str = ""
     averaged: list[int] = field(default_factory=list)
-    trainings: list[Row] = field(default_factory=list)
+    trainings: list[TableRow] = field(default_factory=list)
 
     @property
     def legend(self) -> str:
@@ -126,24 +126,24 @@ def _ambiguous(rows: Mapping[str, Sequence[Run]], reference: str) -> list[str]:
     )
 
 
-def _trainings(rows: Mapping[str, Sequence[Run]], columns: Sequence[Column]) -> list[Row]:
+def _trainings(rows: Mapping[str, Sequence[Run]], columns: Sequence[Column]) -> list[TableRow]:
     """Rows that differ in the seed of their training alone, together; none for a single training."""
     groups: dict[tuple[str, str], list[str]] = {}
     for label, of_row in rows.items():
         if of_row and (recipe := of_row[0].weights.recipe):
             groups.setdefault((without_weights(label), recipe), []).append(label)
     return [
-        Row(label, [column.over_trainings(labels) for column in columns], len(labels))
+        TableRow(label, [column.over_trainings(labels) for column in columns], len(labels))
         for (label, _), labels in groups.items()
         if len(labels) > 1
     ]
 
 
-def _row(label: str, runs: Sequence[Run], cells: list[Cell]) -> Row:
+def _row(label: str, runs: Sequence[Run], cells: list[Cell]) -> TableRow:
     """Cost is that of the first seed."""
     if not runs:
-        return Row(label, cells)
-    return Row(label, cells, len(runs), runs[0].evaluations, runs[0].seconds)
+        return TableRow(label, cells)
+    return TableRow(label, cells, len(runs), runs[0].evaluations, runs[0].seconds)
 
 
 def _in_order(labels: list[str], paper: Paper | None) -> list[str]:

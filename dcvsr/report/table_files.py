@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dcvsr.report.column import MARK, Cell
 from dcvsr.report.plots import Plot
-from dcvsr.report.table import Row, Table
+from dcvsr.report.table import Table, TableRow
 
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_&%#${}"} | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
@@ -87,7 +87,7 @@ def _scores(table: Table) -> str:
         marked = {1: f"**{cell.text}**", 2: f"*{cell.text}*"}.get(cell.rank, cell.text)
         return marked + (f" ({cell.paper})" if cell.paper else "")
 
-    def cost(row: Row) -> list[str]:
+    def cost(row: TableRow) -> list[str]:
         seconds = "" if row.seconds is None else f"{row.seconds:.0f}"
         return [str(row.seeds or ""), "" if row.evaluations is None else str(row.evaluations), seconds]
 
@@ -123,6 +123,8 @@ def _trainings(table: Table) -> str:
     )
 
 
-def _grid(caption: str, heads: Sequence[str], rows: Sequence[Row], cells: Callable[[Row], list[str]]) -> str:
+def _grid(
+    caption: str, heads: Sequence[str], rows: Sequence[TableRow], cells: Callable[[TableRow], list[str]]
+) -> str:
     lines = [["", *heads], ["---"] * (len(heads) + 1), *([row.label, *cells(row)] for row in rows)]
     return f"{caption}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -7,12 +7,12 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 
 from dcvsr.report.clip_differences import COLUMNS, Deltas, lines
-from dcvsr.report.clip_section import View
+from dcvsr.report.clip_section import ClipSection
 from dcvsr.report.table import Table
 
 
 def publish(
-    logger: WandbLogger, tables: Sequence[Table], deltas: Sequence[Deltas], views: Sequence[View]
+    logger: WandbLogger, tables: Sequence[Table], deltas: Sequence[Deltas], views: Sequence[ClipSection]
 ) -> None:
     """Log everything at once, and end the run."""
     try:
@@ -41,7 +41,7 @@ def _tables(tables: Sequence[Table], deltas: Sequence[Deltas]) -> dict[str, Any]
     return content
 
 
-def _media(views: Sequence[View]) -> dict[str, Any]:
+def _media(views: Sequence[ClipSection]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for view in views:
         key = f"report/{view.scene.dataset}/{view.scene.clip}"

@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Place:
+class CropPlace:
     """A square of one frame, and how far ``label`` lies there from what it is compared with.
 
     Args:
@@ -36,7 +36,9 @@ def block_differences(one: np.ndarray, other: np.ndarray, side: int) -> np.ndarr
     return np.stack([_of_frame(a, b, side) for a, b in zip(one, other, strict=True)])
 
 
-def worst(differences: Mapping[str, np.ndarray], size: tuple[int, int], side: int, count: int) -> list[Place]:
+def worst(
+    differences: Mapping[str, np.ndarray], size: tuple[int, int], side: int, count: int
+) -> list[CropPlace]:
     """At most ``count`` places, the worst first; no two overlap in the picture, whatever their frame.
 
     Args:
@@ -50,7 +52,7 @@ def worst(differences: Mapping[str, np.ndarray], size: tuple[int, int], side: in
     while len(places) < count and left_over.max() > 0:
         row, frame, y, x = np.unravel_index(left_over.argmax(), left_over.shape)
         difference = float(left_over[row, frame, y, x])
-        places.append(Place(labels[row], int(frame), int(tops[y]), int(lefts[x]), side, difference))
+        places.append(CropPlace(labels[row], int(frame), int(tops[y]), int(lefts[x]), side, difference))
         overlapping = np.ix_(abs(tops - tops[y]) < side, abs(lefts - lefts[x]) < side)
         left_over[:, :, *overlapping] = 0
     return places

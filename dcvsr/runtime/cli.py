@@ -35,7 +35,7 @@ FILE_KEYS = {
     "truth",
     "cache.folder",
     "captions.path",
-    "photographs",
+    "real_images",
     "inception",
     "pipeline.weights",
     "resume",
@@ -52,6 +52,9 @@ FILE_KEYS = {
 
 FILE_GROUPS = {"pairs", "trainings"}
 """Keys with such keys below them."""
+
+RENAMED = {"upscaler=enlarger": "upscaler=upsampler", "photographs=": "real_images="}
+"""Former spellings of keys and options, which still work."""
 
 Task = Callable[[DictConfig], None]
 
@@ -76,7 +79,7 @@ def command(config_name: str) -> Callable[[Task], Callable[[], None]]:
             # Hydra then raises instead of printing: the line is ours to write.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             given[:] = sys.argv[1:]
-            sys.argv[1:] = [quote(as_group(argument)) for argument in given]
+            sys.argv[1:] = [quote(as_group(renamed(argument))) for argument in given]
             with _mistakes_end_in_one_line(config_name):
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
 
@@ -91,6 +94,20 @@ def run(command: str, *arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
     if done.returncode:
         sys.exit(done.returncode)
+
+
+def renamed(argument: str) -> str:
+    """Replace a former spelling of `RENAMED`, alone or in a list of a sweep, and say so on stderr."""
+    key, equals, value = argument.partition("=")
+    for old, new in RENAMED.items():
+        old_key, _, old_option = old.partition("=")
+        new_key, _, new_option = new.partition("=")
+        options = value.split(",")
+        if key != old_key or (old_option and old_option not in options):
+            continue
+        print(f"dcvsr: {old} is deprecated; write {new}", file=sys.stderr)
+        key, value = new_key, ",".join(new_option if old_option == one else one for one in options)
+    return f"{key}{equals}{value}"
 
 
 def as_group(argument: str) -> str:

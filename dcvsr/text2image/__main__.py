@@ -61,8 +61,8 @@ def _require(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if not isinstance(value, int) or value < least:
             raise UserError(f"{key} must be a number of at least {least}, got {value}")
-    if cfg.photographs is not None:
-        instantiate(OmegaConf.select(cfg, "metrics.fid.photographs"))
+    if cfg.real_images is not None:
+        instantiate(OmegaConf.select(cfg, "metrics.fid.real_images"))
 
 
 def _dataset(cfg: DictConfig, count: int) -> str:

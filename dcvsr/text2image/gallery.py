@@ -9,7 +9,7 @@ from typing import Any
 from dcvsr.evaluation.progress import require_same
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_json, read_text, write_whole
-from dcvsr.text2image.generation import Drawn
+from dcvsr.text2image.generation import GeneratedImages
 
 DEPENDS = ("seed", "sampler", "guidance")
 """Settings that images depend on, beside weights and captions."""
@@ -48,7 +48,7 @@ class Gallery:
         batches = [range(start, min(start + batch, len(self.files))) for start in starts]
         return [numbers for numbers in batches if not all(self.files[i].exists() for i in numbers)]
 
-    def add(self, drawn: Drawn) -> None:
+    def add(self, drawn: GeneratedImages) -> None:
         """Keep images that are not there yet; what they took comes first, so that it is never lost."""
         self.forwards = drawn.forwards
         self.cost["evaluations"] += drawn.evaluations

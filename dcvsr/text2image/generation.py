@@ -13,7 +13,7 @@ from dcvsr.text2image.guided_unet import Guidance, GuidedUNet, guided
 
 
 @dataclass(frozen=True)
-class Drawn:
+class GeneratedImages:
     """Images made together.
 
     Args:
@@ -43,7 +43,7 @@ class Drawing:
     steps: int
     seed: int
 
-    def __call__(self, batches: Sequence[Sequence[int]]) -> Iterator[Drawn]:
+    def __call__(self, batches: Sequence[Sequence[int]]) -> Iterator[GeneratedImages]:
         """Images by their numbers, batch by batch."""
         with torch.no_grad():
             null, _ = self.pipe.encode_prompt("", self.pipe.device, 1, do_classifier_free_guidance=False)
@@ -51,7 +51,7 @@ class Drawing:
             for numbers in batches:
                 yield self._drawn(numbers, unet)
 
-    def _drawn(self, numbers: Sequence[int], unet: GuidedUNet) -> Drawn:
+    def _drawn(self, numbers: Sequence[int], unet: GuidedUNet) -> GeneratedImages:
         began, unet.forwards, unet.iterations = time.perf_counter(), 0, 0
         images = self.pipe(
             [self.captions[i] for i in numbers],
@@ -59,7 +59,7 @@ class Drawing:
             guidance_scale=1,
             generator=[self._noise(i) for i in numbers],
         ).images
-        return Drawn(
+        return GeneratedImages(
             dict(zip(numbers, images, strict=True)),
             unet.forwards / unet.iterations,
             unet.forwards * len(numbers),

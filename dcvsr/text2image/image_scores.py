@@ -48,11 +48,11 @@ class InceptionScore(nn.Module):
 
 
 class FID(nn.Module):
-    """Heusel et al. 2017: Fréchet inception distance to real photographs, seen at the size of the images.
+    """Heusel et al. 2017: Fréchet inception distance to real images, seen at the size of the images.
 
     Args:
         weights: a file, or the name of torch-fidelity's.
-        photographs: height and width -> batches of them.
+        real_images: height and width -> batches of them.
 
     Raises:
         UserError: if Inception cannot be had.
@@ -60,15 +60,15 @@ class FID(nn.Module):
 
     higher_is_better = False
 
-    def __init__(self, weights: str, photographs: Callable[[tuple[int, int]], Iterable[Tensor]]) -> None:
+    def __init__(self, weights: str, real_images: Callable[[tuple[int, int]], Iterable[Tensor]]) -> None:
         super().__init__()
         self.distance = fid.FrechetInceptionDistance(embedding("2048", weights))
-        self.photographs = photographs
+        self.real_images = real_images
 
     def update(self, images: Tensor) -> None:
         if not self.distance.real_features_num_samples:
             height, width = images.shape[-2:]
-            for batch in self.photographs((height, width)):
+            for batch in self.real_images((height, width)):
                 self.distance.update(batch.to(images.device), real=True)
         self.distance.update(images, real=False)
 

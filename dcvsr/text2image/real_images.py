@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-class Photographs:
+class RealImages:
     """The images in a folder, to be cropped to a shape and resized.
 
     Raises:
@@ -25,18 +25,18 @@ class Photographs:
 
     def __init__(self, folder: str | None, batch: int) -> None:
         if folder is None:
-            raise UserError("there are no photographs to compare with; give photographs=FOLDER")
+            raise UserError("FID needs real images; give real_images=FOLDER")
         try:
             files = sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES)
         except OSError as error:
             raise UserError(f"cannot read {folder}: {error.strerror}; give a folder of images") from error
         if len(files) < 2:
-            raise UserError(f"FID needs two photographs or more: {folder} holds {len(files)}")
+            raise UserError(f"FID needs two real images or more: {folder} holds {len(files)}")
         self.files, self.batch = files, batch
 
     def __call__(self, size: tuple[int, int]) -> "Iterator[Tensor]":
         """All of them, at ``size``, height and width."""
-        return batches(self.files, size, self.batch, "photographs")
+        return batches(self.files, size, self.batch, "real_images")
 
 
 def batches(

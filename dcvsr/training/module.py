@@ -107,7 +107,7 @@ class VSRModule(pl.LightningModule):
     def encode(self, batch: Batch) -> tuple[Tensor, Condition]:
         """The clean latent y of a batch and its condition, in float32 whatever the trainer's precision."""
         with torch.autocast(self.device.type, enabled=False):
-            up = self._enlarged(batch["lr"])
+            up = self._upsampled(batch["lr"])
             latents = self.upscaler.latents
             image = embedded(self.upscaler.image_encoder, up, self.upscaler.image_frames)
             shown, strength = self._augmented(up, batch)
@@ -126,9 +126,9 @@ class VSRModule(pl.LightningModule):
         strengths = (mean + std * drawn).exp()
         return with_noise(up, noise, rearrange(strengths, "b -> b 1 1 1 1")), strengths
 
-    def _enlarged(self, lr: Tensor) -> Tensor:
+    def _upsampled(self, lr: Tensor) -> Tensor:
         """I^up of ``b f c h w``."""
-        up = self.upscaler.enlarge(rearrange(lr, "b f c h w -> (b f) c h w"))
+        up = self.upscaler.upsample(rearrange(lr, "b f c h w -> (b f) c h w"))
         return rearrange(up, "(b f) c h w -> b f c h w", b=len(lr))
 
     def configure_gradient_clipping(

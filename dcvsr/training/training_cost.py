@@ -63,13 +63,13 @@ class TrainingCost(pl.Callback):
             upscaler.latents.autoencoder.factor,
             upscaler.denoiser.unet.is_gradient_checkpointing,
         )
-        parts: Counter[str] = Counter(forward=0, backward=0, enlarge=0, vae=0, image_encoder=0)
+        parts: Counter[str] = Counter(forward=0, backward=0, upsample=0, vae=0, image_encoder=0)
         for (frames, height, width), clips in self.sizes.items():
             forward = processes * clips * flops.evaluation(frames, height // scale, width // scale)
             parts["forward"] += forward
             parts["backward"] += (3 if recomputed else 2) * forward
             lr_size = height // upscaler.factor, width // upscaler.factor
-            parts["enlarge"] += processes * clips * frames * flops.enlarging(*lr_size)
+            parts["upsample"] += processes * clips * frames * flops.upsampling(*lr_size)
             coded = flops.encoding(height, width) + flops.target(height, width)
             parts["vae"] += processes * clips * frames * coded
             pictures = frames if upscaler.image_frames == "each" else 1

@@ -1,4 +1,4 @@
-"""Frames to a video file: H.264, with the sound and subtitles of the source.
+"""Frames to a video file: H.264, with the audio and subtitles of the source.
 
 Axes: h height, w width, c channels (RGB).
 """
@@ -21,12 +21,12 @@ from dcvsr.video.tracks import CONTAINERS, copied, url
 def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> None:
     """Write uint8 ``h w c`` images, one for each of the video's times, as they come.
 
-    MP4 and MOV keep times exactly; Matroska to the millisecond, and all later where sound began before 0.
+    MP4 and MOV keep times exactly; Matroska to the millisecond, and all later where audio began before 0.
     """
     first = next(images)
     height, width, _ = first.shape
     suffix = path.suffix.lower()
-    sound = video.source if video.source and video.source.is_file() else None
+    audio = video.source if video.source and video.source.is_file() else None
     time_base = video.time_base if video.pts and video.time_base else 1 / video.rate
     colour = video.colour or Colour.untagged(height)
     # MP4 and MOV round the start of each track to this clock: 1000 ticks a second, if left alone.
@@ -39,7 +39,7 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> 
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.sample_aspect_ratio = video.aspect
         colour.tag(stream.codec_context)
-        with copied(sound, output, suffix) as packets:
+        with copied(audio, output, suffix) as packets:
             pictures = _packets(stream, chain([first], images), video.pts, colour)
             for packet in heapq.merge(pictures, packets, key=_seconds):
                 output.mux(packet)

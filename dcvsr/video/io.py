@@ -19,7 +19,7 @@ from dcvsr.video.decoder import decode
 from dcvsr.video.encoder import encode
 from dcvsr.video.frame_folder import read_frames, write_frames
 from dcvsr.video.memory import Video
-from dcvsr.video.tracks import CONTAINERS, check_sound
+from dcvsr.video.tracks import CONTAINERS, check_audio
 
 __all__ = ["Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
 
@@ -52,7 +52,7 @@ def check_output(source: str | Path | None, output: str | Path) -> None:
 
     Raises:
         UserError: if the suffix is unknown, if the output is the source or a folder with files in it, if its
-            own folder is missing or not writable, or if its container cannot hold the source's sound.
+            own folder is missing or not writable, or if its container cannot hold the source's audio.
     """
     source, output = Path(source) if source else None, Path(output)
     suffix = output.suffix.lower()
@@ -70,11 +70,11 @@ def check_output(source: str | Path | None, output: str | Path) -> None:
     except OSError as error:
         raise UserError(f"cannot write {output} ({output.parent}: {error.strerror})") from error
     if suffix and source and source.is_file():
-        check_sound(source, suffix)
+        check_audio(source, suffix)
 
 
 def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Video, crf: int) -> None:
-    """Write frames, whole or not at all, with the times, pixel shape, colour, sound and names of ``video``.
+    """Write frames, whole or not at all, with the times, pixel shape, colour, audio and names of ``video``.
 
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.

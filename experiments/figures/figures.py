@@ -106,7 +106,7 @@ def pairs(asked: argparse.Namespace) -> tuple[list[Path], list[str]]:
         UserError: if not exactly one of --data and --lr is given, or it is no folder.
     """
     if (asked.data is None) == (asked.lr is None):
-        raise UserError(f"{asked.name} needs --data FOLDER, HR clips; or --lr FOLDER, real footage")
+        raise UserError(f"{asked.name} needs --data FOLDER, HR clips; or --lr FOLDER, real video")
     given = (asked.lr or asked.data).resolve()
     if not given.is_dir():
         raise UserError(f"{given}: no such folder; name one of videos, or of folders of frames")

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from dcvsr.degrade.manifest import Entry, Manifest
-from dcvsr.degrade.parameters import Drawn
+from dcvsr.degrade.parameters import DrawnParameters
 from dcvsr.runtime.cli import CONF
 
 HERE = Path(__file__).parent
@@ -42,7 +42,7 @@ def drawn(clips: dict[str, Size]) -> Manifest:
     """What `python -m dcvsr.degrade` would draw for these clips."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("degrade", ["input=hr", "output=lr"]).degradation
-    parameters = Drawn(instantiate(cfg, _convert_="all"), SEED)
+    parameters = DrawnParameters(instantiate(cfg, _convert_="all"), SEED)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     manifest = Manifest(SEED, "realbasicvsr", settings)
     for name, (frames, width, height) in clips.items():

@@ -21,13 +21,13 @@ def make_video(
     rate: Fraction = Fraction(25),
     pts: Sequence[int] = (),
     time_base: Fraction | None = None,
-    sound: str | None = None,
+    audio: str | None = None,
     rotation: tuple[float, bool, bool] | None = None,
     options: dict[str, str] | None = None,
     tags: Mapping[str, int | Fraction] | None = None,
     title: str = "",
 ) -> Path:
-    """Encode images, with ``tags`` set on the codec; ``sound`` is the codec of a tone beside them."""
+    """Encode images, with ``tags`` set on the codec; ``audio`` is the codec of a tone beside them."""
     with av.open(f"file:{path}", "w", options=options or {}) as container:
         container.metadata["title"] = title
         stream = container.add_stream(codec, rate, {"qp": "0"} if codec == "libx264" else {})
@@ -42,7 +42,7 @@ def make_video(
             setattr(stream.codec_context, name, value)
         if rotation:
             stream.set_display_rotation(*rotation)
-        tone = container.add_stream(sound, 48000) if sound else None
+        tone = container.add_stream(audio, 48000) if audio else None
         if tone:
             tone.metadata["language"] = "swe"
         for index, image in enumerate(images):

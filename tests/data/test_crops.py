@@ -129,7 +129,7 @@ def test_a_pair_is_cropped_at_one_place() -> None:
         assert torch.equal(torch.minimum(*places) // 4, lr[:, 1:])
 
 
-def test_footage_without_truth_is_not_trained_on() -> None:
+def test_video_without_truth_is_not_trained_on() -> None:
     for make in both({"old": Pair(None, Chart(0, 10, (16, 16)))}, frames=3, crop=12):
         with pytest.raises(UserError, match="clip old has no HR"):
             make()

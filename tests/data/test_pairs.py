@@ -51,6 +51,6 @@ def test_lr_without_hr_is_named() -> None:
         pairs({"b": clip(3, 64, 64)}, {"a": clip(3, 16, 16)})
 
 
-def test_footage_without_truth_has_no_hr() -> None:
+def test_video_without_truth_has_no_hr() -> None:
     lr = clip(3, 16, 16)
     assert unpaired({"old": lr})["old"].hr is None

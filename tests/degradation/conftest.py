@@ -12,7 +12,7 @@ from dcvsr.video.io import read_video, to_unit
 
 
 @pytest.fixture(scope="session")
-def footage() -> Tensor:
+def real_clip() -> Tensor:
     """Ten frames of a real clip, ``f c h w``, 144x176."""
     return to_unit(read_video(packaged("carphone_pristine")).frames[:10])
 

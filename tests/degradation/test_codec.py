@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcvsr.degradation.codec import BitRate, PyAV, RateFactor, Uncompressed, Video
+from dcvsr.degradation.codec import BitRate, PyAV, RateFactor, Uncompressed, VideoCompression
 from dcvsr.degradation.resample import Antialiased, OpenCV
 from dcvsr.degradation.walk import Params
 from tests.degradation.making import clip, drawn_as_often, psnr, rng
@@ -42,27 +42,29 @@ def test_frames_come_in_order(params: Params) -> None:
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
-def test_more_bits_are_nearer_to_the_source(codec: str, footage: Tensor) -> None:
-    near = [psnr(coded({"codec": codec, "bit_rate": rate}, footage), footage) for rate in (1000, 6000, 24000)]
+def test_more_bits_are_nearer_to_the_source(codec: str, real_clip: Tensor) -> None:
+    near = [
+        psnr(coded({"codec": codec, "bit_rate": rate}, real_clip), real_clip) for rate in (1000, 6000, 24000)
+    ]
     assert near[0] + 0.5 < near[1] < near[2] - 0.5
 
 
-def test_a_lower_rate_factor_is_nearer_to_the_source(footage: Tensor) -> None:
-    near = [psnr(coded({"codec": "libx264", "crf": crf}, footage), footage) for crf in (38, 28, 18)]
+def test_a_lower_rate_factor_is_nearer_to_the_source(real_clip: Tensor) -> None:
+    near = [psnr(coded({"codec": "libx264", "crf": crf}, real_clip), real_clip) for crf in (38, 28, 18)]
     assert near[0] + 0.5 < near[1] < near[2] - 0.5
 
 
-def test_colours_stay(footage: Tensor) -> None:
+def test_colours_stay(real_clip: Tensor) -> None:
     colour = torch.tensor([200, 40, 60])[:, None, None].expand(2, 3, 32, 32) / 255
     for params in PARAMS:
         assert (coded(params, colour) - colour).abs().max() < 4 / 255
 
 
 @pytest.mark.parametrize("params", PARAMS)
-def test_repeats_are_exact_wherever_buffers_lie(params: Params, footage: Tensor) -> None:
-    first = coded(params, footage)
+def test_repeats_are_exact_wherever_buffers_lie(params: Params, real_clip: Tensor) -> None:
+    first = coded(params, real_clip)
     with ThreadPoolExecutor(4) as pool:
-        for repeat in pool.map(lambda i: (torch.rand(1000 * i), coded(params, footage))[1], range(20)):
+        for repeat in pool.map(lambda i: (torch.rand(1000 * i), coded(params, real_clip))[1], range(20)):
             assert torch.equal(repeat, first)
 
 
@@ -77,20 +79,20 @@ def test_what_lies_outside_is_clamped() -> None:
 def test_ragged_clips_join_at_the_first_frame_s_size(coder: PyAV | Uncompressed) -> None:
     gray = [clip(1, *size)[0, :1] for size in ((32, 40), (30, 42), (64, 64))]
     frames = [frame.expand(3, -1, -1) for frame in gray]
-    video = Video({"libx264": 1}, RateFactor(18, 28), coder)
+    video = VideoCompression({"libx264": 1}, RateFactor(18, 28), coder)
     joined = list(video.apply({"codec": "libx264", "crf": 1}, iter(frames)))
     assert [tuple(frame.shape) for frame in joined] == [(3, 32, 40)] * 3
     expected = [Antialiased()(frame, (32, 40), "bicubic").clamp(0, 1) for frame in frames]
     assert all(psnr(frame, there) > 30 for frame, there in zip(joined, expected, strict=True))
 
 
-def test_joining_resamples_as_pyav_does(footage: Tensor) -> None:
+def test_joining_resamples_as_pyav_does(real_clip: Tensor) -> None:
     """RealBasicVSR hands frames of any size to PyAV, which asks swscale for its bilinear kernel."""
-    size = footage.shape[2:]
+    size = real_clip.shape[2:]
     for height, width in ((50, 60), (100, 122), (140, 180), (200, 250)):
-        frame = OpenCV()(footage[0], (height, width), "area")
-        video = Video({"libx264": 1}, RateFactor(18, 28), Uncompressed())
-        _, joined = video.apply({}, iter([footage[1], frame]))
+        frame = OpenCV()(real_clip[0], (height, width), "area")
+        video = VideoCompression({"libx264": 1}, RateFactor(18, 28), Uncompressed())
+        _, joined = video.apply({}, iter([real_clip[1], frame]))
         image = (frame * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
         there = av.VideoFrame.from_ndarray(image, "rgb24").reformat(size[1], size[0], "rgb24").to_ndarray()
         assert psnr(joined, torch.from_numpy(there).permute(2, 0, 1) / 255) > 40
@@ -117,7 +119,7 @@ def test_no_frames_are_no_frames() -> None:
 
 def test_codecs_and_rates_are_drawn_as_told() -> None:
     generator = rng()
-    video = Video({"libx264": 2, "mpeg4": 1}, BitRate(10000, 100000), PyAV())
+    video = VideoCompression({"libx264": 2, "mpeg4": 1}, BitRate(10000, 100000), PyAV())
     drawn = [video.draw(generator, (1, 3, 16, 16)) for _ in range(2000)]
     assert drawn_as_often((params["codec"] for params in drawn), {"libx264": 2, "mpeg4": 1})
     rates = [params["bit_rate"] for params in drawn]
@@ -128,4 +130,4 @@ def test_codecs_and_rates_are_drawn_as_told() -> None:
 
 def test_a_codec_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="no codec is called h266; there are libx264, mpeg4"):
-        Video({"h266": 1}, BitRate(1, 2), PyAV())
+        VideoCompression({"h266": 1}, BitRate(1, 2), PyAV())

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dcvsr.degradation.jpeg import JPEG, ByDevice, Coder, Kornia, Libjpeg
+from dcvsr.degradation.jpeg import JPEG, ByDevice, JPEGCoder, Kornia, Libjpeg
 from dcvsr.degradation.walk import Walk, walked
 from dcvsr.imaging import to_bytes, to_unit
 from tests.comparing import rise
@@ -28,45 +28,45 @@ def pillow(frame: Tensor, quality: int) -> Tensor:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("quality", [1, 30, 60, 90, 100])
-def test_libjpeg_is_pillow_s_byte_for_byte(footage: Tensor, size: tuple[int, int], quality: int) -> None:
-    frame = footage[0, :, : size[0], : size[1]]
+def test_libjpeg_is_pillow_s_byte_for_byte(real_clip: Tensor, size: tuple[int, int], quality: int) -> None:
+    frame = real_clip[0, :, : size[0], : size[1]]
     assert torch.equal(to_bytes(Libjpeg()(frame, quality)), pillow(frame, quality))
 
 
 @pytest.mark.parametrize("size", [(144, 176), (129, 131), (65, 83)])
 @pytest.mark.parametrize("quality", [30, 60, 90])
-def test_kornia_agrees_with_libjpeg_to_40_db(footage: Tensor, size: tuple[int, int], quality: int) -> None:
-    frame = footage[0, :, : size[0], : size[1]]
+def test_kornia_agrees_with_libjpeg_to_40_db(real_clip: Tensor, size: tuple[int, int], quality: int) -> None:
+    frame = real_clip[0, :, : size[0], : size[1]]
     assert psnr(Kornia()(frame, quality), Libjpeg()(frame, quality)) > 40
 
 
-def test_on_a_cpu_it_is_libjpeg_s(footage: Tensor) -> None:
-    assert torch.equal(ByDevice()(footage[0], 50), Libjpeg()(footage[0], 50))
+def test_on_a_cpu_it_is_libjpeg_s(real_clip: Tensor) -> None:
+    assert torch.equal(ByDevice()(real_clip[0], 50), Libjpeg()(real_clip[0], 50))
 
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("size", SIZES)
-def test_sizes_are_kept_and_values_in_range(coder: Coder, size: tuple[int, int]) -> None:
+def test_sizes_are_kept_and_values_in_range(coder: JPEGCoder, size: tuple[int, int]) -> None:
     coded = coder(clip(1, *size)[0], 40)
     assert (coded.shape, coded.dtype) == ((3, *size), torch.float32)
     assert 0 <= coded.min() <= coded.max() <= 1
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_what_lies_outside_is_clamped_first(coder: Coder) -> None:
+def test_what_lies_outside_is_clamped_first(coder: JPEGCoder) -> None:
     frame = clip(1, 40, 56)[0] * 2 - 0.5
     assert torch.equal(coder(frame, 50), coder(frame.clamp(0, 1), 50))
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_a_better_quality_is_nearer_to_the_source(footage: Tensor, coder: Coder) -> None:
-    distances = [psnr(coder(footage[0], quality), footage[0]) for quality in (10, 30, 60, 90)]
+def test_a_better_quality_is_nearer_to_the_source(real_clip: Tensor, coder: JPEGCoder) -> None:
+    distances = [psnr(coder(real_clip[0], quality), real_clip[0]) for quality in (10, 30, 60, 90)]
     assert rise(distances)
     assert distances[-1] - distances[0] > 5
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_every_frame_is_coded_at_its_own_quality(coder: Coder) -> None:
+def test_every_frame_is_coded_at_its_own_quality(coder: JPEGCoder) -> None:
     frames = clip(6, 40, 56)
     step = JPEG(Walk(20, 95, 30), coder)
     params = step.draw(rng(), frames.shape)

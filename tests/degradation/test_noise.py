@@ -120,16 +120,16 @@ def test_poisson_noise_sees_what_lies_outside_as_the_nearest_level() -> None:
 
 @pytest.mark.parametrize("colours", ["gray", "colour"])
 @pytest.mark.parametrize("kind", ["gaussian", "poisson"])
-def test_noise_has_the_moments_of_basicsr_s(basicsr, footage: Tensor, kind: str, colours: str) -> None:
-    """Over the same footage, at each frame's every level of brightness."""
+def test_noise_has_the_moments_of_basicsr_s(basicsr, real_clip: Tensor, kind: str, colours: str) -> None:
+    """Over the same clip, at each frame's every level of brightness."""
     make = {"gaussian": basicsr.generate_gaussian_noise_pt, "poisson": basicsr.generate_poisson_noise_pt}[
         kind
     ]
     strength, gray = {"gaussian": 12.0, "poisson": 1.3}[kind], float(colours == "gray")
     torch.manual_seed(0)
-    theirs = torch.cat([make(footage[:1], strength, gray) for _ in range(20)])
-    ours = noise_of(params(kind, strength, colours), footage[:1].expand(20, -1, -1, -1))
-    brightness = footage[0].mean(0)
+    theirs = torch.cat([make(real_clip[:1], strength, gray) for _ in range(20)])
+    ours = noise_of(params(kind, strength, colours), real_clip[:1].expand(20, -1, -1, -1))
+    brightness = real_clip[0].mean(0)
     for low in (0, 0.25, 0.5):
         where = ((brightness >= low) & (brightness < low + 0.25)).expand(20, 3, -1, -1)
         assert ours[where].std() == pytest.approx(theirs[where].std().item(), rel=0.02)

@@ -29,34 +29,34 @@ def drawn(step: str, number: int, clip: Tensor) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("step", CLOSE)
-def test_a_step_does_what_ours_does(step: str, footage: Tensor) -> None:
+def test_a_step_does_what_ours_does(step: str, real_clip: Tensor) -> None:
     for number in range(8):
-        for there, here in zip(*both(drawn(step, number, footage), footage), strict=True):
+        for there, here in zip(*both(drawn(step, number, real_clip), real_clip), strict=True):
             assert -10 * np.log10(np.square(there - here).mean() + 1e-10) > CLOSE[step]
 
 
-def test_noise_is_as_strong(footage: Tensor) -> None:
-    images = rearrange(footage, "f c h w -> f h w c").numpy()
+def test_noise_is_as_strong(real_clip: Tensor) -> None:
+    images = rearrange(real_clip, "f c h w -> f h w c").numpy()
     for number in range(8):
-        noises = [np.stack(frames) - images for frames in both(drawn("noise1", number, footage), footage)]
+        noises = [np.stack(frames) - images for frames in both(drawn("noise1", number, real_clip), real_clip)]
         assert noises[0].std() == pytest.approx(noises[1].std(), rel=0.03)
 
 
 @pytest.mark.parametrize(("codec", "decibels"), [("libx264", 30), ("mpeg4", 45)])
-def test_the_reference_codes_what_ours_codes(codec: str, decibels: float, footage: Tensor) -> None:
+def test_the_reference_codes_what_ours_codes(codec: str, decibels: float, real_clip: Tensor) -> None:
     """The reference has x264's macroblock tree, and more than one thread codes frames in slices."""
     params = {"codec": codec, "bit_rate": 30000}
-    images = [np.ascontiguousarray(rearrange(frame, "c h w -> h w c").numpy()) for frame in footage]
+    images = [np.ascontiguousarray(rearrange(frame, "c h w -> h w c").numpy()) for frame in real_clip]
     there = np.stack(list(opencv.coded(params, images)))
-    here = np.stack([rearrange(frame, "c h w -> h w c").numpy() for frame in PyAV()(params, footage)])
+    here = np.stack([rearrange(frame, "c h w -> h w c").numpy() for frame in PyAV()(params, real_clip)])
     assert there.shape == here.shape
     assert -10 * np.log10(np.square(there - here).mean() + 1e-10) > decibels
 
 
-def test_the_whole_is_the_whole(footage: Tensor) -> None:
+def test_the_whole_is_the_whole(real_clip: Tensor) -> None:
     degradation = configured("realbasicvsr")
     for number in range(4):
-        reference, ours = both(degradation.draw(generator(number), footage.shape), footage)
+        reference, ours = both(degradation.draw(generator(number), real_clip.shape), real_clip)
         assert [frame.shape for frame in reference] == [frame.shape for frame in ours]
         means = [np.stack(frames).mean(axis=(0, 1, 2)) for frames in (reference, ours)]
         np.testing.assert_allclose(*means, atol=0.01)

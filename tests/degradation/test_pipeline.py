@@ -170,37 +170,37 @@ def test_light_is_the_second_round_halved_towards_no_change() -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_replay_is_exact_frame_by_frame_and_whatever_else_is_drawn(name: str, footage: Tensor) -> None:
+def test_replay_is_exact_frame_by_frame_and_whatever_else_is_drawn(name: str, real_clip: Tensor) -> None:
     degradation = configured(name)
     for number in range(3):
-        params = degradation.draw(generator(number), footage.shape)
-        lr = degradation.apply(params, footage)
+        params = degradation.draw(generator(number), real_clip.shape)
+        lr = degradation.apply(params, real_clip)
         assert lr.shape == (10, 3, 36, 44)
         assert torch.equal(lr * 255, (lr * 255).round())
         torch.manual_seed(number)
-        assert torch.equal(replay(degradation, params, footage), lr)
-        assert torch.equal(torch.stack(list(degradation.frames(params, iter(footage)))), lr)
-        *_, (_, last) = degradation.stages(params, footage)
+        assert torch.equal(replay(degradation, params, real_clip), lr)
+        assert torch.equal(torch.stack(list(degradation.frames(params, iter(real_clip)))), lr)
+        *_, (_, last) = degradation.stages(params, real_clip)
         assert torch.equal((torch.stack(last) * 255).round().clamp(0, 255) / 255, lr)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_number_of_threads_changes_nothing(name: str, footage: Tensor) -> None:
+def test_the_number_of_threads_changes_nothing(name: str, real_clip: Tensor) -> None:
     degradation = configured(name)
-    params = degradation.draw(generator(5), footage.shape)
+    params = degradation.draw(generator(5), real_clip.shape)
     made = []
     for count in (1, 2):
         torch.set_num_threads(count)
-        made.append(degradation.apply(params, footage))
+        made.append(degradation.apply(params, real_clip))
     assert torch.equal(*made)
 
 
 @pytest.mark.parametrize("name", ["realbasicvsr", "light"])
-def test_without_a_codec_a_frame_does_not_know_of_later_ones(name: str, footage: Tensor) -> None:
+def test_without_a_codec_a_frame_does_not_know_of_later_ones(name: str, real_clip: Tensor) -> None:
     degradation = configured(name, "degradation/codec=none")
     for number in range(4):
-        params = degradation.draw(generator(number), footage.shape)
-        assert torch.equal(degradation.apply(params, footage[:4]), degradation.apply(params, footage)[:4])
+        params = degradation.draw(generator(number), real_clip.shape)
+        assert torch.equal(degradation.apply(params, real_clip[:4]), degradation.apply(params, real_clip)[:4])
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -234,9 +234,9 @@ def test_values_walk_within_the_clip(drawn: list[dict[str, Any]]) -> None:
         assert len(set(values)) > 100
 
 
-def test_bicubic_is_interpolation_and_nothing_else(footage: Tensor) -> None:
-    lr = bicubic(4).apply(bicubic(4).draw(rng(), footage.shape), footage)
-    expected = torch.stack([Antialiased()(frame, (36, 44), "bicubic") for frame in footage])
+def test_bicubic_is_interpolation_and_nothing_else(real_clip: Tensor) -> None:
+    lr = bicubic(4).apply(bicubic(4).draw(rng(), real_clip.shape), real_clip)
+    expected = torch.stack([Antialiased()(frame, (36, 44), "bicubic") for frame in real_clip])
     assert torch.equal(lr, (expected * 255).round().clamp(0, 255) / 255)
 
 
@@ -245,10 +245,10 @@ def test_lr_that_is_given_is_not_made() -> None:
         Given(4, {}).draw(rng(), (1, 3, 16, 16))
 
 
-def test_hr_is_sharpened_for_the_loss_only_where_asked(footage: Tensor) -> None:
-    assert torch.equal(configured("realbasicvsr").target(footage), footage)
-    sharp = configured("realbasicvsr", "degradation.usm.target=true").target(footage)
-    assert sharp.shape == footage.shape
-    assert apart(sharp, footage)
-    params = configured("realbasicvsr", "degradation.usm.source=false").draw(rng(), footage.shape)
+def test_hr_is_sharpened_for_the_loss_only_where_asked(real_clip: Tensor) -> None:
+    assert torch.equal(configured("realbasicvsr").target(real_clip), real_clip)
+    sharp = configured("realbasicvsr", "degradation.usm.target=true").target(real_clip)
+    assert sharp.shape == real_clip.shape
+    assert apart(sharp, real_clip)
+    params = configured("realbasicvsr", "degradation.usm.source=false").draw(rng(), real_clip.shape)
     assert params["sharpen"] is None

@@ -37,7 +37,7 @@ def reference(frame: Tensor, size: tuple[int, int], kernel: str) -> Tensor:
 @settings(max_examples=60)
 @given(before=st.tuples(side, side), after=st.tuples(side, side), seed=st.integers(0, 9))
 @example(before=(64, 48), after=(32, 24), seed=0)  # OpenCV averages blocks where the factor is whole,
-@example(before=(20, 30), after=(40, 60), seed=0)  # repeats pixels where "area" enlarges by a whole factor,
+@example(before=(20, 30), after=(40, 60), seed=0)  # repeats pixels where "area" upsamples by a whole factor,
 @example(before=(20, 30), after=(41, 59), seed=0)  # interpolates near their borders where by another,
 @example(before=(40, 30), after=(23, 41), seed=0)  # and likewise where "area" reduces one side alone.
 @example(before=(1, 1), after=(5, 3), seed=0)
@@ -54,7 +54,7 @@ def test_every_size_becomes_every_size_as_in_opencv_to_half_a_level(
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("size", [(90, 160), (301, 517), (720, 1280), (1080, 1920)])
-def test_matrices_are_opencv_s_at_the_size_of_footage(kernel: str, size: tuple[int, int]) -> None:
+def test_matrices_are_opencv_s_at_the_size_of_video(kernel: str, size: tuple[int, int]) -> None:
     frame = clip(1, 360, 640)[0]
     difference = by_matrices(frame, size, kernel) - reference(frame, size, kernel)
     assert difference.abs().max() < HALF_A_LEVEL
@@ -83,7 +83,7 @@ def test_ragged_frames_of_one_clip_are_opencv_s(kernel: str) -> None:
 
 
 @pytest.mark.parametrize("resize", [by_opencv, by_matrices])
-def test_an_area_enlargement_by_a_whole_factor_repeats_pixels(resize: Resample) -> None:
+def test_an_area_upsampling_by_a_whole_factor_repeats_pixels(resize: Resample) -> None:
     frame = clip(1, 10, 12)[0]
     repeated = frame.repeat_interleave(3, dim=1).repeat_interleave(2, dim=2)
     torch.testing.assert_close(resize(frame, (30, 24), "area"), repeated)
@@ -100,13 +100,13 @@ def test_only_the_antialiased_take_out_detail_that_lr_cannot_hold(kernel: str) -
 @pytest.mark.parametrize("factors", FACTORS)
 @pytest.mark.parametrize(("kernel", "pillow"), [("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)])
 def test_antialiased_kernels_are_pillow_s(
-    footage: Tensor, kernel: str, pillow: Image.Resampling, factors: tuple[float, float]
+    real_clip: Tensor, kernel: str, pillow: Image.Resampling, factors: tuple[float, float]
 ) -> None:
-    height, width = (round(side * f) for side, f in zip(footage.shape[2:], factors, strict=True))
+    height, width = (round(side * f) for side, f in zip(real_clip.shape[2:], factors, strict=True))
     expected = [
-        np.asarray(Image.fromarray(plane.numpy()).resize((width, height), pillow)) for plane in footage[0]
+        np.asarray(Image.fromarray(plane.numpy()).resize((width, height), pillow)) for plane in real_clip[0]
     ]
-    resized = Antialiased()(footage[0], (height, width), kernel)
+    resized = Antialiased()(real_clip[0], (height, width), kernel)
     np.testing.assert_allclose(resized.numpy(), np.stack(expected), atol=3e-5)
 
 
@@ -120,10 +120,10 @@ def test_a_flat_frame_stays_flat(resample: Resample, kernel: str, size: tuple[in
 
 @pytest.mark.parametrize("resample", RESAMPLES)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_enlarged_and_reduced_again_a_frame_is_nearly_itself(
-    footage: Tensor, resample: Resample, kernel: str
+def test_upsampled_and_reduced_again_a_frame_is_nearly_itself(
+    real_clip: Tensor, resample: Resample, kernel: str
 ) -> None:
-    frame = footage[0]
+    frame = real_clip[0]
     height, width = frame.shape[1:]
     there = resample(frame, (2 * height, 2 * width), kernel)
     assert psnr(resample(there, (height, width), kernel), frame) > 30

@@ -31,8 +31,8 @@ def degradation(source: bool, target: bool) -> Degradation:
 
 
 @pytest.mark.parametrize("size", [(144, 176), (60, 52), (24, 20)])
-def test_it_is_opencv_s(footage: Tensor, size: tuple[int, int]) -> None:
-    frame = footage[0, :, : size[0], : size[1]]
+def test_it_is_opencv_s(real_clip: Tensor, size: tuple[int, int]) -> None:
+    frame = real_clip[0, :, : size[0], : size[1]]
     sharp = MASK(frame)
     assert (sharp - frame).abs().max() > 0.02
     np.testing.assert_allclose(sharp.permute(1, 2, 0).numpy(), opencv(frame), atol=2e-6)

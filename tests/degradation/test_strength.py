@@ -98,7 +98,7 @@ def test_sinc_counts_as_the_gaussian_that_halves_the_amplitude_at_its_cutoff() -
 
 @pytest.mark.parametrize(("kind", "value"), [("gaussian", 12.0), ("poisson", 1.5)])
 def test_noise_is_the_deviation_of_noised_mid_gray(kind: str, value: float) -> None:
-    """Beside a ramp of all levels, as footage has them."""
+    """Beside a ramp of all levels, as real video has them."""
     frame = torch.full((3, 256, 512), 127.5 / 255)
     frame[:, :, :256] = torch.arange(256) / 255
     drawn = noise(kind, value)

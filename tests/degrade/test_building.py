@@ -12,7 +12,7 @@ from dcvsr.degradation.pipeline import Degradation, bicubic
 from dcvsr.degradation.walk import Params
 from dcvsr.degrade.building import Build
 from dcvsr.degrade.hr_clips import ImageFolder
-from dcvsr.degrade.parameters import Drawn
+from dcvsr.degrade.parameters import DrawnParameters
 from dcvsr.metrics.fidelity import CAP, PSNR
 from dcvsr.runtime.errors import UserError
 from tests.degradation.making import configured
@@ -36,7 +36,7 @@ def source(tmp_path: Path) -> ImageFolder:
 
 
 def build(source: ImageFolder, folder: Path, degradation: Degradation) -> Build:
-    return Build(source, degradation, Drawn(degradation, 0), lambda: {"psnr": PSNR()}, folder)
+    return Build(source, degradation, DrawnParameters(degradation, 0), lambda: {"psnr": PSNR()}, folder)
 
 
 def test_frames_are_what_the_degradation_makes_of_the_whole_clip(source: ImageFolder, tmp_path: Path) -> None:

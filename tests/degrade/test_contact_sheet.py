@@ -10,9 +10,9 @@ from PIL import Image, ImageColor
 from dcvsr.degradation.pipeline import Degradation
 from dcvsr.degradation.walk import Params
 from dcvsr.degrade.building import Build
-from dcvsr.degrade.contact_sheet import SIDE, Picture, Preview, Row, sheet
+from dcvsr.degrade.contact_sheet import SIDE, Preview, SheetPicture, SheetRow, sheet
 from dcvsr.degrade.hr_clips import ImageFolder
-from dcvsr.degrade.parameters import Drawn
+from dcvsr.degrade.parameters import DrawnParameters
 from tests.degradation.making import configured
 from tests.degrade.making import images, write_png
 
@@ -22,8 +22,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
     return ImageFolder(write_png(tmp_path_factory.mktemp("sheet") / "a", images(3, 32, 32)), "a")
 
 
-def row(source: ImageFolder, degradation: Degradation, seed: int) -> Row:
-    return Preview(source, degradation, Drawn(degradation, seed))(lambda _: None)
+def row(source: ImageFolder, degradation: Degradation, seed: int) -> SheetRow:
+    return Preview(source, degradation, DrawnParameters(degradation, seed))(lambda _: None)
 
 
 def taken(params: Params) -> list[str]:
@@ -39,7 +39,7 @@ def taken(params: Params) -> list[str]:
 def test_each_step_that_takes_place_has_its_column(name: str, source: ImageFolder) -> None:
     degradation = configured(name)
     for seed in range(2):
-        params = Drawn(degradation, seed)("a", (3, 3, 32, 32))
+        params = DrawnParameters(degradation, seed)("a", (3, 3, 32, 32))
         assert [picture.name for picture in row(source, degradation, seed).pictures] == (
             ["HR", *taken(params), "LR"]
         )
@@ -48,7 +48,7 @@ def test_each_step_that_takes_place_has_its_column(name: str, source: ImageFolde
 def test_steps_of_one_name_each_show_their_own_numbers(source: ImageFolder) -> None:
     """light resizes by a factor, and again to LR."""
     degradation = configured("light")
-    params = Drawn(degradation, 0)("a", (3, 3, 32, 32))
+    params = DrawnParameters(degradation, 0)("a", (3, 3, 32, 32))
     walk, last = (picture for picture in row(source, degradation, 0).pictures if picture.name == "resize")
     assert walk.numbers[0] == f"kernel {params['resize']['kernel']}"
     assert walk.numbers[1].startswith("scale ")
@@ -58,7 +58,7 @@ def test_steps_of_one_name_each_show_their_own_numbers(source: ImageFolder) -> N
 def test_the_numbers_are_those_of_the_frame_that_is_shown(tmp_path: Path) -> None:
     still = configured("light", "degradation.steps.jpeg.quality.step=0")
     clip = ImageFolder(write_png(tmp_path / "a", images(9, 32, 32)), "a")
-    start = Drawn(still, 0)("a", (9, 3, 32, 32))["jpeg"]["quality"]["start"]
+    start = DrawnParameters(still, 0)("a", (9, 3, 32, 32))["jpeg"]["quality"]["start"]
     shown = {p.name: p.numbers for p in row(clip, still, 0).pictures}["jpeg"]
     walked = {p.name: p.numbers for p in row(clip, configured("light"), 0).pictures}["jpeg"]
     assert shown[0] == f"quality {start:.3g}"
@@ -69,7 +69,7 @@ def test_the_numbers_are_those_of_the_frame_that_is_shown(tmp_path: Path) -> Non
 def test_lr_is_what_the_set_will_hold(source: ImageFolder, tmp_path: Path) -> None:
     for name in ("realbasicvsr", "light", "bicubic"):
         degradation = configured(name)
-        Build(source, degradation, Drawn(degradation, 0), dict, tmp_path / name)(lambda _: None)
+        Build(source, degradation, DrawnParameters(degradation, 0), dict, tmp_path / name)(lambda _: None)
         hr, *_, lr = row(source, degradation, 0).pictures
         for picture, path in ((hr, source.path / "2.png"), (lr, tmp_path / name / "2.png")):
             with Image.open(path) as frame:
@@ -93,7 +93,9 @@ def test_pictures_show_one_part_of_the_scene_at_every_size(tmp_path: Path) -> No
 def test_pictures_stand_in_rows_and_columns() -> None:
     colours = [["#f00000", "#00f000", "#0000f0"], ["#f0f000", "#00f0f0"]]
     rows = [
-        Row("", "", tuple(Picture("", (), Image.new("RGB", (SIDE, SIDE), colour)) for colour in row))
+        SheetRow(
+            "", "", tuple(SheetPicture("", (), Image.new("RGB", (SIDE, SIDE), colour)) for colour in row)
+        )
         for row in colours
     ]
     image = np.asarray(Image.open(io.BytesIO(sheet("", rows))))
@@ -110,6 +112,6 @@ def test_pictures_stand_in_rows_and_columns() -> None:
 @pytest.mark.parametrize("title", ["", "雪", "a, b (1)", "x" * 300])
 def test_any_title_can_be_written(title: str) -> None:
     """What is blank otherwise is not, unless there is nothing to write."""
-    picture = Picture("", (), Image.new("RGB", (SIDE, SIDE), "#ffffff"))
-    image = Image.open(io.BytesIO(sheet("", [Row(title, "", (picture,))])))
+    picture = SheetPicture("", (), Image.new("RGB", (SIDE, SIDE), "#ffffff"))
+    image = Image.open(io.BytesIO(sheet("", [SheetRow(title, "", (picture,))])))
     assert (image.getextrema() == ((255, 255),) * 3) == (title == "")

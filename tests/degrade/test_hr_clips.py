@@ -30,13 +30,13 @@ def test_videos_and_folders_are_clips_and_the_rest_is_none(hr: Path) -> None:
 def test_a_clip_is_as_announced_and_as_it_is_read_otherwise(hr: Path, name: str) -> None:
     source = sources_in(hr)[name]
     frames, height, width = SIZES[name]
-    footage = source.open()
-    assert source.shape == footage.shape == (frames, 3, height, width)
+    opened = source.open()
+    assert source.shape == opened.shape == (frames, 3, height, width)
     whole = read_video(source.path)
-    assert torch.equal(torch.stack(list(footage)), whole.frames)
-    assert torch.equal(footage.read(1), whole.frames[1])
+    assert torch.equal(torch.stack(list(opened)), whole.frames)
+    assert torch.equal(opened.read(1), whole.frames[1])
     if whole.names:
-        assert footage.names == whole.names == tuple(str(number) for number in range(1, frames + 1))
+        assert opened.names == whole.names == tuple(str(number) for number in range(1, frames + 1))
 
 
 def test_a_clip_whose_shape_was_asked_for_can_be_sent_to_a_process(hr: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dcvsr.degrade.manifest import Entry
-from dcvsr.degrade.parameters import Drawn, Replayed
+from dcvsr.degrade.parameters import DrawnParameters, Replayed
 from dcvsr.runtime.errors import UserError
 from tests.degradation.making import configured
 
@@ -14,12 +14,12 @@ SHAPE = (3, 3, 32, 48)
 
 def test_they_are_drawn_by_seed_and_name_alone() -> None:
     degradation = configured("realbasicvsr")
-    drawn = Drawn(degradation, 0)("a", SHAPE)
-    Drawn(degradation, 0)("b", SHAPE)
-    assert Drawn(degradation, 0)("a", SHAPE) == drawn
-    assert drawn != Drawn(degradation, 0)("b", SHAPE)
-    assert drawn != Drawn(degradation, 1)("a", SHAPE)
-    assert drawn == Drawn(degradation, 0)("a", (9, *SHAPE[1:]))
+    drawn = DrawnParameters(degradation, 0)("a", SHAPE)
+    DrawnParameters(degradation, 0)("b", SHAPE)
+    assert DrawnParameters(degradation, 0)("a", SHAPE) == drawn
+    assert drawn != DrawnParameters(degradation, 0)("b", SHAPE)
+    assert drawn != DrawnParameters(degradation, 1)("a", SHAPE)
+    assert drawn == DrawnParameters(degradation, 0)("a", (9, *SHAPE[1:]))
 
 
 def test_a_replay_is_of_the_same_frames_and_size() -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degrade.building import Build
 from dcvsr.degrade.hr_clips import ImageFolder
-from dcvsr.degrade.parameters import Drawn
-from dcvsr.degrade.verification import Difference, Verify
+from dcvsr.degrade.parameters import DrawnParameters
+from dcvsr.degrade.verification import FrameDifference, Verify
 from tests.degradation.making import rng
 from tests.degrade.making import images, write_png
 
@@ -20,14 +20,14 @@ from tests.degrade.making import images, write_png
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=5))
 def test_the_difference_is_the_largest_and_counts_pixels(changes: list[tuple[int, int]]) -> None:
     """Some pixels of each frame are moved by some levels."""
-    difference = Difference()
+    difference = FrameDifference()
     for number, (levels, pixels) in enumerate(changes):
         here = torch.randint(10, 240, (3, 4, 5), generator=rng(number), dtype=torch.uint8)
         there = here.clone()
         there.view(3, -1)[number % 3, :pixels] -= levels
         difference = difference.with_frame(str(number), here, there)
     real = {str(number): change for number, change in enumerate(changes) if all(change)}
-    assert difference == Difference(
+    assert difference == FrameDifference(
         tuple(real),
         max((levels for levels, _ in real.values()), default=0),
         sum(pixels for _, pixels in real.values()),
@@ -37,15 +37,15 @@ def test_the_difference_is_the_largest_and_counts_pixels(changes: list[tuple[int
 
 @pytest.mark.parametrize("there", [None, torch.zeros(3, 5, 4, dtype=torch.uint8)])
 def test_a_frame_that_is_missing_or_of_another_size_differs_everywhere(there: torch.Tensor | None) -> None:
-    difference = Difference().with_frame("a", torch.zeros(3, 4, 5, dtype=torch.uint8), there)
-    assert difference == Difference(("a",), 255, 20, 20)
+    difference = FrameDifference().with_frame("a", torch.zeros(3, 4, 5, dtype=torch.uint8), there)
+    assert difference == FrameDifference(("a",), 255, 20, 20)
     assert str(difference) == "a.png, by up to 255 of 255 levels, 1e+02 % of the pixels"
 
 
 def test_a_clip_is_identical_in_any_file_that_holds_its_pixels(tmp_path: Path) -> None:
     """Digests are of pixels: whoever packs the PNGs anew has touched nothing."""
     source = ImageFolder(write_png(tmp_path / "hr", images(2, 16, 16)), "hr")
-    drawn = Drawn(bicubic(4), 0)
+    drawn = DrawnParameters(bicubic(4), 0)
     entry = Build(source, bicubic(4), drawn, dict, tmp_path / "lr")(lambda _: None)
     for path in (tmp_path / "lr").iterdir():
         with Image.open(path) as image:

@@ -14,7 +14,7 @@ from torch import Tensor
 from dcvsr.evaluation.calibration.calibration_tables import as_json, comma_separated, markdown, write
 from dcvsr.evaluation.calibration.comparison import Calibration, calibrate
 from dcvsr.evaluation.calibration.conventions import Computed, Convention
-from dcvsr.evaluation.calibration.published_scores import Published
+from dcvsr.evaluation.calibration.published_scores import PublishedScore
 from dcvsr.evaluation.calibration.subjects import Compared, Subject
 from dcvsr.evaluation.calibration.verdicts import verdicts
 from dcvsr.metrics.fidelity import PSNR, SSIM, PooledPSNR
@@ -45,7 +45,7 @@ def clip(seed: int = 0, frames: int = 2) -> Compared:
 
 def subject(*published: tuple[str, str], clips: Sequence[Compared] | None = None) -> Subject:
     found = [clip()] if clips is None else clips
-    return Subject("it", [Published(*pair, "somebody") for pair in published], lambda: found)
+    return Subject("it", [PublishedScore(*pair, "somebody") for pair in published], lambda: found)
 
 
 def found(
@@ -94,7 +94,7 @@ def test_a_number_that_a_convention_has_no_value_for_is_not_reproduced() -> None
 
 
 def test_sources_are_judged_each_by_itself() -> None:
-    theirs = Subject("it", [Published("psnr", "25", "another")], lambda: [clip()])
+    theirs = Subject("it", [PublishedScore("psnr", "25", "another")], lambda: [clip()])
     lines = verdicts(found(subject(("psnr", "26")), theirs, values={"psnr_a": 26, "psnr_b": 25}))
     assert lines == [
         "psnr (somebody): words for psnr_a reproduces 1 of 1",

@@ -73,7 +73,7 @@ def test_reduction_is_pillow_s(levels: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("side", [40, 41])
-def test_nothing_is_enlarged(side: int, levels: np.ndarray) -> None:
+def test_nothing_is_upsampled(side: int, levels: np.ndarray) -> None:
     frame = torch.from_numpy(levels / 255)[None]
     assert reduced(frame, side) is frame
 

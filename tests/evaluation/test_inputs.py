@@ -15,7 +15,7 @@ from dcvsr.degradation.noise import Noise
 from dcvsr.degradation.pipeline import Degradation, Given, bicubic
 from dcvsr.degradation.walk import Walk
 from dcvsr.degrade.manifest import Entry, Manifest
-from dcvsr.evaluation.inputs import Source, Sources
+from dcvsr.evaluation.inputs import InputClip, Sources
 from dcvsr.imaging import to_bytes
 from dcvsr.runtime.cache import Cache
 from dcvsr.runtime.errors import UserError
@@ -47,7 +47,7 @@ def lr_set(folder: Path, digest: str) -> Path:
     return path
 
 
-def lr() -> Source:
+def lr() -> InputClip:
     return Sources({"clip": HR}, bicubic(4), 0, None).read("clip")
 
 
@@ -90,7 +90,7 @@ def test_without_a_manifest_nothing_is_known_of_the_degradation(manifest: Path |
 
 
 def test_the_digest_sees_every_pixel_and_the_shape() -> None:
-    source = Source(torch.zeros(2, 3, 4, 6), None, None)
+    source = InputClip(torch.zeros(2, 3, 4, 6), None, None)
     others = [torch.zeros(2, 3, 6, 4), torch.zeros(3, 3, 4, 6), source.lr.clone()]
     others[-1][1, 2, 3, 5] = 1
     assert len({source.digest, *(replace(source, lr=other).digest for other in others)}) == 4
@@ -108,7 +108,7 @@ def test_lr_is_made_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     noise = Noise(gaussian=1, poisson=0, sigma=Walk(9, 9, 0), scale=Walk(1, 1, 0), gray=0)
     noisy = Degradation(4, {**bicubic(4).steps, "noise": noise})
 
-    def read(seed: int) -> Source:
+    def read(seed: int) -> InputClip:
         return Sources({"clip": HR}, noisy, seed, None, Cache(tmp_path, limit_gb=1)).read("clip")
 
     whole, made = Degradation.apply, []

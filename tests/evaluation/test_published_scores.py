@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcvsr.evaluation.calibration.published_scores import Published, of_paper
+from dcvsr.evaluation.calibration.published_scores import PublishedScore, of_paper
 from dcvsr.evaluation.paper_tables import Paper
 from dcvsr.runtime.errors import UserError
 
 NUMBERS = st.decimals(min_value=Decimal("-999.9999"), max_value=Decimal("999.9999"), places=4)
 
 
-def published(value: str) -> Published:
-    return Published("psnr", value, "somebody")
+def published(value: str) -> PublishedScore:
+    return PublishedScore("psnr", value, "somebody")
 
 
 @given(NUMBERS, st.integers(0, 4))
@@ -65,5 +65,7 @@ def test_what_is_no_number_is_refused_with_its_source(value: str) -> None:
 
 def test_a_table_s_numbers_keep_the_zeros_that_yaml_drops() -> None:
     paper = Paper("Table 1", ["bicubic", "ours"], ["ssim"], {"REDS4": {"ssim": [0.6910, 0.7106]}})
-    assert of_paper(paper, "REDS4", "bicubic") == [Published("ssim", "0.6910", "Table 1, bicubic on REDS4")]
+    assert of_paper(paper, "REDS4", "bicubic") == [
+        PublishedScore("ssim", "0.6910", "Table 1, bicubic on REDS4")
+    ]
     assert of_paper(paper, "packaged", "bicubic") == []

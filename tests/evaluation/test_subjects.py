@@ -7,18 +7,18 @@ import pytest
 import torch
 from PIL import Image
 
-from dcvsr.baselines.interpolation import Enlargement
+from dcvsr.baselines.interpolation import Upsampling
 from dcvsr.data.synthetic import Translation
 from dcvsr.degradation.pipeline import bicubic
-from dcvsr.evaluation.calibration.published_scores import Published
-from dcvsr.evaluation.calibration.subjects import Picture, Scoreboard, Subject, results
+from dcvsr.evaluation.calibration.published_scores import PublishedScore
+from dcvsr.evaluation.calibration.subjects import Scoreboard, ScoredImage, Subject, results
 from dcvsr.evaluation.inputs import Sources
 from dcvsr.imaging import to_bytes, upsample
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import to_unit
 
 CPU = torch.device("cpu")
-PICTURE = Picture("p0.png", "ref.png", "somebody", {"lpips": "0.722"})
+PICTURE = ScoredImage("p0.png", "ref.png", "somebody", {"lpips": "0.722"})
 BOARD = Scoreboard(
     "scores.csv", "dist_*", "ref_*", "somebody", {"niqe": ["niqe", "niqe_matlab"], "psnr": ["psnr"]}
 )
@@ -45,11 +45,11 @@ def test_a_picture_is_compared_with_its_reference(golden: Path) -> None:
     assert (name, subject.name) == ("p0.png", "p0.png")
     assert torch.equal(to_bytes(restored), pixels(golden / "p0.png"))
     assert torch.equal(to_bytes(reference), pixels(golden / "ref.png"))
-    assert subject.published == [Published("lpips", "0.722", "somebody")]
+    assert subject.published == [PublishedScore("lpips", "0.722", "somebody")]
 
 
 def test_a_picture_may_have_no_reference(golden: Path) -> None:
-    ((_, restored, reference),) = Picture("p0.png", None, "somebody", {}).subject(golden, CPU).clips()
+    ((_, restored, reference),) = ScoredImage("p0.png", None, "somebody", {}).subject(golden, CPU).clips()
     assert restored.shape == (1, 3, 6, 8)
     assert reference is None
 
@@ -57,9 +57,9 @@ def test_a_picture_may_have_no_reference(golden: Path) -> None:
 def test_a_scoreboard_gives_each_image_its_column_as_it_is_written(golden: Path) -> None:
     a, b = BOARD.subjects(golden, CPU)
     assert a.published == [
-        Published("niqe", "1.25", "somebody, row niqe"),
-        Published("niqe", "1.0", "somebody, row niqe_matlab"),
-        Published("psnr", "21.10", "somebody, row psnr"),
+        PublishedScore("niqe", "1.25", "somebody, row niqe"),
+        PublishedScore("niqe", "1.0", "somebody, row niqe_matlab"),
+        PublishedScore("psnr", "21.10", "somebody, row psnr"),
     ]
     ((name, restored, reference),) = b.clips()
     assert reference is not None
@@ -105,9 +105,9 @@ def test_a_scoreboard_that_is_none_is_refused(golden: Path, text: str, said: str
 
 def test_results_on_a_data_set_are_rounded_and_compared_with_hr() -> None:
     hr = Translation(seed=0, frames=2, height=32, width=40, dx=0.5, dy=0.2)
-    published = [Published("psnr", "25.92", "Table 1")]
+    published = [PublishedScore("psnr", "25.92", "Table 1")]
     sources = Sources({"clip": hr}, bicubic(4), 0, None)
-    subject = results("bicubic on it", published, sources, Enlargement(), CPU)
+    subject = results("bicubic on it", published, sources, Upsampling(), CPU)
     ((name, restored, reference),) = subject.clips()
     truth = to_unit(hr.read(0, 2))
     assert (subject.name, subject.published, name) == ("bicubic on it", published, "clip")

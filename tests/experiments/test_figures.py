@@ -73,11 +73,11 @@ def test_a_figure_is_drawn_of_results_that_are_made_once(figures, tmp_path: Path
     [run] = (tmp_path / "outputs/figures/runs").iterdir()
     restored, truth = pixels(run / "videos/slide/00000001.png"), pixels(tmp_path / "clips/slide/00000001.png")
     [lr] = (tmp_path / "outputs/figures/lr").glob("*/slide/00000001.png")
-    enlarged = pixels(lr).repeat(4, 0).repeat(4, 1)
+    magnified = pixels(lr).repeat(4, 0).repeat(4, 1)
     sheet = pixels(tmp_path / "outputs/figures/mine.png")
     top, right = 16 + 24 + 20, sheet.shape[1] - 16
     crops = [sheet[top:, right - (i + 1) * 198 + 6 :][: 12 * 12 : 12, : 12 * 16 : 12] for i in range(3)]
-    for crop, whole in zip(crops, (truth, restored, enlarged), strict=True):
+    for crop, whole in zip(crops, (truth, restored, magnified), strict=True):
         assert np.array_equal(crop, whole[4:16, 8:24])
 
     commands = ran(figures, monkeypatch, {})
@@ -146,7 +146,7 @@ def test_every_column_of_every_figure_composes_and_differs(name: str, tmp_path_f
     assert len(set(columns)) == len(columns)
 
 
-def test_real_footage_comes_without_degradation_and_truth(figures) -> None:
+def test_real_video_comes_without_degradation_and_truth(figures) -> None:
     asked = figures.arguments(["mine", "--lr", "clips"])
     sources, data = figures.pairs(asked)
     settings = json.loads(composed("evaluate", *data))

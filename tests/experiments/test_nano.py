@@ -170,20 +170,20 @@ def test_the_sets_that_come_along_are_keys_of_the_commands(tmp_path):
             assert "flat_noise" in compose("evaluate", [*map(as_group, scoring), *sampler]).metrics
 
 
-def _enlarger(folder: Path, *given: str) -> Tensor:
-    """What an enlarger that was trained for three steps adds to bicubic."""
+def _upsampler(folder: Path, *given: str) -> Tensor:
+    """What an upsampler that was trained for three steps adds to bicubic."""
     run = ["+experiment=nano_stage1", "data=synthetic", "data.crop=64", "module.compile=false", *given]
     run = [*run, "trainer.max_steps=3", "wandb=none", f"hydra.run.dir={folder}"]
-    subprocess.run([sys.executable, HERE / "enlarger.py", *run], check=True, capture_output=True)
-    with safe_open(folder / "enlarger.safetensors", framework="pt") as file:
+    subprocess.run([sys.executable, HERE / "upsampler.py", *run], check=True, capture_output=True)
+    with safe_open(folder / "upsampler.safetensors", framework="pt") as file:
         assert file.metadata() == {"steps": "3", "seed": "0", "data": "synthetic"}
     lr = torch.linspace(0, 1, 192).view(1, 3, 8, 8)
-    return frozen(64, 8, folder / "enlarger.safetensors")(lr) - upsample(lr)
+    return frozen(64, 8, folder / "upsampler.safetensors")(lr) - upsample(lr)
 
 
-def test_an_enlarger_is_trained_on_the_clips_of_stage_1_and_goes_on_from_what_it_left(tmp_path):
-    once = _enlarger(tmp_path / "once")
-    twice = _enlarger(tmp_path / "twice", f"+model.enlarge.weights={tmp_path}/once/enlarger.safetensors")
+def test_an_upsampler_is_trained_on_the_clips_of_stage_1_and_goes_on_from_what_it_left(tmp_path):
+    once = _upsampler(tmp_path / "once")
+    twice = _upsampler(tmp_path / "twice", f"+model.upsample.weights={tmp_path}/once/upsampler.safetensors")
     assert 0 < once.abs().max() < 0.1
     assert 0 < (twice - once).abs().max() < 0.1
     assert twice.abs().max() > 1.2 * once.abs().max()

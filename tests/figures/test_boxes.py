@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcvsr.figures.boxes import Alike, Box, Centre, GivenBoxes, GivenFrames, Moments, Richest, square
+from dcvsr.figures.boxes import Alike, Box, CentreBoxes, GivenBoxes, GivenFrames, Moments, Richest, square
 from dcvsr.runtime.errors import UserError
 
 
@@ -51,7 +51,7 @@ def test_a_box_that_leaves_the_frame_is_refused(box: Box) -> None:
 
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0.05, 1))
 def test_the_middle_is_as_far_from_either_side_of_the_frame(height: int, width: int, share: float) -> None:
-    [box] = Centre(share)(torch.zeros(3, 4 * height, 4 * width))
+    [box] = CentreBoxes(share)(torch.zeros(3, 4 * height, 4 * width))
     assert box.width == box.height == square(torch.zeros(3, 4 * height, 4 * width), share)
     right, bottom = 4 * width - box.left - box.width, 4 * height - box.top - box.height
     assert 0 <= right - box.left <= 4

@@ -38,7 +38,7 @@ def test_lr_is_shown_as_the_pixels_it_has() -> None:
     assert all(torch.equal(pixels[:, y::4, x::4], lr) for y in range(4) for x in range(4))
 
 
-def test_without_truth_lr_enlarged_is_the_guide() -> None:
+def test_without_truth_lr_magnified_is_the_guide() -> None:
     [shown] = exhibits(RESULTS, LR)
     assert list(shown.columns) == ["LR", "theirs", "ours"]
     assert torch.equal(shown.guide(0), upsample(to_unit(LR["a"].read(0, 1)))[0])

@@ -12,7 +12,7 @@ from dcvsr.data.synthetic import Translation
 from dcvsr.figures.boxes import Box, GivenBoxes, GivenFrames
 from dcvsr.figures.exhibits import Exhibit, exhibits
 from dcvsr.figures.figure import Comparison, Figure, Images
-from dcvsr.figures.picture_grid import enlarged, picture
+from dcvsr.figures.picture_grid import magnified, picture
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.io import read_video
@@ -44,14 +44,14 @@ def test_every_box_of_every_frame_is_there_as_every_column_shows_it(shown, tmp_p
     for read in shown[0].columns.values():
         for frame in (0, 2):
             for box in BOXES:
-                assert is_in(sheet, np.asarray(enlarged(picture(box.cut(read(frame))))))
-        assert not is_in(sheet, np.asarray(enlarged(picture(BOXES[0].cut(read(1))))))
+                assert is_in(sheet, np.asarray(magnified(picture(box.cut(read(frame))))))
+        assert not is_in(sheet, np.asarray(magnified(picture(BOXES[0].cut(read(1))))))
 
 
 def test_without_boxes_whole_frames_are_shown(shown, tmp_path: Path) -> None:
     [path] = Figure({}, RESULTS, GivenFrames([1]), None).write(tmp_path / "f", shown)
     sheet = np.asarray(Image.open(path))
-    assert all(is_in(sheet, np.asarray(enlarged(picture(read(1))))) for read in shown[0].columns.values())
+    assert all(is_in(sheet, np.asarray(magnified(picture(read(1))))) for read in shown[0].columns.values())
 
 
 def test_a_comparison_shows_all_frames_of_all_columns(shown, tmp_path: Path) -> None:

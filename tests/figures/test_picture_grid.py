@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dcvsr.figures.boxes import Box
-from dcvsr.figures.picture_grid import CELL, Row, beside, enlarged, grid, outlined, picture
+from dcvsr.figures.picture_grid import CELL, GridRow, beside, grid, magnified, outlined, picture
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -30,7 +30,7 @@ def places(sheet: Image.Image, part: Image.Image) -> list[tuple[int, int]]:
 
 def test_each_picture_is_once_there_untouched_in_its_row_and_column() -> None:
     pictures = [[noise(20, 30 + 9 * x, 2 * y + x) for x in range(2)] for y in range(3)]
-    sheet = grid(["one", "a longer name than pictures are wide"], [Row("told", row) for row in pictures])
+    sheet = grid(["one", "a longer name than pictures are wide"], [GridRow("told", row) for row in pictures])
     found = [[places(sheet, one) for one in row] for row in pictures]
     assert all(len(at) == 1 for row in found for at in row)
     lefts = {x: {row[x][0][0] for row in found} for x in range(2)}
@@ -41,15 +41,15 @@ def test_each_picture_is_once_there_untouched_in_its_row_and_column() -> None:
 
 
 def test_a_long_heading_does_not_run_into_the_next() -> None:
-    sheet = grid(["m" * 30, "x"], [Row("", [noise(4, 4), noise(4, 4, 1)])])
+    sheet = grid(["m" * 30, "x"], [GridRow("", [noise(4, 4), noise(4, 4, 1)])])
     [(left, _)] = places(sheet, noise(4, 4, 1))
     assert left > 300
 
 
 @pytest.mark.parametrize(("side", "factor"), [(4, 48), (40, 5), (150, 1), (700, 1)])
-def test_pictures_are_enlarged_in_whole_numbers(side: int, factor: int) -> None:
+def test_pictures_are_magnified_in_whole_numbers(side: int, factor: int) -> None:
     small = noise(side // 2, side)
-    large = np.asarray(enlarged(small))
+    large = np.asarray(magnified(small))
     assert np.array_equal(large[::factor, ::factor], np.asarray(small))
     assert large.shape[:2] == (factor * (side // 2), factor * side)
     assert side > CELL or abs(large.shape[1] - CELL) <= side / 2

@@ -30,7 +30,7 @@ def test_half_pixels_are_found(wide: Tensor) -> None:
     assert shift(moved, still[..., :-1])[0] == pytest.approx(-0.5, abs=0.15)
 
 
-def test_an_enlargement_about_pixel_centres_is_no_shift_and_one_about_corners_is(wide: Tensor) -> None:
+def test_an_upsampling_about_pixel_centres_is_no_shift_and_one_about_corners_is(wide: Tensor) -> None:
     lr = avg_pool2d(wide, 4)
     assert all(abs(by) < ALLOWED for by in shift(upsample(lr), wide))
     corners = torch.roll(upsample(lr), (-1, -2), dims=(-2, -1))

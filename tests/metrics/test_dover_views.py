@@ -105,10 +105,10 @@ def test_each_square_is_drawn_for_itself() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(112, 112), (40, 224), (160, 300)])
-def test_smaller_frames_are_enlarged_but_cut_where_their_own_cells_are(height: int, width: int) -> None:
+def test_smaller_frames_are_upsampled_but_cut_where_their_own_cells_are(height: int, width: int) -> None:
     frames = (clip(2, height, width) * 255).round().to(torch.uint8)
     scale = 224 / min(height, width)
-    enlarged = (F.interpolate(frames.double(), scale_factor=scale, mode="bilinear") + 1e-6).floor()
+    upsampled = (F.interpolate(frames.double(), scale_factor=scale, mode="bilinear") + 1e-6).floor()
     mosaic = fragments(frames, generator())
     for i in range(7):
         top = min(height // 7 * i, height - 32)
@@ -117,7 +117,7 @@ def test_smaller_frames_are_enlarged_but_cut_where_their_own_cells_are(height: i
             left = min(width // 7 * j, width - 32)
             square = mosaic[..., 32 * i : 32 * i + 32, 32 * j : 32 * j + 32]
             places = [
-                enlarged[..., top : top + 32, left + dx : left + dx + 32] for dx in range(max(jitter, 1))
+                upsampled[..., top : top + 32, left + dx : left + dx + 32] for dx in range(max(jitter, 1))
             ]
             assert any(torch.equal(square.double(), place) for place in places)
 

@@ -34,7 +34,7 @@ def niqe() -> NIQE:
 
 
 @cache
-def footage() -> Tensor:
+def real_clip() -> Tensor:
     """Two frames of a real clip, 192x288."""
     return to_unit(read_video(packaged("bikes")).frames[30:32, :, :192, :288])
 
@@ -71,18 +71,18 @@ def test_published_niqe_is_that_of_gray(image: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_reference_is_not_looked_at() -> None:
-    clip = footage()
+    clip = real_clip()
     assert value(niqe(), clip) == value(niqe(), clip, 1 - clip) == value(niqe(), clip, clip[:1])
 
 
 def test_a_clip_scores_the_mean_of_its_frames() -> None:
-    frames = [value(niqe(), frame) for frame in footage().split(1)]
+    frames = [value(niqe(), frame) for frame in real_clip().split(1)]
     assert abs(frames[0] - frames[1]) > 0
-    assert value(niqe(), footage()) == pytest.approx(sum(frames) / 2, rel=1e-6)
+    assert value(niqe(), real_clip()) == pytest.approx(sum(frames) / 2, rel=1e-6)
 
 
 def test_noise_makes_frames_less_natural() -> None:
-    clip, noise = footage()[:1], torch.randn(1, 3, 192, 288, generator=torch.Generator().manual_seed(0))
+    clip, noise = real_clip()[:1], torch.randn(1, 3, 192, 288, generator=torch.Generator().manual_seed(0))
     scores = [value(niqe(), (clip + sigma * noise).clamp(0, 1)) for sigma in (0, 0.05, 0.2)]
     assert rise(scores)
 
@@ -91,7 +91,7 @@ def test_noise_makes_frames_less_natural() -> None:
 def test_flat_frames_have_no_score_and_do_not_spoil_the_others(level: float) -> None:
     flat = torch.full((1, 3, 192, 288), level)
     assert math.isnan(value(niqe(), flat))
-    assert value(niqe(), torch.cat([footage(), flat])) == value(niqe(), footage())
+    assert value(niqe(), torch.cat([real_clip(), flat])) == value(niqe(), real_clip())
 
 
 @pytest.mark.parametrize(("height", "width"), [(95, 300), (191, 191)])
@@ -151,5 +151,5 @@ def test_pyiqas_own_network_is_filled_whole(tmp_path: Path) -> None:
         pytest.skip("pyiqa is not installed: it is for noncommercial use")
     network = importlib.import_module("pyiqa.archs.musiq_arch").MUSIQ(pretrained=False).eval()
     metric = MUSIQ(weights(tmp_path, network))
-    clip = (footage() * 255).round() / 255
+    clip = (real_clip() * 255).round() / 255
     assert value(metric, clip) == pytest.approx(network(clip).mean().item(), rel=1e-4)

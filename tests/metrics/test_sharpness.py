@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from dcvsr.metrics.sharpness import Blur, EdgeSharpness
+from dcvsr.metrics.sharpness import BlurMetric, EdgeSharpness
 from tests.comparing import rise
 
 
@@ -68,7 +68,7 @@ def test_without_edges_there_is_nothing_to_measure():
 
 
 def blur(restored: Tensor, reference: Tensor) -> float:
-    metric = Blur()
+    metric = BlurMetric()
     metric.update(restored, reference)
     return float(metric.compute())
 

@@ -22,12 +22,12 @@ def spynet() -> SpyNet:
 
 
 @cache
-def footage() -> Tensor:
+def real_clip() -> Tensor:
     return to_unit(read_video(packaged("bikes")).frames[30:33])
 
 
 def cut(x: int, y: int, frame: int = 0) -> Tensor:
-    return footage()[frame : frame + 1, :, 30 + y : 30 + y + 96, 30 + x : 30 + x + 128]
+    return real_clip()[frame : frame + 1, :, 30 + y : 30 + y + 96, 30 + x : 30 + x + 128]
 
 
 @pytest.mark.parametrize(("x", "y"), [(3, 0), (0, -2), (-4, 5), (0, 0)])

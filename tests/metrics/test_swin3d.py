@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.video import swin3d_t
 
-from dcvsr.metrics.swin3d import Block, GatedWindowAttention, Swin3D, WindowAttention
+from dcvsr.metrics.swin3d import GatedWindowAttention, Swin3D, SwinBlock, WindowAttention
 from dcvsr.metrics.swin3d_windows import SHIFT, STILL, WINDOW, Axes, Windows
 from tests.comparing import apart
 
@@ -125,7 +125,7 @@ def test_within_one_fragment_only_the_second_table_counts() -> None:
 
 
 def test_a_block_leaves_its_tokens_alone_where_it_has_learnt_nothing() -> None:
-    block = Block(6, SHIFT, GatedWindowAttention(6, 2))
+    block = SwinBlock(6, SHIFT, GatedWindowAttention(6, 2))
     for layer in (block.attn.proj, block.mlp.fc2):
         nn.init.zeros_(layer.weight)
         nn.init.zeros_(layer.bias)

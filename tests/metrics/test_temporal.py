@@ -74,7 +74,7 @@ def sliding(dx: float, dy: float, frames: int = 4, seed: int = 0) -> Translation
 
 
 @cache
-def footage() -> Tensor:
+def real_clip() -> Tensor:
     """Nine frames of shapes that slide over a picture: ``f c h w``, eight-bit levels."""
     clip = Occlusion(seed=1, frames=9, height=64, width=80, dx=1.5, dy=0.5, front_dx=-2, front_dy=1)
     return to_unit(clip.read(0, 9))
@@ -121,7 +121,7 @@ def test_tof_by_an_estimator_is_tof_by_the_true_flow_but_for_a_fraction_of_a_pix
 
 
 def test_tof_is_equation_13() -> None:
-    restored, reference = noisy(footage(), 0.05), footage()
+    restored, reference = noisy(real_clip(), 0.05), real_clip()
     flows = zip(
         *(opencv(cv2.DISOpticalFlow.create(2).calc, clip) for clip in (restored, reference)), strict=True
     )
@@ -137,7 +137,7 @@ def test_tof_is_equation_13() -> None:
 
 
 def test_tlp_is_equation_14() -> None:
-    restored, reference = noisy(footage(), 0.05)[:4], footage()[:4]
+    restored, reference = noisy(real_clip(), 0.05)[:4], real_clip()[:4]
     tlp, lpips = built("tlp"), LPIPS()
     changes = [
         [value(lpips, clip[i - 1 : i], clip[i : i + 1]) for i in range(1, 4)]
@@ -150,7 +150,7 @@ def test_tlp_is_equation_14() -> None:
 
 @pytest.mark.parametrize("size", [(64, 80), (48, 80), (63, 79)])
 def test_tof_farneback_is_tecogans_protocol(size: tuple[int, int]) -> None:
-    reference = footage()[:, :, : size[0], : size[1]]
+    reference = real_clip()[:, :, : size[0], : size[1]]
     restored = noisy(reference, 0.05)
     sides = []
     for side in size:
@@ -165,14 +165,14 @@ def test_tof_farneback_is_tecogans_protocol(size: tuple[int, int]) -> None:
 
 
 def test_the_first_and_last_two_frames_do_not_matter_to_tof_farneback() -> None:
-    damaged = footage().clone()
+    damaged = real_clip().clone()
     damaged[[0, 1, -2, -1]] = torch.rand(4, *damaged.shape[1:])
-    assert value(built("tof_farneback"), damaged, footage()) == 0
+    assert value(built("tof_farneback"), damaged, real_clip()) == 0
 
 
 def test_the_warping_error_is_its_formula() -> None:
     """Lai et al. 2018, pixel by pixel."""
-    clip, reference = noisy(footage()[:3], 0.02), footage()[:3]
+    clip, reference = noisy(real_clip()[:3], 0.02), real_clip()[:3]
     there = opencv(cv2.DISOpticalFlow.create(2).calc, reference)
     back = opencv(cv2.DISOpticalFlow.create(2).calc, reference.flip(0))[::-1]
     frames = levels(clip) / 255
@@ -208,7 +208,7 @@ def bilinear(image: np.ndarray, x: float, y: float) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["tof", "tof_farneback", "tlp"])
 def test_a_clip_against_itself_scores_zero(kind: str) -> None:
-    assert value(built(kind), footage(), footage()) == 0
+    assert value(built(kind), real_clip(), real_clip()) == 0
 
 
 @pytest.mark.parametrize("kind", METRICS)
@@ -219,15 +219,15 @@ def test_a_flat_clip_scores_zero(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["tof", "tof_farneback", "tlp"])
 def test_restored_and_reference_may_change_places(kind: str) -> None:
-    other = noisy(footage(), 0.05)
-    assert value(built(kind), other, footage()) == pytest.approx(
-        value(built(kind), footage(), other), rel=1e-6
+    other = noisy(real_clip(), 0.05)
+    assert value(built(kind), other, real_clip()) == pytest.approx(
+        value(built(kind), real_clip(), other), rel=1e-6
     )
 
 
 @pytest.mark.parametrize("kind", METRICS)
 def test_more_flicker_scores_worse(kind: str) -> None:
-    scores = [value(built(kind), noisy(footage(), sigma), footage()) for sigma in (0.0, 0.02, 0.06, 0.2)]
+    scores = [value(built(kind), noisy(real_clip(), sigma), real_clip()) for sigma in (0.0, 0.02, 0.06, 0.2)]
     assert rise(scores)
     assert scores[-1] > 2 * scores[1]
 
@@ -250,8 +250,8 @@ FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
     [(kind, fault) for kind in METRICS for fault in FAULTS if (kind, fault) != ("tlp", "reversed")],
 )
 def test_a_steady_restoration_scores_better_than_a_faulty_one(kind: str, fault: str) -> None:
-    steady = blurred(footage(), 0.4)
-    good, bad = (value(built(kind), clip, footage()) for clip in (steady, FAULTS[fault](steady)))
+    steady = blurred(real_clip(), 0.4)
+    good, bad = (value(built(kind), clip, real_clip()) for clip in (steady, FAULTS[fault](steady)))
     assert bad > 1.5 * good
 
 
@@ -267,8 +267,8 @@ def test_a_shake_of_one_pixel_is_one_pixel_of_tof() -> None:
 
 
 def test_blur_lowers_the_warping_error() -> None:
-    clip = noisy(footage(), 0.02)
-    scores = [value(built("warping_error"), blurred(clip, sigma), footage()) for sigma in (0.1, 1, 3)]
+    clip = noisy(real_clip(), 0.02)
+    scores = [value(built("warping_error"), blurred(clip, sigma), real_clip()) for sigma in (0.1, 1, 3)]
     assert rise(scores[::-1])
 
 
@@ -281,9 +281,9 @@ def test_a_slide_by_whole_pixels_warps_onto_itself() -> None:
 
 
 def test_without_a_reference_a_clip_warps_along_its_own_flow() -> None:
-    metric, clip = built("warping_error"), noisy(footage(), 0.02)
+    metric, clip = built("warping_error"), noisy(real_clip(), 0.02)
     assert value(metric, clip, None) == value(metric, clip, clip)
-    assert abs(value(metric, clip, None) - value(metric, clip, footage())) > 0
+    assert abs(value(metric, clip, None) - value(metric, clip, real_clip())) > 0
 
 
 def test_a_pair_that_shares_nothing_has_no_warping_error() -> None:
@@ -307,38 +307,38 @@ def test_a_pair_that_shares_nothing_has_no_warping_error() -> None:
 
 @pytest.mark.parametrize("kind", METRICS)
 def test_pairs_of_several_clips_are_averaged_and_none_is_made_across_them(kind: str) -> None:
-    metric, restored = built(kind), noisy(footage(), 0.05)
-    one, other = (value(metric, clip[2:], footage()[2:]) for clip in (restored, blurred(restored, 1)))
+    metric, restored = built(kind), noisy(real_clip(), 0.05)
+    one, other = (value(metric, clip[2:], real_clip()[2:]) for clip in (restored, blurred(restored, 1)))
     metric.reset()
-    metric.update(restored[2:], footage()[2:])
-    metric.update(blurred(restored, 1)[2:], footage()[2:])
+    metric.update(restored[2:], real_clip()[2:])
+    metric.update(blurred(restored, 1)[2:], real_clip()[2:])
     assert float(metric.compute()) == pytest.approx((one + other) / 2, rel=1e-6)
 
 
-@pytest.mark.parametrize("beyond", [footage() + 0.4 / 255, footage().where(footage() < 1, 1.2)])
+@pytest.mark.parametrize("beyond", [real_clip() + 0.4 / 255, real_clip().where(real_clip() < 1, 1.2)])
 def test_what_eight_bits_cannot_hold_is_not_scored(beyond: Tensor) -> None:
     metric = built("warping_error")
-    assert value(metric, beyond, footage()) == value(metric, footage(), footage())
+    assert value(metric, beyond, real_clip()) == value(metric, real_clip(), real_clip())
 
 
 @pytest.mark.parametrize(
     ("kind", "frames"), [("tof", 2), ("tof_farneback", 6), ("tlp", 2), ("warping_error", 2)]
 )
 def test_a_clip_without_a_pair_is_refused(kind: str, frames: int) -> None:
-    clip = footage()[: frames - 1]
+    clip = real_clip()[: frames - 1]
     name = type(built(kind)).__name__
     with pytest.raises(
         UserError, match=rf"{name} compares .* needs {frames}, got {frames - 1} frames of 80x64"
     ):
         built(kind).update(clip, clip)
-    assert value(built(kind), footage()[:frames], footage()[:frames]) >= 0
+    assert value(built(kind), real_clip()[:frames], real_clip()[:frames]) >= 0
 
 
 @pytest.mark.parametrize("kind", METRICS)
 def test_clips_that_differ_in_frames_or_size_are_refused(kind: str) -> None:
-    for other in (footage()[1:], footage()[..., 1:]):
+    for other in (real_clip()[1:], real_clip()[..., 1:]):
         with pytest.raises(UserError, match="cannot score 9 frames of 80x64 in 3 channels against"):
-            built(kind).update(footage(), other)
+            built(kind).update(real_clip(), other)
 
 
 @pytest.mark.parametrize(("kind", "smallest"), [("tof_farneback", 48), ("tlp", 31)])
@@ -367,7 +367,7 @@ class Largest(TorchDispatchMode):
 def test_memory_does_not_grow_with_the_clip(kind: str) -> None:
     largest = []
     for frames in (6, 12):
-        clip = footage()[[0, 1, 2] * 4][:frames]
+        clip = real_clip()[[0, 1, 2] * 4][:frames]
         with Largest() as seen:
             value(built(kind), clip, clip)
         largest.append(seen.numbers)
@@ -393,5 +393,5 @@ def test_raft_is_the_papers_choice_and_reads_the_file_that_it_is_given(tmp_path:
         cfg = compose("evaluate", ["metrics=temporal", f"flow.weights={tmp_path}/raft.pth"])
     torch.save(raft_large(weights=None).state_dict(), tmp_path / "raft.pth")
     metric = instantiate(cfg.metrics)["tof"]
-    assert value(metric, footage()[:2], footage()[:2]) == 0
-    assert value(metric, footage()[1:3], footage()[:2]) > 0
+    assert value(metric, real_clip()[:2], real_clip()[:2]) == 0
+    assert value(metric, real_clip()[1:3], real_clip()[:2]) > 0

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dcvsr.attention.observer import Observer
-from dcvsr.baselines.interpolation import Enlargement
+from dcvsr.baselines.interpolation import Upsampling
 from dcvsr.models.cost import Ledger, flat
 from dcvsr.runtime.cli import CONF
 from tests.conftest import TINY_MODEL
@@ -138,9 +138,9 @@ def test_pictures_are_counted_as_often_as_they_are_encoded(image_frames):
 
 
 def test_an_upscaler_without_a_network_costs_none():
-    ledger = Ledger(Enlargement())
+    ledger = Ledger(Upsampling())
     with ledger.running(LR):
-        Enlargement()(LR, observer=ledger)
+        Upsampling()(LR, observer=ledger)
     report = ledger.report()
     assert report["evaluations"] == 0
     assert set(report["flops"].values()) == {0}

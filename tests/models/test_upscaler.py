@@ -14,7 +14,7 @@ from dcvsr.attention.exchange import lockstep
 from dcvsr.attention.observer import Observer
 from dcvsr.attention.propagation import Alternating, NoPropagation, SpatialPropagation, countdown
 from dcvsr.attention.selection import both
-from dcvsr.baselines.interpolation import Enlargement
+from dcvsr.baselines.interpolation import Upsampling
 from dcvsr.diffusion.guidance import CFG, DSSAG, NoGuidance
 from dcvsr.diffusion.initial_noise import gaussian_noise
 from dcvsr.diffusion.sampler import Euler, Heun
@@ -56,7 +56,7 @@ GRID = TileGrid(8, 4, 0.25)
 
 def make(denoiser, grid: TileGrid = GRID, **changed) -> Upscaler:
     parts = {
-        "enlarge": upsample,
+        "upsample": upsample,
         "latents": ResidualLatents(HaarAutoencoder(), [0], [0.1] * 48, [0.0] * 48, [1.0] * 48, 1, 0.02),
         "image_encoder": ZeroEmbedding(32),
         "sampler": Euler(3, 0.1, 10, 7),
@@ -86,7 +86,7 @@ def test_no_detail_is_bicubic_at_any_length_and_size(frames, height, width):
     lr = torch.rand(frames, 3, height, width)
     hr = make(ZeroDenoiser())(lr)
     assert hr.shape == (frames, 3, 4 * height, 4 * width)
-    torch.testing.assert_close(hr, Enlargement()(lr), atol=1e-5, rtol=0)
+    torch.testing.assert_close(hr, Upsampling()(lr), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("solver", [Euler, Heun])
@@ -314,9 +314,9 @@ class CastDenoiser(ZeroDenoiser):
 def test_colour_correction_takes_the_colours_of_the_upsampled_lr(colour):
     lr = torch.rand(3, 3, 20, 17) / 4 + 0.3  # the cast must not be clamped
     without, corrected = (make(CastDenoiser(), colour=each)(lr) for each in ("none", colour))
-    assert (without - Enlargement()(lr)).mean() > 0.01
+    assert (without - Upsampling()(lr)).mean() > 0.01
     torch.testing.assert_close(
-        corrected.mean(dim=(2, 3)), Enlargement()(lr).mean(dim=(2, 3)), atol=2e-3, rtol=0
+        corrected.mean(dim=(2, 3)), Upsampling()(lr).mean(dim=(2, 3)), atol=2e-3, rtol=0
     )
 
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dcvsr.report.clip_section import View, views
+from dcvsr.report.clip_section import ClipSection, views
 from dcvsr.report.clip_videos import pixels
-from dcvsr.report.embedded_images import Picture
+from dcvsr.report.embedded_images import EmbeddedImage
 from dcvsr.report.scenes import Scene
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import Video, read_video, to_bytes, write_clip, write_video
@@ -32,7 +32,7 @@ def make(path: Path, clip: Tensor, rate: int = 25) -> Path:
     return path
 
 
-def view(folder: Path, truth: Path | None = None, **clips: Tensor) -> View:
+def view(folder: Path, truth: Path | None = None, **clips: Tensor) -> ClipSection:
     videos = {label: make(folder / f"{label}.mp4", clip) for label, clip in clips.items()}
     [shown] = views([Scene("X", "a", videos, "ours", truth)], count=3, side=16, crf=0)
     return shown
@@ -111,7 +111,7 @@ def test_a_video_unlike_the_reference_s_is_named(tmp_path: Path, other: Tensor, 
 
 def test_a_picture_s_address_holds_its_pixels() -> None:
     drawn = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    kind, _, content = Picture("any", drawn).address.partition(",")
+    kind, _, content = EmbeddedImage("any", drawn).address.partition(",")
     assert kind == "data:image/png;base64"
     with Image.open(io.BytesIO(base64.b64decode(content))) as image:
         assert (np.asarray(image) == drawn).all()

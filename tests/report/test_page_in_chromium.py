@@ -212,7 +212,7 @@ def test_each_clip_s_differences_are_there_and_coloured(page: Page) -> None:
     assert colours == colours[:2] * 8
 
 
-def test_every_row_shows_its_crops_enlarged_and_its_line_over_time(page: Page) -> None:
+def test_every_row_shows_its_crops_upsampled_and_its_line_over_time(page: Page) -> None:
     pictures = page.run(
         "return [...document.images].map((image) => [image.alt, image.naturalWidth, image.width, "
         "getComputedStyle(image).imageRendering])"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcvsr.runtime import cli
-from dcvsr.runtime.cli import CONF, as_group, command, quote
+from dcvsr.runtime.cli import CONF, as_group, command, quote, renamed
 from tests.conftest import restored
 
 NAMES = [
@@ -56,6 +56,25 @@ def test_a_tilde_is_the_home_folder(monkeypatch):
 def test_other_keys_are_left_to_hydra():
     assert quote("sampler.steps=1,2") == "sampler.steps=1,2"
     assert quote("ckpt=null") == "ckpt=null"
+
+
+@pytest.mark.parametrize(
+    ("former", "present"),
+    [
+        ("upscaler=enlarger", "upscaler=upsampler"),
+        ("upscaler=bicubic,enlarger", "upscaler=bicubic,upsampler"),
+        ("photographs=val2014", "real_images=val2014"),
+    ],
+)
+def test_a_former_spelling_works_and_names_the_present_one(former, present, capsys):
+    assert renamed(former) == present
+    assert "is deprecated; write" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argument", ["upscaler=dcvsr", "input=enlarger", "real_images=a", "-m"])
+def test_present_spellings_pass_unchanged(argument, capsys):
+    assert renamed(argument) == argument
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "degrade", "reds", "figure3", "report"])
@@ -123,7 +142,7 @@ def test_a_mistyped_key_that_is_added_is_answered_with_the_right_one(run, comman
     ("name", "added"),
     [
         ("train", ["+trainer.max_time=00:01:00:00"]),  # an argument of an object
-        ("train", ["+model.enlarge.weights=a.safetensors"]),
+        ("train", ["+model.upsample.weights=a.safetensors"]),
         ("train", ["+trainer.logger.version=1"]),  # what an argument holds
         ("train", ["+module.about.note=mine"]),
         ("train", ["+callbacks.mine._target_=lightning.pytorch.Callback"]),  # another object by name

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.text2image.gallery import Gallery
-from dcvsr.text2image.generation import Drawn
+from dcvsr.text2image.generation import GeneratedImages
 
 CAPTIONS = ["a", "b", "c", "d", "e"]
 SETTINGS = {"seed": 0, "sampler": {"steps": 2}, "guidance": {"scale": 1.0}, "batch": 4}
@@ -19,9 +19,9 @@ def gallery(folder: Path, captions: Sequence[str] = CAPTIONS, weights: object = 
     return Gallery(folder, {"settings": SETTINGS | changed, "weights": weights}, captions)
 
 
-def drawn(numbers: Sequence[int], gray: int = 0) -> Drawn:
+def drawn(numbers: Sequence[int], gray: int = 0) -> GeneratedImages:
     images = {i: Image.new("RGB", (4, 4), (gray, i, 0)) for i in numbers}
-    return Drawn(images, forwards=2, evaluations=4 * len(images), seconds=1.5)
+    return GeneratedImages(images, forwards=2, evaluations=4 * len(images), seconds=1.5)
 
 
 def test_batches_are_the_same_ones_whatever_is_there_already(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dcvsr.diffusion.guidance import CFG
-from dcvsr.text2image.generation import Drawing, Drawn
+from dcvsr.text2image.generation import Drawing, GeneratedImages
 from dcvsr.text2image.stable_diffusion import small_random
 
 
@@ -15,7 +15,7 @@ def drawing() -> Drawing:
     return Drawing(pipe, CFG(6.5), ["a", "b", "b"], steps=2, seed=0)
 
 
-def pixels(drawn: Drawn, number: int) -> np.ndarray:
+def pixels(drawn: GeneratedImages, number: int) -> np.ndarray:
     return np.asarray(drawn.images[number]).astype(int)
 
 

@@ -25,8 +25,8 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_scores, "embedding", lambda output, weights: Colours())
 
 
-def fid_to(photographs: Tensor) -> FID:
-    return FID("", lambda size: photographs.split(2))
+def fid_to(real_images: Tensor) -> FID:
+    return FID("", lambda size: real_images.split(2))
 
 
 def scored(images: Tensor, splits: int = 1, seed: int = 0) -> float:
@@ -49,7 +49,7 @@ def test_fid_of_a_set_to_itself_is_zero_and_to_another_their_frechet_distance() 
 
 
 @pytest.mark.usefixtures("colours")
-def test_photographs_are_asked_for_at_the_size_of_the_images() -> None:
+def test_real_images_are_asked_for_at_the_size_of_the_images() -> None:
     asked = []
     metric = FID("", lambda size: asked.append(size) or [random_images(2)])
     metric.update(random_images(2))

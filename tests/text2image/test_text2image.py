@@ -23,11 +23,11 @@ def summary(folder: Path) -> dict:
 
 
 def test_every_guidance_runs_at_its_forwards_and_without_inception_is_and_fid_are_missing(run, tmp_path):
-    photographs(tmp_path / "real", 2)
+    real_images(tmp_path / "real", 2)
     made = []
     for guidance, forwards in FORWARDS.items():
         folder = tmp_path / guidance
-        done = run(*QUICK, f"guidance={guidance}", f"hydra.run.dir={folder}", "photographs=real")
+        done = run(*QUICK, f"guidance={guidance}", f"hydra.run.dir={folder}", "real_images=real")
         assert done.code == 0, done.err
         found = summary(folder)
         assert (found["upscaler"], found["dataset"]) == (guidance, "2 captions, random weights")
@@ -134,12 +134,12 @@ def test_noise_levels_of_the_guidance_are_the_sampler_s_or_those_given(run, tmp_
     assert 0 < guidance["sigma_min"] < 1
 
 
-def test_fid_is_the_frechet_distance_to_the_photographs_and_is_scored_beside_it(run, tmp_path, monkeypatch):
+def test_fid_is_the_frechet_distance_to_the_real_images_and_is_scored_beside_it(run, tmp_path, monkeypatch):
     from dcvsr.text2image import image_scores
 
     monkeypatch.setattr(image_scores, "embedding", lambda output, weights: Colours())
-    colours = photographs(tmp_path / "real", 5)
-    done = run(*QUICK, "captions.count=6", "photographs=real", "metrics.is.splits=1")
+    colours = real_images(tmp_path / "real", 5)
+    done = run(*QUICK, "captions.count=6", "real_images=real", "metrics.is.splits=1")
     assert done.code == 0, done.err
     made = [np.asarray(Image.open(path)) / 255 for path in sorted((tmp_path / "run/images").iterdir())]
     found = summary(tmp_path / "run")
@@ -158,8 +158,8 @@ def test_a_set_too_small_for_a_score_leaves_its_cell_empty(run, tmp_path, monkey
     from dcvsr.text2image import image_scores
 
     monkeypatch.setattr(image_scores, "embedding", lambda output, weights: Colours())
-    photographs(tmp_path / "real", 2)
-    done = run(*QUICK, "captions.count=1", "photographs=real")
+    real_images(tmp_path / "real", 2)
+    done = run(*QUICK, "captions.count=1", "real_images=real")
     assert done.code == 0, done.err
     found = summary(tmp_path / "run")
     assert found["clips"]["captions"].keys() == {"forwards"}
@@ -169,7 +169,7 @@ def test_a_set_too_small_for_a_score_leaves_its_cell_empty(run, tmp_path, monkey
     }
 
 
-def photographs(folder: Path, count: int) -> np.ndarray:
+def real_images(folder: Path, count: int) -> np.ndarray:
     """Each of one colour; their colours ``n 3``."""
     folder.mkdir()
     colours = np.random.default_rng(0).integers(0, 256, (count, 3), dtype=np.uint8)
@@ -187,7 +187,7 @@ def photographs(folder: Path, count: int) -> np.ndarray:
         (["guidance.rho=-1"], "guidance: Eq. (10) needs rho >= 0"),
         (["captions=coco"], "missing captions.path=..."),
         (["captions=coco", "captions.path=three.txt"], "three.txt has 3 captions, 10000 are needed"),
-        (["photographs=missing"], "cannot read missing: No such file or directory; give a folder"),
+        (["real_images=missing"], "cannot read missing: No such file or directory; give a folder"),
         (["pipeline=sd", "pipeline.weights=."], "cannot load pipeline.weights=. ("),
         (["device=tpu"], "device must be auto, cpu or cuda, got tpu"),
     ],

@@ -205,7 +205,7 @@ def test_training_shows_the_image_encoder_the_first_frame_of_each_clip():
     lr = torch.rand(2, 4, 3, 16, 16)
     _, c = module.encode({"hr": torch.rand(2, 4, 3, 64, 64), "lr": lr})
     assert len(seen) == 1
-    torch.testing.assert_close(seen[0], upscaler.enlarge(lr[:, 0]))
+    torch.testing.assert_close(seen[0], upscaler.upsample(lr[:, 0]))
     assert torch.equal(c.image, embedding)
 
 
@@ -215,7 +215,7 @@ def test_training_shows_the_image_encoder_each_frame_where_asked():
     module.upscaler = replace(module.upscaler, image_encoder=picture, image_frames="each")
     lr = torch.rand(2, 4, 3, 16, 16)
     _, c = module.encode({"hr": torch.rand(2, 4, 3, 64, 64), "lr": lr})
-    expected = [[module.upscaler.enlarge(frame[None]).flatten() for frame in clip] for clip in lr]
+    expected = [[module.upscaler.upsample(frame[None]).flatten() for frame in clip] for clip in lr]
     torch.testing.assert_close(c.image, torch.stack([torch.stack(clip) for clip in expected]))
 
 
@@ -232,7 +232,7 @@ def test_training_encodes_noisy_pixels_and_targets_what_they_lack(drawn):
     y, c = module.encode({"hr": hr, "lr": lr, **NUMBERS})
     latents = module.upscaler.latents
     torch.testing.assert_close(latents.decode(y, c.latent), hr, atol=1e-4, rtol=0)
-    noise = latents.decode(torch.zeros_like(y), c.latent) - module._enlarged(lr)
+    noise = latents.decode(torch.zeros_like(y), c.latent) - module._upsampled(lr)
     told = torch.full((3,), 0.02) if drawn is None else c.noise_augmentation
     torch.testing.assert_close(2 * noise.flatten(1).std(1), told, rtol=0.03, atol=0)
     assert len(set(told.tolist())) == (1 if drawn is None else 3)

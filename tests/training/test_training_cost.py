@@ -33,7 +33,7 @@ def test_forward_and_encoding_are_torch_s_own_count(module, tmp_path):
             y, c = module.encode(batch)
         with FlopCounterMode(display=False) as evaluated:
             module.denoiser(y, torch.ones(1), c)
-    assert flops["enlarge"] + flops["vae"] == 12 * encoded.get_total_flops()
+    assert flops["upsample"] + flops["vae"] == 12 * encoded.get_total_flops()
     assert flops["forward"] == 12 * evaluated.get_total_flops()
     assert flops["backward"] == 2 * flops["forward"]
 
@@ -45,10 +45,10 @@ def test_forward_and_encoding_are_torch_s_own_count(module, tmp_path):
 def test_every_part_counts_once_a_clip_or_frame_of_every_process(
     monkeypatch, tmp_path, checkpointing, backward, image_frames, pictures
 ):
-    """A U-Net of f h w FLOPs, a VAE of h w and 2 h w, an enlargement of 10 h w and an image encoder of 7."""
+    """A U-Net of f h w FLOPs, a VAE of h w and 2 h w, an upsampling of 10 h w and an image encoder of 7."""
     flops = SimpleNamespace(
         evaluation=lambda f, h, w: f * h * w,
-        enlarging=lambda h, w: 10 * h * w,
+        upsampling=lambda h, w: 10 * h * w,
         encoding=lambda h, w: h * w,
         target=lambda h, w: 2 * h * w,
         image=7,
@@ -67,7 +67,7 @@ def test_every_part_counts_once_a_clip_or_frame_of_every_process(
     expected = {
         "forward": forward,
         "backward": backward * forward,
-        "enlarge": 3 * 10 * (2 * 5 * 16 * 8 + 4 * 3 * 4 * 4),
+        "upsample": 3 * 10 * (2 * 5 * 16 * 8 + 4 * 3 * 4 * 4),
         "vae": 3 * 3 * (2 * 5 * 64 * 32 + 4 * 3 * 16 * 16),
         "image_encoder": 3 * 7 * pictures,
     }

@@ -127,9 +127,9 @@ def test_a_cut_off_file_is_named(tmp_path: Path, name: str) -> None:
     codec = {"webm": "libvpx", "avi": "mpeg4", "flv": "flv", "mpg": "mpeg2video"}.get(
         name.split(".")[1], "libx264"
     )
-    sound = "aac" if name in ("front.mp4", "a.mkv") else None
+    audio = "aac" if name in ("front.mp4", "a.mkv") else None
     path = tmp_path / name
-    make_video(path, noise(30), codec, sound=sound, options={"movflags": flags} if flags else None)
+    make_video(path, noise(30), codec, audio=audio, options={"movflags": flags} if flags else None)
     content = path.read_bytes()
     assert len(read_video(path).frames) == 30
     for percent in range(9, 99, 10):

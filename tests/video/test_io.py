@@ -1,4 +1,4 @@
-"""What is written is what was read, at its pace, in its colour, with its sound; or nothing is."""
+"""What is written is what was read, at its pace, in its colour, with its audio; or nothing is."""
 
 import os
 from collections.abc import Iterator

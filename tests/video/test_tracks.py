@@ -1,4 +1,4 @@
-"""Sound and subtitles travel with the picture, packet by packet, in step; or are refused, or missed aloud."""
+"""Audio and subtitles travel with the picture, packet by packet, in step; or are refused, or missed aloud."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +19,8 @@ def never() -> Iterator[torch.Tensor]:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 @pytest.mark.parametrize(("origin", "codec"), [("s.mp4", "aac"), ("s.mkv", "ac3"), ("s.avi", "libmp3lame")])
-def test_sound_is_copied_bit_for_bit(tmp_path: Path, suffix: str, origin: str, codec: str) -> None:
-    source = make_video(tmp_path / origin, noise(30), sound=codec)
+def test_audio_is_copied_bit_for_bit(tmp_path: Path, suffix: str, origin: str, codec: str) -> None:
+    source = make_video(tmp_path / origin, noise(30), audio=codec)
     video = read_video(source)
     write_video(tmp_path / f"a{suffix}", to_unit(video.frames).split(7), video, crf=20)
     assert packets(source, "audio") == packets(tmp_path / f"a{suffix}", "audio")
@@ -28,15 +28,15 @@ def test_sound_is_copied_bit_for_bit(tmp_path: Path, suffix: str, origin: str, c
 
 
 @pytest.mark.parametrize(("origin", "output"), [("s.mp4", "a.mkv"), ("s.mkv", "a.mp4")])
-def test_the_language_of_sound_survives(tmp_path: Path, origin: str, output: str) -> None:
-    video = read_video(make_video(tmp_path / origin, noise(3), sound="aac"))
+def test_the_language_of_audio_survives(tmp_path: Path, origin: str, output: str) -> None:
+    video = read_video(make_video(tmp_path / origin, noise(3), audio="aac"))
     write_video(tmp_path / output, to_unit(video.frames), video, crf=20)
     with av.open(str(tmp_path / output)) as container:
         assert container.streams.audio[0].language == "swe"
 
 
-def test_sound_of_a_transport_stream_stays_in_step(tmp_path: Path) -> None:
-    source = make_video(tmp_path / "s.ts", noise(30), sound="aac", options={"output_ts_offset": "100"})
+def test_audio_of_a_transport_stream_stays_in_step(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "s.ts", noise(30), audio="aac", options={"output_ts_offset": "100"})
     video = read_video(source)
     write_video(tmp_path / "a.mp4", to_unit(video.frames), video, crf=20)
     target = tmp_path / "a.mp4"
@@ -46,10 +46,10 @@ def test_sound_of_a_transport_stream_stays_in_step(tmp_path: Path) -> None:
     assert min(start(target, "video"), start(target, "audio")) == 0
 
 
-def test_sound_the_container_cannot_hold_is_refused_before_any_work(tmp_path: Path) -> None:
-    video = read_video(make_video(tmp_path / "s.mkv", noise(30), sound="libopus"))
+def test_audio_the_container_cannot_hold_is_refused_before_any_work(tmp_path: Path) -> None:
+    video = read_video(make_video(tmp_path / "s.mkv", noise(30), audio="libopus"))
     with pytest.raises(
-        UserError, match=r"\.mov cannot hold the opus sound of .*s\.mkv; write to \.mp4 or \.mkv"
+        UserError, match=r"\.mov cannot hold the opus audio of .*s\.mkv; write to \.mp4 or \.mkv"
     ):
         write_video(tmp_path / "a.mov", never(), video, crf=20)
     assert [path.name for path in tmp_path.iterdir()] == ["s.mkv"]

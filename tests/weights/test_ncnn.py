@@ -19,7 +19,7 @@ Input        data 0 1 data
 Convolution  first 1 1 data a 0=3 1=3 4=1 5=1 6=135 9=2 -23310=1,2.000000e-01
 PReLU        slopes 1 1 a b 0=3
 Convolution  second 1 1 b c 0=2 1=1 6=6
-Interp       enlarge 1 1 c output 0=1 1=4.000000e+00 2=4.000000e+00
+Interp       upsample 1 1 c output 0=1 1=4.000000e+00 2=4.000000e+00
 """
 WEIGHTS = (
     b"\x47\x6b\x30\x01" + KERNEL.tobytes() + bytes(2) + BIAS.tobytes()

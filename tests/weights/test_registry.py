@@ -8,7 +8,7 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import file_sha256
 from dcvsr.weights import registry
 from dcvsr.weights.fetching import from_url
-from dcvsr.weights.registry import SOURCES, Source, locate
+from dcvsr.weights.registry import SOURCES, WeightSource, locate
 
 NAMES = ("net.bin", "net.param")
 
@@ -29,7 +29,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             from_url((folder / name).as_uri(), target)
 
     digests = {name: file_sha256(folder / name) for name in NAMES}
-    monkeypatch.setattr(registry, "SOURCES", [Source("https://a.server/net", digests, fetch)])
+    monkeypatch.setattr(registry, "SOURCES", [WeightSource("https://a.server/net", digests, fetch)])
     return folder
 
 

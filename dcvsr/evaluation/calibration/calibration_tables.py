@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dcvsr.evaluation.calibration.comparison import Calibration, Row
+from dcvsr.evaluation.calibration.comparison import Calibration, ComparisonRow
 from dcvsr.evaluation.calibration.verdicts import difference, verdicts
 from dcvsr.runtime.files import write_whole
 
@@ -58,7 +58,7 @@ def _infinite(value: Any) -> bool:
     return isinstance(value, float) and math.isinf(value)
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: ComparisonRow) -> dict[str, Any]:
     published, agreed, off = row.published, None, None
     if published is not None and row.ours is not None:
         agreed, off = published.agreed(row.ours), difference(row)
@@ -67,7 +67,7 @@ def _plain(row: Row) -> dict[str, Any]:
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: ComparisonRow) -> dict[str, str]:
     """Ours with two digits more than the published value has, six at most."""
     places = 4 if row.published is None else min(len(row.published.value.partition(".")[2]) + 2, 6)
     cells = {name: "-" if value in (None, "") else str(value) for name, value in _plain(row).items()}

@@ -9,7 +9,7 @@ from statistics import fmean
 from tqdm import tqdm
 
 from dcvsr.evaluation.calibration.conventions import Convention
-from dcvsr.evaluation.calibration.published_scores import Published
+from dcvsr.evaluation.calibration.published_scores import PublishedScore
 from dcvsr.evaluation.calibration.subjects import Compared, Subject
 from dcvsr.runtime.errors import UserError
 
@@ -20,7 +20,7 @@ Scores = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A convention's value of a subject beside the published one.
 
     Args:
@@ -31,7 +31,7 @@ class Row:
 
     subject: str
     metric: str
-    published: Published | None
+    published: PublishedScore | None
     convention: str | None
     ours: float | None
 
@@ -52,7 +52,7 @@ class Calibration:
         missing: names of conventions that could not be computed, each with what it needs.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[ComparisonRow]
     missing: Mapping[str, str]
 
 
@@ -78,19 +78,19 @@ def metric_of(name: str) -> str:
     return name.partition("_")[0]
 
 
-def _rows(subject: Subject, conventions: Mapping[str, Convention]) -> Iterator[Row]:
+def _rows(subject: Subject, conventions: Mapping[str, Convention]) -> Iterator[ComparisonRow]:
     wanted = {known.metric for known in subject.published}
     chosen = {key: each for key, each in conventions.items() if not wanted or metric_of(key) in wanted}
     scores = _scores(subject, chosen)
     if not wanted:
         for key, says in _named(chosen).items():
-            yield Row(subject.name, metric_of(key), None, says, scores.get(key))
+            yield ComparisonRow(subject.name, metric_of(key), None, says, scores.get(key))
     for known in subject.published:
         named = {key: says for key, says in _named(chosen).items() if metric_of(key) == known.metric}
         for key, says in named.items():
-            yield Row(subject.name, known.metric, known, says, scores.get(key))
+            yield ComparisonRow(subject.name, known.metric, known, says, scores.get(key))
         if not named:
-            yield Row(subject.name, known.metric, known, None, None)
+            yield ComparisonRow(subject.name, known.metric, known, None, None)
 
 
 def _scores(subject: Subject, conventions: Mapping[str, Convention]) -> Scores:

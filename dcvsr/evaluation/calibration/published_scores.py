@@ -11,7 +11,7 @@ NEAR = 3
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedScore:
     """A metric's value, as text: its last digit tells how exact it is.
 
     Raises:
@@ -54,12 +54,12 @@ class Published:
         return range(exact.adjusted(), int(exact.as_tuple().exponent) - 1, -1)
 
 
-def of_paper(paper: Paper, dataset: str, row: str) -> list[Published]:
+def of_paper(paper: Paper, dataset: str, row: str) -> list[PublishedScore]:
     """What a table gives of a row on a data set; nothing where it does not know the set."""
     found = []
     for metric, column in paper.values.get(dataset, {}).items():
         # YAML drops zeros at the end: a column's numbers have as many places as its longest.
         places = max(len(str(value).partition(".")[2]) for value in column)
         value = paper.value(dataset, metric, row)
-        found.append(Published(metric, f"{value:.{places}f}", f"{paper.title}, {row} on {dataset}"))
+        found.append(PublishedScore(metric, f"{value:.{places}f}", f"{paper.title}, {row} on {dataset}"))
     return found

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dcvsr.evaluation.calibration.published_scores import Published
+from dcvsr.evaluation.calibration.published_scores import PublishedScore
 from dcvsr.evaluation.inputs import Sources
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.runtime.errors import UserError
@@ -31,12 +31,12 @@ class Subject:
     """
 
     name: str
-    published: Sequence[Published]
+    published: Sequence[PublishedScore]
     clips: Callable[[], Iterable[Compared]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class ScoredImage:
     """An image with published scores.
 
     Args:
@@ -63,7 +63,7 @@ class Picture:
             restored, *reference = (to_unit(read_frame(file)[None]).to(device) for file in files)
             yield self.restored, restored, reference[0] if reference else None
 
-        published = [Published(metric, value, self.source) for metric, value in self.published.items()]
+        published = [PublishedScore(metric, value, self.source) for metric, value in self.published.items()]
         return Subject(self.restored, published, clips)
 
 
@@ -96,9 +96,9 @@ class Scoreboard:
         found = []
         for image in [key for key in next(iter(scores.values()), {}) if key != "Method"]:
             restored, reference = (name.replace("*", image) for name in (self.restored, self.reference))
-            subject = Picture(restored, reference, self.source, {}).subject(folder, device)
+            subject = ScoredImage(restored, reference, self.source, {}).subject(folder, device)
             published = [
-                Published(metric, _value(scores, row, image, path), f"{self.source}, row {row}")
+                PublishedScore(metric, _value(scores, row, image, path), f"{self.source}, row {row}")
                 for metric, rows in self.rows.items()
                 for row in rows
             ]
@@ -109,7 +109,7 @@ class Scoreboard:
 
 
 def results(
-    name: str, published: Sequence[Published], sources: Sources, upscaler: Any, device: torch.device
+    name: str, published: Sequence[PublishedScore], sources: Sources, upscaler: Any, device: torch.device
 ) -> Subject:
     """An upscaler's results on a data set, rounded to eight bits.
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from dcvsr.evaluation.calibration.comparison import Calibration, Row, metric_of
+from dcvsr.evaluation.calibration.comparison import Calibration, ComparisonRow, metric_of
 
 
 def verdicts(calibration: Calibration) -> list[str]:
     """The lines, in the order of the rows."""
-    by_source: dict[tuple[str, str], list[Row]] = {}
+    by_source: dict[tuple[str, str], list[ComparisonRow]] = {}
     unknown: dict[str, None] = {}
     for row in calibration.rows:
         if row.published is None:
@@ -21,8 +21,8 @@ def verdicts(calibration: Calibration) -> list[str]:
     return lines + [f"{subject}: no published value is known of it" for subject in unknown]
 
 
-def _verdict(metric: str, rows: Sequence[Row], calibration: Calibration) -> str:
-    by_convention: dict[str, list[Row]] = {}
+def _verdict(metric: str, rows: Sequence[ComparisonRow], calibration: Calibration) -> str:
+    by_convention: dict[str, list[ComparisonRow]] = {}
     for row in rows:
         if row.convention is not None:
             by_convention.setdefault(row.convention, []).append(row)
@@ -40,13 +40,13 @@ def _verdict(metric: str, rows: Sequence[Row], calibration: Calibration) -> str:
     return f"{' = '.join(leading)} {count}"
 
 
-def _rank(rows: Sequence[Row]) -> tuple[int, int]:
+def _rank(rows: Sequence[ComparisonRow]) -> tuple[int, int]:
     """How many it reproduces, and to how many more it is near."""
     found = [row.verdict for row in rows]
     return found.count("reproduced"), found.count("near")
 
 
-def _nearest(by_convention: dict[str, list[Row]]) -> str:
+def _nearest(by_convention: dict[str, list[ComparisonRow]]) -> str:
     """What is said where no convention comes near."""
     off = {
         convention: max((difference(row) for row in rows if row.ours is not None), key=abs)
@@ -57,7 +57,7 @@ def _nearest(by_convention: dict[str, list[Row]]) -> str:
     return f"no convention reproduces it; nearest is {nearest}, off by up to {off[nearest]:+.4g}"
 
 
-def difference(row: Row) -> float:
+def difference(row: ComparisonRow) -> float:
     """Ours minus the published value of a row that has both."""
     assert row.ours is not None
     assert row.published is not None

@@ -1,8 +1,8 @@
-"""Train I^up of scale=nano: ``python experiments/nano/enlarger.py +experiment=nano_stage1 data.path=CLIPS``.
+"""Train I^up of scale=nano: ``python experiments/nano/upsampler.py +experiment=nano_stage1 data.path=CLIPS``.
 
 The same clips, crops and degradation as stage 1; L1 on pixels, AdamW whose learning rate rises and falls.
-Leaves enlarger.safetensors in the run folder, to be dcvsr/models/nano_enlarger.safetensors: stage 1 needs it.
-``+model.enlarge.weights=FILE`` goes on from such a file.
+Leaves upsampler.safetensors in the run folder, to be dcvsr/models/nano_upsampler.safetensors: stage 1 needs it.
+``+model.upsample.weights=FILE`` goes on from such a file.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import OneCycleLR
 
 from dcvsr.data.loader import Batch
-from dcvsr.models.upsampler import Enlarger
+from dcvsr.models.upsampler import Upsampler
 from dcvsr.runtime.cli import command
 from dcvsr.runtime.device import choose, trainer_precision
 from dcvsr.runtime.files import write_whole
@@ -32,14 +32,14 @@ LEARNING_RATE = 1e-3
 class Training(pl.LightningModule):
     """The mean absolute error of I^up, all frames of all clips as one batch."""
 
-    def __init__(self, enlarger: Enlarger, compile: bool) -> None:
+    def __init__(self, upsampler: Upsampler, compile: bool) -> None:
         super().__init__()
-        self.enlarger = enlarger
-        self._enlarged = torch.compile(enlarger.forward) if compile else enlarger.forward
+        self.upsampler = upsampler
+        self._upsampled = torch.compile(upsampler.forward) if compile else upsampler.forward
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         lr, hr = (batch[name].flatten(0, 1) for name in ("lr", "hr"))
-        loss = F.l1_loss(self._enlarged(lr), hr)
+        loss = F.l1_loss(self._upsampled(lr), hr)
         self.log("loss", loss, prog_bar=True, batch_size=len(lr))
         return loss
 
@@ -53,8 +53,8 @@ class Training(pl.LightningModule):
 def main(cfg: DictConfig) -> None:
     steps = cfg.trainer.max_steps
     pl.seed_everything(cfg.seed, verbose=False)
-    given = {"weights": None, **cfg.model.enlarge}  # from scratch, unless weights are named
-    enlarger: Enlarger = instantiate(given).train().requires_grad_(True)
+    given = {"weights": None, **cfg.model.upsample}  # from scratch, unless weights are named
+    upsampler: Upsampler = instantiate(given).train().requires_grad_(True)
     trainer = pl.Trainer(
         max_steps=steps,
         precision=trainer_precision(cfg.trainer.precision, choose("auto")),
@@ -65,11 +65,11 @@ def main(cfg: DictConfig) -> None:
         enable_model_summary=False,
     )
     datamodule = instantiate(cfg.datamodule, _convert_="all")(steps=steps)
-    trainer.fit(Training(enlarger, cfg.module.compile), datamodule=datamodule)
-    half = {name: tensor.half().contiguous() for name, tensor in enlarger.state_dict().items()}
+    trainer.fit(Training(upsampler, cfg.module.compile), datamodule=datamodule)
+    half = {name: tensor.half().contiguous() for name, tensor in upsampler.state_dict().items()}
     about = {"steps": str(steps), "seed": str(cfg.seed), "data": cfg.data.name}
     folder = Path(HydraConfig.get().runtime.output_dir)
-    write_whole(folder / "enlarger.safetensors", save(half, metadata=about))
+    write_whole(folder / "upsampler.safetensors", save(half, metadata=about))
 
 
 if __name__ == "__main__":
