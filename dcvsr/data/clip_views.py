@@ -48,7 +48,7 @@ class Halved(ClipView):
 
 
 @dataclass(frozen=True, eq=False)
-class CentreCrop(ClipView):
+class Centre(ClipView):
     """The square of ``side`` pixels in the middle.
 
     Raises:

@@ -49,8 +49,8 @@ def segments(frames: int, count: int, length: int, generator: Generator) -> Tens
 def fragments(frames: Tensor, generator: Generator) -> Tensor:
     """FAST-VQA (Wu et al. 2022): a mosaic of 7x7 squares of 32 pixels, one out of each cell of the frame.
 
-    All frames are cut at the same places: ``t c h w`` -> ``t c 224 224``, uint8. Smaller ones are upsampled to
-    224 pixels on their shorter side, yet cut where the cells of the small frame were, as the authors do.
+    All frames are cut at the same places: ``t c h w`` -> ``t c 224 224``, uint8. Smaller ones are upsampled
+    to 224 pixels on their shorter side, yet cut where the cells of the small frame were, as the authors do.
 
     Raises:
         UserError: if a side is shorter than a fragment.

@@ -26,8 +26,8 @@ class Ledger(Observer):
       ``clean`` and TAP in both directions make.
     - ``guidance``: everything that the other branches cost, their propagation too. Attention that SAG reads
       or PAG replaces is counted as plain attention.
-    - ``upsample``, ``vae``, ``image_encoder``: LR to upsampled video; that to latents and result to video; the
-      pictures that condition the tiles, each once.
+    - ``upsample``, ``vae``, ``image_encoder``: LR to upsampled video; that to latents and result to video;
+      the pictures that condition the tiles, each once.
 
     ``exchanged_bytes`` are keys and values that tiles give away, in all branches, each once.
 

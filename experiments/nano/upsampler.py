@@ -1,7 +1,7 @@
 """Train I^up of scale=nano: ``python experiments/nano/upsampler.py +experiment=nano_stage1 data.path=CLIPS``.
 
 The same clips, crops and degradation as stage 1; L1 on pixels, AdamW whose learning rate rises and falls.
-Leaves upsampler.safetensors in the run folder, to be dcvsr/models/nano_upsampler.safetensors: stage 1 needs it.
+Writes upsampler.safetensors to the run folder, to be copied to dcvsr/models/nano_upsampler.safetensors.
 ``+model.upsample.weights=FILE`` goes on from such a file.
 """
 

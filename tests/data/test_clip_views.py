@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcvsr.data.clip_views import CentreCrop, Halved
+from dcvsr.data.clip_views import Centre, Halved
 from dcvsr.data.crops import RandomCrops
 from dcvsr.data.synthetic import Translation
 from dcvsr.runtime.errors import UserError
@@ -25,13 +25,13 @@ def test_half_size_is_the_mean_of_four():
 
 @pytest.mark.parametrize("side", [1, 16, 17, 37])
 def test_the_centre_has_as_much_on_either_side(side):
-    seen = CentreCrop(CLIP, side).read(1, 2)
+    seen = Centre(CLIP, side).read(1, 2)
     top, left = (37 - side) // 2, (50 - side) // 2
     assert torch.equal(seen.double(), WHOLE[1:3, :, top : top + side, left : left + side])
 
 
 @given(
-    view=st.sampled_from([Halved(CLIP), CentreCrop(CLIP, 20)]),
+    view=st.sampled_from([Halved(CLIP), Centre(CLIP, 20)]),
     rows=st.tuples(st.integers(0, 8), st.integers(9, 18)),
     columns=st.tuples(st.integers(0, 8), st.integers(9, 20)),
 )
@@ -41,7 +41,7 @@ def test_a_part_is_a_part_of_the_whole(view, rows, columns):
 
 
 def test_views_are_trained_on_as_clips_are():
-    views = {"half": Halved(CLIP), "middle": CentreCrop(CLIP, 16)}
+    views = {"half": Halved(CLIP), "middle": Centre(CLIP, 16)}
     crops = RandomCrops(views, frames=3, crop=16, count=4, seed=0, epoch=1)
     assert all(crops[i]["hr"].shape == (3, 3, 16, 16) for i in range(4))
     assert [view.name for view in views.values()] == ["translation-0-halved", "translation-0-centre"]
@@ -50,4 +50,4 @@ def test_views_are_trained_on_as_clips_are():
 @pytest.mark.parametrize("side", [0, -1, 38])
 def test_a_square_that_does_not_fit_is_refused(side):
     with pytest.raises(UserError, match=f"translation-0 is 50x37, no square of {side} fits"):
-        CentreCrop(CLIP, side)
+        Centre(CLIP, side)
