@@ -28,7 +28,7 @@ def accumulation(effective_batch: int, batch_size: int, processes: int) -> int:
 
 
 def _alternatives(effective_batch: int, batch_size: int, processes: int) -> str:
-    """The nearest effective batches, and the next smaller batch size and number of processes that divide."""
+    """Return the nearest valid effective batches, and the next smaller batch size and process count."""
     together = batch_size * processes
     below = effective_batch // together * together
     nearest = [f"effective_batch={batch}" for batch in (below, below + together) if batch]

@@ -1,19 +1,20 @@
-"""How long training waits for its data."""
+"""Time that training waits for its data."""
 
 import time
 from typing import Any
 
 import lightning.pytorch as pl
+from typing_extensions import override
 
 
 class DataWait(pl.Callback):
-    """Log ``train/data_wait``: the fraction of an optimizer step's time in which it had no batch to train on.
+    """Logger of ``train/data_wait``: the fraction of an optimizer step's time without a batch to train on.
 
-    It is waited from the end of one batch to the start of the next: for reading, transfer and degradation.
-    Left out are the wait for a run's first batch, and those in which a validation ran or a checkpoint was
-    written. A process logs its own.
+    Wait time runs from the end of one batch to the start of the next: reading, transfer and degradation.
+    The wait for a run's first batch and waits that contain a validation or the writing of a checkpoint are
+    excluded. Each process logs its own fraction.
 
-    ``waited``, ``worked``: seconds since the last optimizer step, written by the hooks of a batch alone.
+    ``waited`` and ``worked`` are seconds since the last optimizer step; only the hooks of a batch write them.
     """
 
     def __init__(self) -> None:
@@ -22,10 +23,12 @@ class DataWait(pl.Callback):
         self._began = 0.0
         self._ended: float | None = None
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.waited = self.worked = 0.0
         self._steps, self._ended = trainer.global_step, None
 
+    @override
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
@@ -33,19 +36,22 @@ class DataWait(pl.Callback):
         if self._ended is not None:
             self.waited += self._began - self._ended
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._ended = time.perf_counter()
         self.worked += self._ended - self._began
-        if trainer.global_step > self._steps:  # the batches of a step but its last only add to its gradient
+        if trainer.global_step > self._steps:  # the last batch of an optimizer step
             pl_module.log("train/data_wait", self.waited / (self.waited + self.worked), batch_size=1)
             self.waited = self.worked = 0.0
             self._steps = trainer.global_step
 
+    @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._ended = None
 
+    @override
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:

@@ -1,4 +1,4 @@
-"""Conditioning dropout: which parts of a clip's condition a training step hides (spec A22)."""
+"""Conditioning dropout: training steps hide parts of a clip's condition at random (spec A22)."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ DropoutMode = Literal["joint", "triple"]
 
 
 def dropped_parts(draw: Tensor, rate: float, mode: DropoutMode) -> tuple[Tensor, Tensor]:
-    """Say for each clip whether its LR latents and whether its image embeddings are dropped.
+    """Choose the clips whose LR latents and those whose image embeddings are dropped.
 
     ``joint`` drops both with probability ``rate``. ``triple`` drops the embeddings alone, both, or the
     latents alone, each with probability ``rate`` (Brooks et al. 2023, InstructPix2Pix; SVD_Xtend).
@@ -25,7 +25,7 @@ def dropped_parts(draw: Tensor, rate: float, mode: DropoutMode) -> tuple[Tensor,
 
 
 def require_rate(rate: float, mode: DropoutMode) -> None:
-    """Raise ValueError unless ``rate`` is a probability, or a third of one where there are three cases."""
+    """Raise ValueError unless ``rate`` is a probability, or at most 1/3 where mode has three cases."""
     cases = {"joint": 1, "triple": 3}
     if mode not in cases:
         raise ValueError(f"dropout_mode={mode} is not a choice: choose {'|'.join(cases)}")

@@ -1,4 +1,4 @@
-"""An exponential moving average of the denoiser's weights, and of nothing else."""
+"""Exponential moving average of the denoiser's weights."""
 
 from typing import Any
 
@@ -6,19 +6,21 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from typing_extensions import override
 
 
 class EMA(pl.Callback):
-    """Average the denoiser's weights over optimizer steps, in float32: what validates and what is used later.
+    """Float32 average of the denoiser's weights over optimizer steps; validation and upscaling use it.
 
-    Step t, from 0, keeps min(decay, (1 + t) / (10 + t)) of the average, so that initial weights fade soon. A
-    checkpoint holds the average beside the weights that learn, under ``ema``; a run without one that is
-    resumed begins its average there. Lightning's own would copy the whole module, VAE and all.
+    Step t, from 0, keeps min(decay, (1 + t) / (10 + t)) of the average, so that the initial weights soon lose
+    their influence. A checkpoint holds the average under ``ema``, beside the trained weights. Resuming a run
+    whose checkpoint has no average starts one. Lightning's own callback would copy the whole module with the
+    VAE.
 
-    ``average``, ``steps``: written by the hooks of fitting alone.
+    ``average`` and ``steps`` are written by the hooks of fitting only.
 
     Args:
-        decay: at most, of a step.
+        decay: largest share of the average that a step keeps.
     """
 
     def __init__(self, decay: float) -> None:
@@ -28,21 +30,24 @@ class EMA(pl.Callback):
         self.average: dict[str, Tensor] = {}
         self.steps = 0
         self._seen = 0
-        self._learning: dict[str, Tensor] = {}
+        self._trained: dict[str, Tensor] = {}
 
+    @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         start = self.average or pl_module.denoiser.state_dict()
         self.average = {
             name: value.to(pl_module.device, torch.float32, copy=True) for name, value in start.items()
         }
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen = trainer.global_step
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step == self._seen:  # the batch only adds to a step's gradient
+        if trainer.global_step == self._seen:  # the batch only accumulates gradients
             return
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         weights = pl_module.denoiser.state_dict()
@@ -51,19 +56,23 @@ class EMA(pl.Callback):
         self.steps += 1
         self._seen = trainer.global_step
 
+    @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self.average:
-            self._learning = {name: value.clone() for name, value in pl_module.denoiser.state_dict().items()}
+            self._trained = {name: value.clone() for name, value in pl_module.denoiser.state_dict().items()}
             pl_module.denoiser.load_state_dict(self.average)
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if self._learning:
-            pl_module.denoiser.load_state_dict(self._learning)
-            self._learning = {}
+        if self._trained:
+            pl_module.denoiser.load_state_dict(self._trained)
+            self._trained = {}
 
+    @override
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["ema"] = {"weights": self.average, "steps": self.steps}
 
+    @override
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         if "ema" in checkpoint:
             self.average, self.steps = checkpoint["ema"]["weights"], checkpoint["ema"]["steps"]

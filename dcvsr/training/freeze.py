@@ -1,18 +1,19 @@
-"""Stage 2: the temporal layers stay as stage 1 left them."""
+"""Freezing of the temporal layers in stage 2."""
 
 import logging
 from collections.abc import Sequence
 
 import lightning.pytorch as pl
+from typing_extensions import override
 
 log = logging.getLogger(__name__)
 
 
 class FreezeTemporalLayers(pl.Callback):
-    """Freeze every U-Net parameter that lies in a module of one of the ``groups`` (appendix A).
+    """Callback that freezes every U-Net parameter inside a module named in ``groups`` (appendix A).
 
-    The paper leaves the exact set open; we freeze the whole temporal path (spec A24).
-    It acts before the optimizer is made: AdamW would move frozen weights by decay and momentum.
+    The paper leaves the exact set open; the default freezes the whole temporal path (spec A24).
+    Freezing happens before the optimizer is created: AdamW would move frozen weights by decay and momentum.
 
     Args:
         groups: module names, such as ``temporal_res_block``.
@@ -21,6 +22,7 @@ class FreezeTemporalLayers(pl.Callback):
     def __init__(self, groups: Sequence[str]) -> None:
         self.groups = tuple(groups)
 
+    @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return

@@ -1,4 +1,4 @@
-"""What validation shows: LR | bicubic | restored | HR, side by side."""
+"""Validation videos: LR | bicubic | restored | HR, side by side."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from dcvsr.imaging import upsample
 
@@ -18,12 +19,12 @@ WriteVideo = Callable[[Path, Tensor, Fraction], object]
 
 
 class SideBySide(pl.Callback):
-    """Write one video per validation clip under ``folder``, and show it in wandb.
+    """Callback that writes one video per validation clip under ``folder`` and logs it to wandb.
 
     Args:
-        folder: where the videos go.
+        folder: folder of the videos.
         rate: frames per second.
-        write: how a video is written.
+        write: function that writes a video file.
     """
 
     def __init__(self, folder: str, rate: int, write: WriteVideo) -> None:
@@ -31,6 +32,7 @@ class SideBySide(pl.Callback):
         self.rate = Fraction(rate)
         self.write = write
 
+    @override
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:

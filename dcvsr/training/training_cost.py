@@ -1,4 +1,4 @@
-"""What training costs, in wandb, metrics.csv and cost.json."""
+"""Cost of training, logged to wandb, metrics.csv and cost.json."""
 
 import json
 from collections import Counter
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from typing_extensions import override
 
 from dcvsr.models.cost import flat, measured
 from dcvsr.models.flops import Flops
@@ -14,16 +15,16 @@ from dcvsr.runtime.files import write_whole
 
 
 class TrainingCost(pl.Callback):
-    """Count the clips that the U-Net is trained on, and what they cost; validation is not in it.
+    """Counter of training clips and of their FLOPs, seconds and memory; validation is excluded.
 
-    Backward costs twice forward, and once more where gradient checkpointing recomputes activations.
-    That weights of frozen layers need no gradients is left out.
+    A backward pass counts as two forward passes, and as three where gradient checkpointing recomputes
+    activations. The count ignores that frozen layers need no weight gradients.
 
-    ``sizes``, ``seconds``, ``peak_memory``: of this process, written by the hooks of a batch alone.
-    Evaluations and FLOPs are reported for all processes together; of a resumed run, those since then.
+    ``sizes``, ``seconds`` and ``peak_memory`` describe this process; only the hooks of a batch write them.
+    Evaluations and FLOPs are reported for all processes together. A resumed run counts from its resumption.
 
     Args:
-        folder: where ``cost.json`` goes.
+        folder: folder of ``cost.json``.
     """
 
     def __init__(self, folder: str) -> None:
@@ -34,11 +35,13 @@ class TrainingCost(pl.Callback):
         self._batch = ExitStack()
         self._measure: dict[str, Any] = {}
 
+    @override
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self._measure = self._batch.enter_context(measured(pl_module.device))
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -48,6 +51,7 @@ class TrainingCost(pl.Callback):
         self.seconds += self._measure["seconds"]
         self.peak_memory = max(self.peak_memory, self._measure["peak_memory_bytes"])
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
@@ -57,7 +61,7 @@ class TrainingCost(pl.Callback):
             logger.log_metrics(flat(report, "train/cost"), step=trainer.global_step)
 
     def report(self, module: Any, processes: int) -> dict[str, Any]:
-        """The counts as plain values, of ``processes`` that did as much as this one."""
+        """Return the counts as plain values, for ``processes`` that each did as much as this one."""
         flops, upscaler = Flops(module.upscaler), module.upscaler
         scale, recomputed = (
             upscaler.latents.autoencoder.factor,

@@ -114,7 +114,7 @@ def test_a_step_of_several_batches_is_one_fraction_of_them_all(clock: Clock, tmp
     assert waits == pytest.approx([18 / 26, 0.75, 0.75])
 
 
-def test_validation_and_checkpoints_are_no_wait(clock: Clock, tmp_path: Path) -> None:
+def test_validation_and_checkpoints_do_not_count_as_wait(clock: Clock, tmp_path: Path) -> None:
     """Each comes after every batch."""
     validated = logged(
         tmp_path / "a", Working(clock, 2, validation=20), 0, limit_val_batches=1, val_check_interval=1
