@@ -12,7 +12,7 @@ help: ## list the targets
 
 install: $(STAMP) ## make .venv and install dcvsr with what it needs, once
 
-$(STAMP): setup.cfg pyproject.toml constraints.txt
+$(STAMP): setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "dcvsr needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
 	@echo "making $(VENV): about three minutes and 6 GB"

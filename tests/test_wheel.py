@@ -14,7 +14,7 @@ def test_a_wheel_carries_its_configuration_and_runs_from_anywhere(tmp_path):
     files = subprocess.run(
         ["git", "ls-files", "conf", "dcvsr"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    for name in [*files.stdout.split(), "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]:
+    for name in [*files.stdout.split(), "setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"]:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     subprocess.run([*pip, "--wheel-dir", tmp_path, source], check=True)
@@ -25,7 +25,8 @@ def test_a_wheel_carries_its_configuration_and_runs_from_anywhere(tmp_path):
     assert {f"dcvsr/{name}" for name in files.stdout.split() if name.startswith("conf/")} <= installed
     assert {name for name in files.stdout.split() if name.startswith("dcvsr/")} <= installed
     code = (
-        "import sys; sys.path.insert(0, 'site'); from dcvsr import cli, train; print(cli.CONF); train.main()"
+        "import sys; sys.path.insert(0, 'site'); import dcvsr; print('version', dcvsr.__version__); "
+        "from dcvsr import train; from dcvsr.runtime import cli; print(cli.CONF); train.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "+experiment=stage1", "--cfg", "job"],
@@ -37,3 +38,11 @@ def test_a_wheel_carries_its_configuration_and_runs_from_anywhere(tmp_path):
     assert done.returncode == 0, done.stderr
     assert str(tmp_path / "site" / "dcvsr" / "conf") in done.stdout
     assert "max_steps" in done.stdout
+    assert f"version {wheel.name.split('-')[1]}\n" in done.stdout
+    [metadata] = (tmp_path / "site").glob("dcvsr-*.dist-info")
+    assert "dcvsr = dcvsr.__main__:main" in (metadata / "entry_points.txt").read_text()
+
+
+def test_importing_dcvsr_imports_no_dependency() -> None:
+    code = "import sys; before = set(sys.modules); import dcvsr; print(set(sys.modules) - before - {'dcvsr'})"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "set()\n"
