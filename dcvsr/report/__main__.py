@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.evaluation.paper_tables import Paper
@@ -29,6 +28,7 @@ from dcvsr.report.strata import strata
 from dcvsr.report.table import Table, tables
 from dcvsr.runtime.cli import command
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.extras import needed
 from dcvsr.runtime.files import read_json, read_text, write_whole
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,10 @@ class Content:
 @command("report")
 def main(cfg: DictConfig) -> None:
     """Write a page on what ``pairs``, ``runs``, ``trainings``, ``settings`` name; its tables also as text."""
+    with needed("the report", "report"):  # before the minutes that `gather` takes
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+
     named: Any = OmegaConf.to_container(cfg, resolve=True)
     _check(named, cfg)
     output, content = Path(cfg.output), gather(named)
@@ -144,6 +148,8 @@ def render(content: Content) -> str:
     Raises:
         UserError: there is nothing to show.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     if not any(vars(content).values()):
         raise UserError("nothing to report: name pairs, runs, trainings or settings; --help shows an example")
     page = Environment(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics.image import fid, inception
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.extras import missing
 from dcvsr.weights.registry import locate
 
 
@@ -89,7 +90,7 @@ def embedding(output: str, weights: str) -> nn.Module:
         UserError: if torch-fidelity is not installed, or the weights cannot be had or are another network's.
     """
     if not fid._TORCH_FIDELITY_AVAILABLE:
-        raise UserError("Inception needs torch-fidelity: pip install torch-fidelity")
+        raise missing("Inception", "torch-fidelity", "text2image")
     path = locate(weights)
     try:
         torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity would run what is pickled

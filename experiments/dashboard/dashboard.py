@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from dcvsr.runtime.cli import CONF, fail
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.extras import missing
 from dcvsr.runtime.files import write_whole
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def run(asked: argparse.Namespace) -> None:
     try:
         import wandb_workspaces  # noqa: F401
     except ImportError as error:
-        raise UserError("wandb-workspaces is missing: pip install -e '.[dashboard]'") from error
+        raise missing("the dashboard", "wandb-workspaces", "dashboard") from error
     if asked.json is None:
         print(save(asked.entity, asked.project, asked.media))
         return

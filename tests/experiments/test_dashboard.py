@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.runtime.cli import CONF
 from tests.conftest import TINY
 
-pytest.importorskip("wandb_workspaces", reason="wandb-workspaces is missing: pip install -e '.[dashboard]'")
+pytest.importorskip("wandb_workspaces", reason="this needs wandb-workspaces: pip install 'dcvsr[dashboard]'")
 
 SCRIPT = Path(__file__).parents[2] / "experiments/dashboard/dashboard.py"
 
@@ -157,4 +157,7 @@ def test_without_wandb_workspaces_it_says_how_to_get_it(dashboard, monkeypatch, 
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     with pytest.raises(SystemExit, match="2"):
         dashboard.main(["--json", str(tmp_path / "spec.json")])
-    assert capsys.readouterr().err == "dcvsr: wandb-workspaces is missing: pip install -e '.[dashboard]'\n"
+    assert (
+        capsys.readouterr().err
+        == "dcvsr: the dashboard needs wandb-workspaces: pip install 'dcvsr[dashboard]'\n"
+    )

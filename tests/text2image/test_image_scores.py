@@ -95,7 +95,7 @@ def test_sets_too_small_are_refused() -> None:
 
 def test_without_torch_fidelity_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_scores.fid, "_TORCH_FIDELITY_AVAILABLE", False)
-    with pytest.raises(UserError, match="pip install torch-fidelity"):
+    with pytest.raises(UserError, match=r"needs torch-fidelity: pip install 'dcvsr\[text2image\]'$"):
         embedding("2048", "weights.pth")
 
 
