@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from dcvsr.runtime.cli import refused_value
+from dcvsr.runtime.composition import refused_value
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,100 @@
+"""Composition of a command's configuration, and one-line errors for keys and values that it cannot have.
+
+Importing this module does not import torch.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dcvsr.runtime import config_keys
+from dcvsr.runtime.arguments import FILE_GROUPS, root
+from dcvsr.runtime.errors import UserError
+
+_HERE = Path(__file__).resolve().parents[1]
+CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
+"""The YAML tree: inside the package in an installed wheel, beside it in a checkout."""
+
+
+def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose ``conf/<config_name>.yaml`` with ``overrides``, inside a command and outside."""
+    if GlobalHydra.instance().is_initialized():
+        return hydra.compose(config_name, list(overrides))
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(config_name, list(overrides))
+
+
+@contextmanager
+def user_errors(config_name: str | None = None) -> Iterator[None]:
+    """Turn errors of Hydra and OmegaConf that a user's input caused into a `UserError` of one line."""
+    try:
+        yield
+    except InstantiationException as error:
+        refused = refused_value(error)
+        if refused is None:
+            raise
+        raise UserError(refused) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_composition_mistake(str(error), config_name)) from error
+
+
+def refused_value(error: BaseException) -> str | None:
+    """Return a constructor's complaint about a configured value, or None if the user did not cause it."""
+    key = re.search(r"full_key: (\S+)", str(error))
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError | ValueError | TypeError):
+        cause = cause.__cause__
+    if cause is None:
+        return None
+    return str(cause) if isinstance(cause, UserError) or key is None else f"{key[1]}: {cause}"
+
+
+def refuse_unknown_and_missing(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -> None:
+    """Refuse keys that nothing reads and keys without a value.
+
+    Hydra accepts any ``+key=value``, and reports ``???`` only when the key is read.
+
+    Raises:
+        UserError: naming the key.
+    """
+    added = [override for override in overrides if override.startswith("+") and not _is_choice(override)]
+    before = composed(config_name, [one for one in overrides if one not in added]) if added else cfg
+    for key in (override.partition("=")[0].lstrip("+") for override in added):
+        if root(key) not in FILE_GROUPS and not config_keys.is_read(key, before, cfg):
+            raise UserError(_unknown(key, before, config_keys.arguments(key, cfg)))
+    missing = [f"{key}=..." for key, value in config_keys.keys(OmegaConf.to_container(cfg)) if value == "???"]
+    if missing:
+        raise UserError(f"missing {', '.join(missing)}; --help shows an example")
+
+
+def _composition_mistake(message: str, config_name: str | None) -> str:
+    unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", message)
+    if unknown is None or config_name is None:
+        return message.partition("Config search path:")[0]
+    return _unknown((unknown[1] or unknown[2]).replace("/", "."), composed(config_name))
+
+
+def _unknown(name: str, cfg: DictConfig, arguments: Sequence[str] = ()) -> str:
+    """Return a line that names the key most like ``name``, of ``cfg`` or of its objects' ``arguments``."""
+    known = [key for key, _ in config_keys.keys(OmegaConf.to_container(cfg)) if "._" not in key]
+    group = root(name) if (CONF / root(name)).is_dir() and "." in name else ""
+    near = config_keys.similar(name, [key for key in [*known, *arguments] if key.startswith(group)])
+    if near and near != group:
+        hint = f"did you mean '{near}'? "
+    else:
+        options = sorted(file.stem for file in (CONF / group).glob("*.yaml")) if group else []
+        hint = f"the {group} chosen has none; choose {group}={'|'.join(options)}; " if options else ""
+    return f"unknown key '{name}': {hint}--help lists the keys"
+
+
+def _is_choice(override: str) -> bool:
+    """Tell whether an override such as ``+experiment=stage1`` chooses from a group of options."""
+    group = re.split(r"[=@]", override)[0].lstrip("+").replace(".", "/")
+    return (CONF / group).is_dir()
