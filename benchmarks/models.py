@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
+from dcvsr.diffusion.protocols import Guidance
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet
-from dcvsr.models.tiled import Guidance, TiledDenoiser
+from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.cli import CONF
 from dcvsr.tiling.grid import Tile, TileGrid
 
@@ -78,7 +79,7 @@ class Scene:
     def denoise(
         self,
         propagation: Propagation,
-        guidance: Guidance,
+        guidance: Guidance[Condition],
         step: int = 0,
         batch: int | None = 1,
         observer: Observer = NOBODY,

@@ -10,7 +10,7 @@ Axes: x and D ``b f k h w``, or any other with channels, rows and columns last.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -25,21 +25,9 @@ from dcvsr.attention.self_attention import (
     identity_attention,
     suppressed_attention,
 )
+from dcvsr.diffusion.protocols import C, Denoise
 from dcvsr.diffusion.schedule import suppression
 from dcvsr.runtime.errors import UserError
-
-
-class Conditioned(Protocol):
-    """A condition c with an empty counterpart."""
-
-    @property
-    def null(self) -> Self: ...
-
-
-C = TypeVar("C", bound=Conditioned)
-Denoise = Callable[..., Tensor]
-"""``(x, sigma, condition, attend=..., mid=...) -> D_x``: an ``Attend`` for the first two and last two spatial
-self-attentions, and one for the mid block's; both Eq. (1) unless given."""
 
 
 def zero_all(condition: C) -> C:
@@ -47,7 +35,7 @@ def zero_all(condition: C) -> C:
     return condition.null
 
 
-def keep_latent(condition: Any) -> Any:
+def keep_latent(condition: C) -> C:
     """The unconditional branch sees l, but no image embedding."""
     return condition.without_image
 
@@ -76,7 +64,7 @@ class Interval:
 class NoGuidance:
     """The conditional estimate as it is: one evaluation per step."""
 
-    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+    def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         return denoise(x, sigma, condition)
 
 
@@ -111,7 +99,7 @@ class _Guidance:
 class CFG(_Guidance):
     """Eq. (3): classifier-free guidance. Two evaluations per step."""
 
-    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+    def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c
@@ -133,13 +121,13 @@ class DSSAG(_Guidance):
     def __post_init__(self) -> None:
         suppression(self.sigma_max, self.rho, self.sigma_min, self.sigma_max)
 
-    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+    def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c
         return self._joined(self.suppressed(denoise, x, sigma, condition), D_c)  # Eqs. (8), (9)
 
-    def suppressed(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+    def suppressed(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         """D', the unconditional estimate with Eq. (7) for Eq. (1): Fig. 3 (b)."""
         gamma = suppression(sigma, self.rho, self.sigma_min, self.sigma_max)
 
@@ -159,7 +147,7 @@ class SAG(_Guidance):
 
     detail_scale: float
 
-    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+    def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         null, attention = self.uncond(condition), ReceivedAttention()
         D_c = denoise(x, sigma, condition, mid=attention)
         if sigma not in self.interval:
@@ -200,7 +188,7 @@ class PAG(_Guidance):
     detail_scale: float
     layers: Literal["mid", "attend"]
 
-    def __call__(self, denoise: Denoise, x: Tensor, sigma: float, condition: Conditioned) -> Tensor:
+    def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c

@@ -7,7 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-Denoise = Callable[[Tensor, Tensor], Tensor]
+DenoiseBatch = Callable[[Tensor, Tensor], Tensor]
 """``(x, sigma) -> D_x``: b f c h w and b -> b f c h w."""
 
 
@@ -25,7 +25,7 @@ class EDMLoss:
         """Noise levels drawn from p_train(sigma); shape ``b``."""
         return (self.P_mean + self.P_std * torch.randn(clips, generator=generator)).exp()
 
-    def __call__(self, denoise: Denoise, y: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    def __call__(self, denoise: DenoiseBatch, y: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         """Mean over batch, frames and latent positions; ``y``, unit ``noise``: b f c h w, ``sigma``: b."""
         level = rearrange(sigma, "b -> b 1 1 1 1")
         weight = (1 + level**2) / level**2

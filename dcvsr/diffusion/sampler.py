@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dcvsr.diffusion.schedule import karras_sigmas
 
-Denoise = Callable[[Tensor, float, int], Tensor]
-"""``(x, sigma, step) -> D_x``; the step index is for those who alternate, shift or count by it."""
+DenoiseCanvas = Callable[[Tensor, float, int], Tensor]
+"""``(x, sigma, step) -> D_x``; propagation and tile schedules alternate or shift by the step index."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Euler:
         """The step index of every evaluation of the denoiser."""
         return list(range(self.steps))
 
-    def __call__(self, denoise: Denoise, noise: Tensor) -> Tensor:
+    def __call__(self, denoise: DenoiseCanvas, noise: Tensor) -> Tensor:
         """From unit ``noise`` to the clean latent, state in float32."""
         return deque(self.states(denoise, noise), maxlen=1).pop()
 
-    def states(self, denoise: Denoise, noise: Tensor) -> Iterator[Tensor]:
+    def states(self, denoise: DenoiseCanvas, noise: Tensor) -> Iterator[Tensor]:
         """x_T, ..., x_0: the state before each step, and the clean latent."""
         sigmas = self.sigmas
         # SVD starts from the variance of signal plus noise, not of noise alone (spec 2.2).
@@ -49,7 +49,7 @@ class Euler:
             x = self._next(denoise, x, sigma, sigma_next, step)
             yield x
 
-    def _next(self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
+    def _next(self, denoise: DenoiseCanvas, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
         d = (x - denoise(x, sigma, step)) / sigma
         return x + (sigma_next - sigma) * d
 
@@ -65,7 +65,7 @@ class Heun(Euler):
     def evaluations(self) -> list[int]:
         return [step for step in range(self.steps) for _ in range(2)][:-1]
 
-    def _next(self, denoise: Denoise, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
+    def _next(self, denoise: DenoiseCanvas, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
         d = (x - denoise(x, sigma, step)) / sigma
         x_next = x + (sigma_next - sigma) * d
         if sigma_next == 0:

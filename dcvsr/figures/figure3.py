@@ -24,11 +24,14 @@ def main(cfg: DictConfig) -> None:
     preflight(cfg)
     source, output = Path(cfg.input), Path(cfg.output)
     _check_output(source, output)
+    from torch import Tensor
     from tqdm import tqdm
 
     from dcvsr.diffusion.guidance import DSSAG
+    from dcvsr.diffusion.protocols import Denoise
     from dcvsr.diffusion.schedule import suppression
     from dcvsr.figures.picture_grid import beside, picture, png
+    from dcvsr.models.denoiser import Condition
     from dcvsr.runtime.device import choose, require_memory, settled_precision
     from dcvsr.runtime.provenance import describe, write_json
     from dcvsr.video.io import read_video, to_unit
@@ -57,7 +60,7 @@ def main(cfg: DictConfig) -> None:
     upscaler.to(device)
     lr = to_unit(video[window.start : window.stop]).to(device)
 
-    def unconditional(denoise: Any, x: Any, sigma: float, condition: Any) -> Any:
+    def unconditional(denoise: Denoise[Condition], x: Tensor, sigma: float, condition: Condition) -> Tensor:
         return denoise(x, sigma, guidance.uncond(condition))
 
     with tqdm(total=work, desc="figure3", unit="tile") as bar:

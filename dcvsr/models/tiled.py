@@ -14,11 +14,11 @@ from dcvsr.attention.observer import NOBODY, Observer, Place
 from dcvsr.attention.processor import Call, calling
 from dcvsr.attention.propagation import Propagation, Round
 from dcvsr.attention.self_attention import Attend, self_attention
+from dcvsr.diffusion.protocols import Guidance
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.tiling.canvas import Canvas
 from dcvsr.tiling.grid import Tile
 
-Guidance = Callable[[Callable[..., Tensor], Tensor, float, Condition], Tensor]
 Group = dict[int, Tile]
 """Index m -> tile: equal tiles of a window, which the U-Net takes as one batch."""
 
@@ -40,7 +40,7 @@ class TiledDenoiser:
     """
 
     denoiser: Denoiser
-    guidance: Guidance
+    guidance: Guidance[Condition]
     propagation: Propagation
     windows: Callable[[int], Sequence[Sequence[Tile]]]
     condition: Callable[[Tile], Condition]

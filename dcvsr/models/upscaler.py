@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
+from dcvsr.diffusion.protocols import Guidance
 from dcvsr.diffusion.sampler import Euler
 from dcvsr.imaging import Upsample
 from dcvsr.models.colour_correction import ColourCorrection, corrected
 from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames
-from dcvsr.models.denoiser import Denoiser
+from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.latents import Latents
-from dcvsr.models.tiled import Guidance, TiledDenoiser
+from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.tiling.grid import Tile, TileGrid
 
@@ -49,7 +50,7 @@ class Upscaler:
     latents: Latents
     image_encoder: ImageEncoder
     sampler: Euler
-    guidance: Guidance
+    guidance: Guidance[Condition]
     propagation: Propagation
     grid: TileGrid
     blend: float
@@ -122,7 +123,7 @@ class Upscaler:
         self,
         lr: Tensor,
         step: int,
-        guidances: Sequence[Guidance],
+        guidances: Sequence[Guidance[Condition]],
         on_tile: Callable[[], object] = lambda: None,
     ) -> list[Tensor]:
         """What several guidances make of x_t before a ``step`` (from 0), decoded."""
@@ -178,7 +179,7 @@ class _Job:
         ):
             yield
 
-    def denoiser(self, guidance: Guidance) -> TiledDenoiser:
+    def denoiser(self, guidance: Guidance[Condition]) -> TiledDenoiser:
         up = self.upscaler
         windows = partial(up.grid.windows, len(self.latent), *self.latent.shape[2:])
         return TiledDenoiser(

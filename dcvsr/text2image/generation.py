@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from dcvsr.text2image.guided_unet import Guidance, GuidedUNet, guided
+from dcvsr.diffusion.protocols import Guidance
+from dcvsr.text2image.guided_unet import GuidedUNet, Prompt, guided
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Drawing:
     """
 
     pipe: Any
-    guidance: Guidance
+    guidance: Guidance[Prompt]
     captions: Sequence[str]
     steps: int
     seed: int

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from dcvsr.attention.processor import Call, calling, propagated
 from dcvsr.attention.self_attention import Attend, self_attention
-
-Guidance = Callable[[Callable[..., Tensor], Tensor, float, "Prompt"], Tensor]
+from dcvsr.diffusion.protocols import Guidance
+from dcvsr.runtime.errors import UserError
 
 Scalings = tuple[float, float, float]
 """``c_skip, c_out, c_in`` of Eq. (12), at one noise level."""
@@ -58,6 +58,11 @@ class Prompt:
     def null(self) -> "Prompt":
         return Prompt(self.empty, self.empty)
 
+    @property
+    def without_image(self) -> "Prompt":
+        """Raise UserError: a prompt has no image embedding that could be left out."""
+        raise UserError("uncond=keep_latent is not a choice for a prompt: choose zero_all or keep_all")
+
 
 def noise_level(scheduler: Any, timestep: float | Tensor) -> float:
     """sigma at a timestep, which may lie between two of those in training: ln sigma is linear there.
@@ -82,7 +87,7 @@ class GuidedUNet(nn.Module):
         forwards: how often the U-Net was evaluated for it.
     """
 
-    def __init__(self, pipe: DiffusionPipeline, guidance: Guidance, null: Tensor) -> None:
+    def __init__(self, pipe: DiffusionPipeline, guidance: Guidance["Prompt"], null: Tensor) -> None:
         super().__init__()
         self.pipe: Any = pipe
         self.unet: Any = pipe.unet  # type: ignore[attr-defined]
@@ -153,7 +158,7 @@ class GuidedUNet(nn.Module):
 
 
 @contextmanager
-def guided(pipe: DiffusionPipeline, guidance: Guidance, null: Tensor) -> Iterator[GuidedUNet]:
+def guided(pipe: DiffusionPipeline, guidance: Guidance["Prompt"], null: Tensor) -> Iterator[GuidedUNet]:
     """Inside, ``pipe(..., guidance_scale=1)`` is guided by ``guidance``; after, it is as it was.
 
     Args:

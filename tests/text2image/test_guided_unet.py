@@ -15,7 +15,8 @@ from diffusers import (
 from torch import Tensor
 
 from dcvsr.attention.self_attention import PER_HEAD, PER_TILE
-from dcvsr.diffusion.guidance import CFG, DSSAG, PAG, SAG, NoGuidance, keep_all
+from dcvsr.diffusion.guidance import CFG, DSSAG, PAG, SAG, NoGuidance, keep_all, keep_latent
+from dcvsr.runtime.errors import UserError
 from dcvsr.text2image.guided_unet import GuidedUNet, guided, noise_level
 
 EMBEDDING = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(1))
@@ -144,6 +145,11 @@ def test_sag_alone_is_the_published_one(unet) -> None:
     latents, stand_in = ours(published(StableDiffusionPipeline, unet), guidance)
     assert apart(latents, sampled(pipe, 1, sag_scale=2)) < 1e-4
     assert stand_in.forwards == 2 * STEPS
+
+
+def test_keep_latent_is_refused_for_a_prompt(unet) -> None:
+    with pytest.raises(UserError, match="uncond=keep_latent is not a choice for a prompt: choose zero_all"):
+        ours(published(StableDiffusionPipeline, unet), CFG(S, uncond=keep_latent))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
