@@ -4,22 +4,21 @@ import platform
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from importlib.metadata import version
 
 import av
 import torch
 import torchvision  # noqa: F401 (it brings `torch.ops.image`)
 
+from dcvsr.runtime.versions import PIXELS, package_versions
+
 LIBRARIES = ("libavcodec", "libavformat", "libavutil", "libswscale")
-PACKAGES = ("torch", "kornia", "torchvision", "av", "numpy", "pillow", "opencv-python-headless")
 
 
 def versions() -> dict[str, str]:
     """Name -> version: packages, the libraries inside them, and what torch uses of the processor."""
     ffmpeg = {name: ".".join(map(str, av.library_versions[name])) for name in LIBRARIES}
     return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **package_versions(PIXELS),
         **ffmpeg,
         "libx264": _x264(),
         "libjpeg": str(torch.ops.image._jpeg_version()),

@@ -4,7 +4,6 @@ import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,9 +11,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-Plain = None | bool | int | float | str | bytes
+from dcvsr.runtime.versions import NETWORKS, package_versions
 
-PACKAGES = ("torch", "diffusers", "transformers")
+Plain = None | bool | int | float | str | bytes
 
 _SEEN: WeakKeyDictionary[nn.Module, tuple[list[tuple[int, int]], str]] = WeakKeyDictionary()
 """Where weights lay, how often they had been written, and their digest then; kept by ``_weights`` alone."""
@@ -52,7 +51,7 @@ def software() -> dict[str, str]:
     sources = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.py")}
     return {
         "dcvsr": digest(sources),
-        **{name: version(name) for name in PACKAGES},
+        **package_versions(NETWORKS),
         "processor": torch.backends.cpu.get_cpu_capability(),
     }
 

@@ -4,17 +4,14 @@ import csv
 import hashlib
 import io
 import json
-import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from dcvsr.runtime.files import file_sha256, write_whole
-
-PACKAGES = ("dcvsr", "torch", "diffusers", "lightning", "av", "numpy")
+from dcvsr.runtime.versions import package_versions
 
 NO_RECIPE = {"seed", "runs", "ckpt", "resume", "wandb", "loggers", "callbacks", "cache"}
 """Settings of a training that are no part of its recipe; what it started from is told apart from them."""
@@ -33,7 +30,7 @@ def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
         "weights": weights,
         "seed": seed,
         "device": str(device),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": package_versions(),
     }
 
 
