@@ -12,13 +12,13 @@ CITED = re.compile(r"(?<!\d{4}, )\bEqs?\. (\(\d+\)(?:(?:, | and )\(\d+\))*)")
 """``Eq. (1)``, ``Eqs. (1), (2)``; ``Karras et al. 2022, Eq. (5)`` is another paper's."""
 
 COMPUTED = {
-    1: "attention/kernels.py",
+    1: "attention/self_attention.py",
     2: "attention/exchange.py",
     3: "diffusion/guidance.py",
     4: "diffusion/guidance.py",
     5: "diffusion/guidance.py",
     6: "diffusion/guidance.py",
-    7: "attention/kernels.py",
+    7: "attention/self_attention.py",
     8: "diffusion/guidance.py",
     9: "diffusion/guidance.py",
     10: "diffusion/schedule.py",

@@ -110,7 +110,7 @@ class Images(Figure):
 
     count: int
 
-    command: ClassVar[str] = "images"
+    command: ClassVar[str] = "text2image"
     settings: ClassVar[Sequence[str]] = ()
     needs_clips: ClassVar[bool] = False
 
