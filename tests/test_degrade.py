@@ -468,7 +468,7 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["input=none", "output=new"], ["none does not exist; name a video, a folder"]),
         (["input=empty", "output=new"], ["empty holds no clips"]),
         (["input=text.mp4", "output=new"], ["text.mp4 cannot be read as a video"]),
-        (["input=cut.mp4", "output=new"], ["cut.mp4 cannot be read as a video", "is it cut off"]),
+        (["input=cut.mp4", "output=new"], ["cut.mp4 cannot be read as a video", "pass a whole video file"]),
         (["input=odd", "output=new"], ["multiples of 4", "p (34x32), q (32x30)", "'exclude=[p,q]'"]),
         (["input=mixed", "output=new"], ["mixed/x holds frames of two sizes", "make them one"]),
         (["input=twice", "output=new"], ["twice/a and twice/a.mp4 are clips of one name; rename one"]),

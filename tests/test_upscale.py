@@ -148,7 +148,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(upscale, cl
         (["input=clip.mp4", "output=b.mp4", "ckpt=required"], "no stage-2 or -1 checkpoint of scale=nano"),
         (["input=clip.mp4", "output=b.mp4", "device=tpu"], "device must be auto, cpu or cuda, got tpu"),
         (["input=clip.mp4", "output=b.mp4", "precision=half"], "float32, bfloat16, float16, got half"),
-        (["input=clip.mp4", "output=b.mp4", "fps=25"], "it is for folders of frames"),
+        (["input=clip.mp4", "output=b.mp4", "fps=25"], "a rate is for folders of frames"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(run, clip, tmp_path, arguments, said):

@@ -16,7 +16,7 @@ from torch import Tensor
 from dcvsr.data.shots import OneShot, Shots
 from dcvsr.data.store import frame_store
 from dcvsr.runtime.errors import UserError
-from dcvsr.video.decoder import announced_rate
+from dcvsr.video.decoder import header_rate
 from dcvsr.video.frame_folder import frame_paths, frame_size, read_frame
 
 ALL = slice(None)
@@ -87,7 +87,7 @@ class VideoClip:
     @property
     def rate(self) -> Fraction:
         """Frames per second, by the file's header."""
-        return announced_rate(self._path)
+        return header_rate(self._path)
 
     @property
     def digest(self) -> str:

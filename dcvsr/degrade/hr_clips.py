@@ -14,7 +14,7 @@ from torch import Tensor
 from dcvsr.data.clips import FrameFolder
 from dcvsr.data.folders import VIDEOS
 from dcvsr.runtime.errors import UserError
-from dcvsr.video.decoder import announced
+from dcvsr.video.decoder import header_shape
 from dcvsr.video.frame_folder import SUFFIXES, frame_paths
 from dcvsr.video.io import read_video
 
@@ -52,7 +52,7 @@ class VideoFile:
     @cached_property
     def shape(self) -> Shape:
         """As its header tells: the number of frames is near the truth."""
-        frames, height, width = announced(self.path)
+        frames, height, width = header_shape(self.path)
         return frames, 3, height, width
 
     def open(self) -> OpenClip:

@@ -1,7 +1,7 @@
-"""The colour of coded video: RGB in memory, YCbCr in a file, by the matrix and range that the file names.
+"""Conversion between RGB in memory and YCbCr in video files, by the file's colour matrix and range.
 
-FFmpeg neither guesses a matrix from the picture's size nor converts when only a tag changes, so both
-directions are spelled out here. Numbers are the code points of ITU-T H.273, which FFmpeg uses.
+FFmpeg neither guesses a matrix from the frame size nor converts when only a tag changes, so this module
+states the matrix in both directions. Numbers are the code points of ITU-T H.273, which FFmpeg uses.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 _BT709, _BT601 = 1, 6
-# What PyAV can have converted, by code point; 5 and 6 are one matrix.
+# Matrices that PyAV can convert, by code point; 5 and 6 are the same matrix.
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -30,7 +30,7 @@ _ACCURATE = (
 
 @dataclass(frozen=True)
 class Colour:
-    """How a file codes RGB; primaries and transfer are carried, never converted."""
+    """Colour tags of a video file; primaries and transfer are copied to the output without conversion."""
 
     matrix: int
     range: int = ColorRange.MPEG
@@ -39,27 +39,27 @@ class Colour:
 
     @classmethod
     def untagged(cls, height: int) -> "Colour":
-        """BT.601 below 720 lines, else BT.709; limited range."""
+        """Return the colour of untagged video: BT.601 below 720 lines, else BT.709; limited range."""
         return cls(_BT601 if height < 720 else _BT709)
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> "Colour":
-        """What a decoded frame is tagged with, completed by the rule for untagged video."""
+        """Return the colour tags of a decoded frame; the rule for untagged video fills in missing ones."""
         matrix = frame.colorspace if frame.colorspace in _MATRICES else cls.untagged(frame.height).matrix
         limits = frame.color_range or ColorRange.MPEG
         return cls(matrix, limits, frame.color_primaries, frame.color_trc)
 
     def to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        """A decoded frame as ``h w c``, uint8; deeper samples are rounded to 8 bits."""
+        """Convert a decoded frame to uint8 RGB, ``h w c``; samples of more bits are rounded to 8."""
         return self._reformat(frame, "rgb24", self.range, ColorRange.JPEG).to_ndarray()
 
     def from_rgb(self, image: np.ndarray, pixel_format: str) -> av.VideoFrame:
-        """An ``h w c`` uint8 image as a frame to encode in ``pixel_format``, e.g. ``yuv420p``."""
+        """Convert a uint8 RGB image, ``h w c``, to a frame in ``pixel_format``, such as ``yuv420p``."""
         frame = av.VideoFrame.from_ndarray(image, "rgb24")
         return self._reformat(frame, pixel_format, ColorRange.JPEG, self.range)
 
     def tag(self, context: av.VideoCodecContext) -> None:
-        """Write this colour on an encoder."""
+        """Set these colour tags on an encoder."""
         context.colorspace, context.color_range = self.matrix, self.range
         context.color_primaries, context.color_trc = self.primaries, self.transfer
 

@@ -1,4 +1,4 @@
-"""Frames to a video file: H.264, with the audio and subtitles of the source.
+"""Encoder of frames to H.264 video files, with the audio and subtitles of the source.
 
 Axes: h height, w width, c channels (RGB).
 """
@@ -15,13 +15,14 @@ import numpy as np
 
 from dcvsr.video.colour import Colour
 from dcvsr.video.memory import Video
-from dcvsr.video.tracks import CONTAINERS, copied, url
+from dcvsr.video.tracks import CONTAINERS, copy_tracks, url
 
 
 def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> None:
-    """Write uint8 ``h w c`` images, one for each of the video's times, as they come.
+    """Encode uint8 ``h w c`` images as they arrive, one for each frame time of ``video``.
 
-    MP4 and MOV keep times exactly; Matroska to the millisecond, and all later where audio began before 0.
+    MP4 and MOV keep times exactly. Matroska rounds to the millisecond, and delays all tracks if audio starts
+    before 0.
     """
     first = next(images)
     height, width, _ = first.shape
@@ -29,7 +30,7 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> 
     audio = video.source if video.source and video.source.is_file() else None
     time_base = video.time_base if video.pts and video.time_base else 1 / video.rate
     colour = video.colour or Colour.untagged(height)
-    # MP4 and MOV round the start of each track to this clock: 1000 ticks a second, if left alone.
+    # MP4 and MOV round the start of each track to this clock; FFmpeg's default is 1000 ticks a second.
     clock = time_base.denominator * math.ceil(1000 / time_base.denominator)
     options = {"movie_timescale": str(clock)}
     with av.open(url(path), "w", CONTAINERS[suffix], container_options=options) as output:
@@ -39,7 +40,7 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> 
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.sample_aspect_ratio = video.aspect
         colour.tag(stream.codec_context)
-        with copied(audio, output, suffix) as packets:
+        with copy_tracks(audio, output, suffix) as packets:
             pictures = _packets(stream, chain([first], images), video.pts, colour)
             for packet in heapq.merge(pictures, packets, key=_seconds):
                 output.mux(packet)

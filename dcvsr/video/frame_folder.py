@@ -1,4 +1,4 @@
-"""Folders of frames: images in the natural order of their names (2 before 10).
+"""Reading and writing of frame folders: images in the natural order of their names (2 before 10).
 
 Axes: f frames, c channels (RGB), h height, w width.
 """
@@ -27,12 +27,12 @@ _PNG_END, _TAIL = b"IEND", 64
 
 
 def read_frames(folder: Path) -> tuple[Tensor, tuple[str, ...]]:
-    """All images of a folder, uint8 ``f c h w``, and their names without suffix; other files are passed over.
+    """Return all images of a folder, uint8 ``f c h w``, and their names without suffix; skip other files.
 
-    16-bit samples lose their low byte, and a warning says so. An opaque alpha channel is dropped.
+    16-bit samples lose their low byte, with a warning. An opaque alpha channel is dropped.
 
     Raises:
-        UserError: if there are no images, two of one name, or two sizes, or as ``read_frame`` does.
+        UserError: if there are no images, two with the same name, or two sizes, or as ``read_frame`` does.
     """
     paths = frame_paths(folder)
     images = [read_frame(path) for path in paths]
@@ -40,31 +40,38 @@ def read_frames(folder: Path) -> tuple[Tensor, tuple[str, ...]]:
         if image.shape != images[0].shape:
             raise UserError(
                 f"{folder} holds frames of two sizes: {paths[0].name} is {_size(images[0])}, "
-                f"{path.name} is {_size(image)}"
+                f"{path.name} is {_size(image)}; make them one size"
             )
-    if deep := [path.name for path in paths if _is_deep(path)]:
-        log.warning("%s: %d frames, first %s, have 16 bits per sample; read as 8", folder, len(deep), deep[0])
+    if deep_names := [path.name for path in paths if _has_16_bits(path)]:
+        log.warning(
+            "%s: %d frames, first %s, have 16 bits per sample; read as 8",
+            folder,
+            len(deep_names),
+            deep_names[0],
+        )
     return torch.stack(images), tuple(path.stem for path in paths)
 
 
 def frame_paths(folder: Path) -> list[Path]:
-    """The images of a folder in order.
+    """Return the paths of a folder's images in natural order.
 
     Raises:
-        UserError: if there are none, or two of one name.
+        UserError: if there are none, or two with the same name.
     """
     images = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
     paths = sorted(images, key=_natural)
     if not paths:
-        raise UserError(f"{folder} holds no frames; it needs images ({', '.join(SUFFIXES)})")
+        raise UserError(f"{folder} holds no frames; pass a folder of images ({', '.join(SUFFIXES)})")
     for path, following in pairwise(paths):
         if path.stem == following.stem:
-            raise UserError(f"{folder} holds one frame twice: {path.name} and {following.name}; remove one")
+            raise UserError(
+                f"{folder} holds the same frame twice: {path.name} and {following.name}; remove one"
+            )
     return paths
 
 
 def read_frame(path: Path) -> Tensor:
-    """One image, uint8 ``c h w``.
+    """Read an image as uint8 RGB, ``c h w``.
 
     Raises:
         UserError: if it cannot be read, has transparent pixels or 32-bit samples.
@@ -81,20 +88,20 @@ def read_frame(path: Path) -> Tensor:
 
 
 def frame_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image by its header, where EXIF data may call for a turn.
+    """Return the height and width in an image's header, before any rotation that its EXIF data asks for.
 
     Raises:
-        UserError: if it is no image, or a PNG that is cut off.
+        UserError: if it is not an image, or is a truncated PNG.
     """
     with _opened(path) as file:
         width, height = file.size
     if file.format == "PNG" and _PNG_END not in _tail(path):
-        read_frame(path)  # to be sure: something may have been appended to it
+        read_frame(path)  # may be whole after all, with data appended; decoding raises if not
     return height, width
 
 
 def write_frames(folder: Path, images: Iterable[np.ndarray], names: Sequence[str]) -> None:
-    """Make ``folder`` and write uint8 ``h w c`` images as PNG, called ``names`` or 00000000, 00000001."""
+    """Create ``folder`` and write uint8 ``h w c`` images as PNG, named by ``names`` or 00000000, 00000001."""
     folder.mkdir()
     for index, image in enumerate(images):
         name = names[index] if names else f"{index:08d}"
@@ -106,7 +113,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     try:
         with Image.open(path) as file:
             yield file
-    except Exception as error:  # a damaged file can lead Pillow anywhere
+    except Exception as error:  # Pillow raises many types on damaged files
         raise UserError(f"{path} cannot be read as an image ({error}); replace it or leave it out") from error
 
 
@@ -121,7 +128,7 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
 
 
-def _is_deep(path: Path) -> bool:
+def _has_16_bits(path: Path) -> bool:
     with _opened(path) as image:
         return ";16" in str(image.tile)
 

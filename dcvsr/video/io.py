@@ -1,4 +1,4 @@
-"""Videos in and out: any file FFmpeg reads, or a folder of frames; MP4, Matroska, MOV, or a folder of PNGs.
+"""Video input and output: reads files and frame folders; writes MP4, Matroska, MOV and folders of PNGs.
 
 Axes: f frames, c channels (RGB), h height, w width.
 """
@@ -25,15 +25,15 @@ __all__ = ["Video", "check_output", "read_video", "to_bytes", "to_unit", "write_
 
 
 def read_video(path: str | Path, rate: Fraction | None = None) -> Video:
-    """A whole video file, or a folder of frames to be shown ``rate`` a second (25 if not given).
+    """Read a whole video file, or a folder of frames at ``rate`` frames per second (25 if not given).
 
     Raises:
-        UserError: if the path is missing, empty, cut off, damaged or no video, or a folder ``read_frames``
-            refuses; if ``rate`` is not above 0, or given for a file.
+        UserError: if the path is missing, empty, truncated, damaged or not a video, or ``read_frames``
+            rejects the folder; if ``rate`` is not above 0, or given for a file.
     """
     path = Path(path)
     if not os.path.exists(path):  # unlike path.exists(), never raises
-        raise UserError(f"{path} does not exist")
+        raise UserError(f"{path} does not exist; pass a video file or a folder of frames")
     if path.is_dir():
         rate = Fraction(25) if rate is None else rate
         if rate <= 0:
@@ -41,18 +41,18 @@ def read_video(path: str | Path, rate: Fraction | None = None) -> Video:
         frames, names = read_frames(path)
         return Video(frames, rate, source=path, names=names)
     if rate is not None:
-        raise UserError(f"{path} has a frame rate of its own; leave {rate} out, it is for folders of frames")
+        raise UserError(f"{path} has its own frame rate; leave {rate} out, a rate is for folders of frames")
     return decode(path)
 
 
 def check_output(source: str | Path | None, output: str | Path) -> None:
-    """Refuse, before the long work, an output that ``write_video`` could not make from this source.
+    """Check, before any long computation, that ``write_video`` can write ``output`` for this source.
 
-    A path without suffix is a folder of PNGs and must be new or empty; an existing video file is replaced.
+    A path without suffix is a folder of PNGs and must be new or empty. An existing video file is replaced.
 
     Raises:
         UserError: if the suffix is unknown, if the output is the source or a folder with files in it, if its
-            own folder is missing or not writable, or if its container cannot hold the source's audio.
+            parent folder is missing or not writable, or if its container cannot hold the source's audio.
     """
     source, output = Path(source) if source else None, Path(output)
     suffix = output.suffix.lower()
@@ -64,7 +64,7 @@ def check_output(source: str | Path | None, output: str | Path) -> None:
     if suffix and output.is_dir():
         raise UserError(f"{output} is a folder; name a file")
     if not suffix and output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise UserError(f"{output} exists and is no empty folder; name a new one")
+        raise UserError(f"{output} exists and is not an empty folder; name a new one")
     try:
         tempfile.TemporaryFile(dir=output.resolve().parent).close()
     except OSError as error:
@@ -74,23 +74,23 @@ def check_output(source: str | Path | None, output: str | Path) -> None:
 
 
 def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Video, crf: int) -> None:
-    """Write frames, whole or not at all, with the times, pixel shape, colour, audio and names of ``video``.
+    """Write frames with the times, pixel aspect, colour, audio and names of ``video``; all frames or none.
 
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.
-        frames: float in [0, 1], ``f c h w``, or chunks of such, which are encoded as they come.
-        video: its own ``frames`` are not looked at.
-        crf: x264's constant rate factor, from 0 (finest) to 51.
+        frames: float in [0, 1], ``f c h w``, or chunks of such, which are encoded as they arrive.
+        video: source of all but the pixels; its own ``frames`` are ignored.
+        crf: x264's constant rate factor, from 0 (best quality) to 51.
 
     Raises:
-        UserError: from ``check_output``, before the first chunk is asked for.
-        ValueError: if the chunks differ in size, or are not as many frames as ``video`` has times or names.
+        UserError: from ``check_output``, before the first chunk is requested.
+        ValueError: if frame sizes differ, or the number of frames is not that of ``video``'s times or names.
     """
     path = Path(path)
     check_output(video.source, path)
     chunks = [frames] if isinstance(frames, Tensor) else frames
     images = _images(chunks, len(video.pts or video.names))
-    target = path.resolve()  # a link stays one
+    target = path.resolve()  # writes through a symbolic link
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
         unfinished = Path(scratch) / path.name
         if path.suffix:
@@ -101,20 +101,20 @@ def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Vide
 
 
 def write_clip(path: str | Path, frames: Tensor, rate: Fraction, crf: int) -> None:
-    """As ``write_video``, for frames that come from no file."""
+    """Write frames that have no source file, ``f c h w`` in [0, 1], as ``write_video`` does."""
     write_video(path, frames, Video(to_bytes(frames), rate), crf)
 
 
 def _images(chunks: Iterable[Tensor], expected: int) -> Iterator[np.ndarray]:
-    """uint8 ``h w c`` images of one size, ``expected`` many (0: any number, but not none)."""
+    """Yield uint8 ``h w c`` images; check that their sizes agree and ``expected`` come (0: at least one)."""
     count, sizes = 0, set()
     for chunk in chunks:
         count += len(chunk)
         sizes.add(tuple(chunk.shape[1:]))
         if len(sizes) > 1:
-            raise ValueError(f"frames of two sizes arrived: {sizes}")
+            raise ValueError(f"frames have two sizes: {sizes}")
         if 0 < expected < count:
             break
         yield from np.ascontiguousarray(rearrange(to_bytes(chunk).cpu().numpy(), "f c h w -> f h w c"))
     if count != (expected or max(count, 1)):
-        raise ValueError(f"{count} frames or more arrived, {expected or 'some'} were expected")
+        raise ValueError(f"{count} or more frames arrived, {expected or 'some'} were expected")

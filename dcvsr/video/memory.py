@@ -1,4 +1,4 @@
-"""Videos in memory: frames, and what a file made from them must keep.
+"""Videos in memory: frames, and the metadata that an output file keeps.
 
 Axes: f frames, c channels (RGB), h height, w width.
 """
@@ -14,13 +14,13 @@ from dcvsr.video.colour import Colour
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """A video; ``Video(frames, rate)`` alone is a plain clip: even times, square pixels, no audio."""
+    """A video; ``Video(frames, rate)`` alone has evenly spaced frames, square pixels and no audio."""
 
     frames: Tensor  # uint8, f c h w, as displayed
     rate: Fraction  # average frames per second
-    pts: tuple[int, ...] = ()  # when each frame is shown, in units of time_base; empty: at the rate
+    pts: tuple[int, ...] = ()  # display time of each frame, in units of time_base; empty: evenly spaced
     time_base: Fraction | None = None  # seconds
     aspect: Fraction = Fraction(1)  # width of a pixel over its height, as displayed
     colour: Colour | None = None
-    source: Path | None = None  # what was read; audio and subtitles are copied from it
-    names: tuple[str, ...] = ()  # of a folder's frames, without suffix
+    source: Path | None = None  # file or folder of origin; audio and subtitles are copied from it
+    names: tuple[str, ...] = ()  # of the frames of a folder, without suffix

@@ -1,4 +1,4 @@
-"""How a frame is held: players turn and mirror it by quarters, as the display matrix in the file asks.
+"""Orientation of frames: rotation by quarter turns and mirroring, by the display matrix in the file.
 
 Axes: h height, w width, c channels (RGB).
 """
@@ -9,13 +9,13 @@ from einops import rearrange
 
 
 def is_turned(frame: av.VideoFrame) -> bool:
-    """Whether width and height change places for display."""
+    """Return True if display swaps width and height."""
     matrix = _display_matrix(frame)
     return bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
 
 
 def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """An ``h w c`` image of the frame, as displayed."""
+    """Rotate and mirror a frame's image, ``h w c``, as players display it."""
     matrix = _display_matrix(frame)
     if is_turned(frame):
         image, matrix = rearrange(image, "h w c -> w h c"), matrix[::-1]
@@ -23,6 +23,6 @@ def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
 
 
 def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
-    """Takes a stored point (x, y) to (x, y) @ matrix; ``frame.rotation`` would be blind to mirrors."""
+    """Return the matrix that maps a stored (x, y) to (x, y) @ matrix; ``frame.rotation`` omits mirroring."""
     data = frame.side_data.get("DISPLAYMATRIX")
     return np.eye(2) if data is None else np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2]

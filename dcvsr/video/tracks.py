@@ -1,4 +1,4 @@
-"""The tracks of a video file; audio and subtitles are copied packet by packet from file to file."""
+"""Copying of audio and subtitle tracks from file to file, packet by packet."""
 
 import io
 import logging
@@ -20,32 +20,33 @@ CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 
 
 def url(path: Path) -> str:
-    """A path as FFmpeg takes it literally; bare, ``a:b.mp4`` would name a protocol."""
+    """Return a path as a URL that FFmpeg takes literally; it would read ``a:b.mp4`` as a protocol."""
     return f"file:{path}"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """A video file to read from.
+def open_video(path: Path) -> Iterator[InputContainer]:
+    """Open a video file for reading.
 
     Raises:
-        UserError: if it is empty, cannot be read, or is of no kind that FFmpeg knows.
+        UserError: if it is empty, cannot be read, or has a format that FFmpeg does not know.
     """
     if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes)")
+        raise UserError(f"{path} is empty (0 bytes); copy or download it again")
     try:
-        container = av.open(url(path), metadata_errors="replace")  # titles in old encodings would raise
+        container = av.open(url(path), metadata_errors="replace")  # non-UTF-8 titles would raise
     except (av.FFmpegError, OSError) as error:
-        reason = f"{error.strerror}; is it cut off, or of another kind?"
-        raise UserError(f"{path} cannot be read as a video ({reason})") from error
+        way_out = "pass a whole video file or a folder of frames"
+        raise UserError(f"{path} cannot be read as a video ({error.strerror}); {way_out}") from error
     with container:
         yield container
 
 
-def origin(container: InputContainer) -> Fraction:
-    """Second at which a file's clock starts.
+def clock_start(container: InputContainer) -> Fraction:
+    """Return the time in seconds that a file's clock counts from.
 
-    MPEG streams count from anywhere, hours perhaps; other files from 0, and no picture can stand before 0.
+    MPEG transport and program streams may start at any time. Other files start at 0, or at the first frame if
+    that is earlier.
     """
     if container.format.flags & av.format.Flags.ts_discont.value:
         return Fraction(container.start_time or 0, av.time_base)
@@ -54,36 +55,38 @@ def origin(container: InputContainer) -> Fraction:
 
 
 def check_audio(source: Path, suffix: str) -> None:
-    """Refuse a container (a key of ``CONTAINERS``) that cannot hold the audio of a file.
+    """Check that the container ``suffix`` (a key of ``CONTAINERS``) can hold the audio of a file.
 
     Raises:
-        UserError: naming the containers that can.
+        UserError: if it cannot; the message names the containers that can.
     """
-    with opened(source) as container:
+    with open_video(source) as container:
         audio = {stream.index: stream.name for stream in container.streams.audio}
     for index, codec in audio.items():
-        if not _holds(suffix, source, index):
-            others = [other for other in CONTAINERS if _holds(other, source, index)]
+        if not _can_hold(suffix, source, index):
+            others = [other for other in CONTAINERS if _can_hold(other, source, index)]
             way_out = f"write to {' or '.join(others)}" if others else "write a folder of frames instead"
             raise UserError(f"{suffix} cannot hold the {codec} audio of {source}; {way_out}")
 
 
 @contextmanager
-def copied(source: Path | None, output: OutputContainer, suffix: str) -> Iterator[Iterator[av.Packet]]:
-    """Adds the audio and subtitle tracks of a file to ``output``; gives their packets, in order, to be muxed.
+def copy_tracks(source: Path | None, output: OutputContainer, suffix: str) -> Iterator[Iterator[av.Packet]]:
+    """Add a file's audio and subtitle tracks to ``output``; yield an iterator of their packets, in order.
 
-    Subtitles that the container cannot hold are left out, with a warning; audio has passed ``check_audio``.
+    Subtitles that the container cannot hold are left out, with a warning. Call ``check_audio`` first.
     """
     if source is None:
         yield iter(())
         return
-    with opened(source) as container:
+    with open_video(source) as container:
         kept: list[Stream] = list(container.streams.audio)
         for stream in container.streams.subtitles:
-            if _holds(suffix, source, stream.index):
+            if _can_hold(suffix, source, stream.index):
                 kept.append(stream)
             else:
-                log.warning("%s cannot hold the %s subtitles of %s; left out", suffix, stream.name, source)
+                log.warning(
+                    "%s cannot hold the %s subtitles of %s; leaving them out", suffix, stream.name, source
+                )
         tracks: dict[int, Stream] = {}
         for stream in kept:
             track = tracks[stream.index] = output.add_stream_from_template(stream)
@@ -93,9 +96,9 @@ def copied(source: Path | None, output: OutputContainer, suffix: str) -> Iterato
 
 
 def _packets(container: InputContainer, tracks: dict[int, Stream]) -> Iterator[av.Packet]:
-    start, streams = origin(container), [container.streams[index] for index in tracks]
+    start, streams = clock_start(container), [container.streams[index] for index in tracks]
     for packet in container.demux(streams) if streams else ():
-        if packet.pts is None or packet.dts is None:  # the empty packets that end each stream
+        if packet.pts is None or packet.dts is None:  # the empty packet that ends each stream
             continue
         shift = round(start / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
@@ -103,10 +106,10 @@ def _packets(container: InputContainer, tracks: dict[int, Stream]) -> Iterator[a
         yield packet
 
 
-def _holds(suffix: str, source: Path, index: int) -> bool:
-    """Only the muxer knows: it is asked to write the first packet to memory."""
+def _can_hold(suffix: str, source: Path, index: int) -> bool:
+    """Return True if the muxer accepts the first packet of a track, written to memory as a trial."""
     try:
-        with opened(source) as container, av.open(io.BytesIO(), "w", CONTAINERS[suffix]) as trial:
+        with open_video(source) as container, av.open(io.BytesIO(), "w", CONTAINERS[suffix]) as trial:
             stream = container.streams[index]
             packet = next(container.demux(stream))
             packet.stream = trial.add_stream_from_template(stream)

@@ -1,4 +1,4 @@
-"""Folders of frames: pixel for pixel, in the order people number them; or why not."""
+"""Tests of frame folders: exact pixels, natural order, and errors."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -26,7 +26,7 @@ def pixels(image: np.ndarray) -> torch.Tensor:
 
 @given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
 @settings(max_examples=20)
-def test_a_round_trip_is_lossless(
+def test_writing_and_reading_a_folder_is_lossless(
     tmp_path_factory: pytest.TempPathFactory, frames: int, height: int, width: int, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -38,12 +38,12 @@ def test_a_round_trip_is_lossless(
     assert back.names == tuple(f"{index:08d}" for index in range(frames))
 
 
-def test_frames_come_in_natural_order_and_keep_their_names(tmp_path: Path) -> None:
+def test_frames_are_read_in_natural_order_and_keep_their_names(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     names = ("1.png", "2.png", "10.jpg", "10b.png", "a1 (2).png", "a1 (11).png", "a1.5.png", "é.webp")
     save(tmp_path / "in", *names)
     (tmp_path / "in" / "manifest.json").write_text("{}")
-    (tmp_path / "in" / "._1.png").write_text("what another system leaves behind")
+    (tmp_path / "in" / "._1.png").write_text("resource fork of macOS")
     video = read_video(tmp_path / "in")
     assert set(video.names) == {Path(name).stem for name in names}
     assert video.names[:4] == ("1", "2", "10", "10b")
@@ -68,15 +68,15 @@ def test_grey_indexed_and_opaque_images_are_read_as_rgb(tmp_path: Path) -> None:
     assert torch.equal(video.frames[2], pixels(image))
 
 
-def test_a_photo_is_turned_as_its_camera_was(tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     (image,) = noise(1)
     exif = Image.Exif()
-    exif[0x0112] = 6  # Orientation: turn clockwise by 90 degrees
+    exif[0x0112] = 6  # Orientation: rotate clockwise by 90 degrees
     Image.fromarray(image).save(tmp_path / "1.png", exif=exif)
     assert torch.equal(read_video(tmp_path).frames[0], pixels(np.rot90(image, -1)))
 
 
-def test_deep_samples_keep_their_high_byte_and_one_warning_says_so(
+def test_16_bit_samples_keep_their_high_byte_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     deep = np.random.default_rng(0).integers(0, 2**16, (16, 16), np.uint16)
@@ -88,47 +88,47 @@ def test_deep_samples_keep_their_high_byte_and_one_warning_says_so(
     assert "2 frames, first 1.png, have 16 bits per sample" in caplog.text
 
 
-def refused(folder: Path, reason: str) -> None:
+def assert_error(folder: Path, reason: str) -> None:
     with pytest.raises(UserError, match=reason) as caught:
         read_video(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_frames_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    refused(tmp_path, "holds no frames")
+    assert_error(tmp_path, "holds no frames")
 
 
-def test_frames_of_two_sizes_are_named(tmp_path: Path) -> None:
+def test_frames_of_two_sizes_are_an_error_that_names_both(tmp_path: Path) -> None:
     save(tmp_path, "1.png", "2.png")
     Image.new("RGB", (8, 4)).save(tmp_path / "10.png")
-    refused(tmp_path, r"two sizes: 1\.png is 48x32, 10\.png is 8x4")
+    assert_error(tmp_path, r"two sizes: 1\.png is 48x32, 10\.png is 8x4")
 
 
-def test_two_frames_of_one_name_are_named(tmp_path: Path) -> None:
+def test_two_frames_with_the_same_name_are_an_error_that_names_both(tmp_path: Path) -> None:
     save(tmp_path, "1.png", "2.jpg", "2.png")
-    refused(tmp_path, r"2\.jpg and 2\.png")
+    assert_error(tmp_path, r"2\.jpg and 2\.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"junk" * 99])
-def test_a_frame_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_frame_that_is_not_an_image_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     save(tmp_path, "1.png")
     (tmp_path / "2.png").write_bytes(content)
-    refused(tmp_path, r"2\.png cannot be read as an image")
+    assert_error(tmp_path, r"2\.png cannot be read as an image")
 
 
 @pytest.mark.parametrize("name", ["1.png", "1.jpg", "1.tif"])
-def test_a_cut_off_frame_is_named(tmp_path: Path, name: str) -> None:
+def test_a_truncated_frame_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     save(tmp_path, name)
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    refused(tmp_path, f"{name} cannot be read as an image")
+    assert_error(tmp_path, f"{name} cannot be read as an image")
 
 
-def test_transparent_and_32_bit_frames_are_refused(tmp_path: Path) -> None:
+def test_transparent_and_32_bit_frames_are_errors(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (9, 9, 9, 254)).save(tmp_path / "1.png")
-    refused(tmp_path, r"1\.png has transparent pixels")
+    assert_error(tmp_path, r"1\.png has transparent pixels")
     (tmp_path / "1.png").unlink()
     Image.new("F", (4, 4)).save(tmp_path / "1.tif")
-    refused(tmp_path, r"1\.tif has 32-bit samples")
+    assert_error(tmp_path, r"1\.tif has 32-bit samples")

@@ -1,4 +1,4 @@
-"""What is written is what was read, at its pace, in its colour, with its audio; or nothing is."""
+"""Tests of reading and writing videos: frames, times, colour and names survive; failures write nothing."""
 
 import os
 from collections.abc import Iterator
@@ -33,12 +33,12 @@ def clip(frames: int = 4, height: int = 16, width: int = 16, rate: Fraction = Fr
     )
 
 
-def never() -> Iterator[torch.Tensor]:
-    pytest.fail("a frame was asked for")
+def fail_if_iterated() -> Iterator[torch.Tensor]:
+    pytest.fail("a frame was requested")
     yield torch.zeros(0)
 
 
-def test_bytes_survive_the_unit_range() -> None:
+def test_bytes_survive_conversion_to_floats_and_back() -> None:
     every = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_bytes(to_unit(every)), every)
     assert torch.equal(
@@ -48,7 +48,7 @@ def test_bytes_survive_the_unit_range() -> None:
 
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("suffix", FILES)
-def test_count_size_and_rate_survive(tmp_path: Path, suffix: str, rate: Fraction) -> None:
+def test_frame_count_size_and_rate_survive(tmp_path: Path, suffix: str, rate: Fraction) -> None:
     for frames in (1, 13):
         video = clip(frames, rate=rate)
         write_video(tmp_path / f"a{suffix}", to_unit(video.frames), video, crf=20)
@@ -58,7 +58,7 @@ def test_count_size_and_rate_survive(tmp_path: Path, suffix: str, rate: Fraction
 
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40))
 @settings(max_examples=20)
-def test_every_size_survives(
+def test_every_frame_size_survives(
     tmp_path_factory: pytest.TempPathFactory, frames: int, height: int, width: int
 ) -> None:
     path = tmp_path_factory.mktemp("sizes") / "a.mp4"
@@ -69,7 +69,7 @@ def test_every_size_survives(
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
 @pytest.mark.parametrize("first", [0, 7, 1001, 90000])
-def test_uneven_times_survive_exactly(tmp_path: Path, suffix: str, first: int) -> None:
+def test_uneven_frame_times_survive_exactly_in_mp4_and_mov(tmp_path: Path, suffix: str, first: int) -> None:
     pts = tuple(first + step for step in (0, 1000, 5000, 5003, 9000, 20000))
     frames = clip(6).frames
     write_video(
@@ -79,7 +79,7 @@ def test_uneven_times_survive_exactly(tmp_path: Path, suffix: str, first: int) -
     assert (back.pts, back.time_base) == (pts, Fraction(1, 90000))
 
 
-def test_uneven_times_survive_to_the_millisecond_in_matroska(tmp_path: Path) -> None:
+def test_uneven_frame_times_survive_to_the_millisecond_in_matroska(tmp_path: Path) -> None:
     source = make_video(
         tmp_path / "source.mp4", noise(4), pts=(0, 990, 5400, 9000), time_base=Fraction(1, 90000)
     )
@@ -89,7 +89,7 @@ def test_uneven_times_survive_to_the_millisecond_in_matroska(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", FILES)
-def test_the_shape_of_pixels_survives(tmp_path: Path, suffix: str) -> None:
+def test_pixel_aspect_survives(tmp_path: Path, suffix: str) -> None:
     video = read_video(
         make_video(tmp_path / "source.mp4", noise(2), tags={"sample_aspect_ratio": Fraction(128, 117)})
     )
@@ -121,7 +121,9 @@ def test_a_flat_colour_survives(
     "name",
     ["clip (1)", "été", "a,b", "a&b", "%03d", "a:b", "-x", "~a", "it's", "a b", "#?*[x]", "http:", "日本"],
 )
-def test_names_are_taken_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_file_names_with_special_characters_are_taken_literally(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     video = clip()
     for output in (f"{name}.mp4", name):
@@ -130,8 +132,8 @@ def test_names_are_taken_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sorted(os.listdir()) == sorted([name, f"{name}.mp4"])
 
 
-def test_chunks_make_the_same_file_as_the_whole(tmp_path: Path) -> None:
-    video = clip(9, 64, 64)  # at 16 pixels x264 itself differs once in thousands of runs
+def test_writing_in_chunks_makes_the_same_file_as_writing_at_once(tmp_path: Path) -> None:
+    video = clip(9, 64, 64)  # at 16x16 the output of x264 itself differs once in thousands of runs
     write_video(tmp_path / "whole.mp4", to_unit(video.frames), video, crf=20)
     write_video(tmp_path / "chunks.mp4", to_unit(video.frames).split(2), video, crf=20)
     assert (tmp_path / "whole.mp4").read_bytes() == (tmp_path / "chunks.mp4").read_bytes()
@@ -145,7 +147,9 @@ def test_a_higher_crf_makes_a_smaller_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("output", ["a.mp4", "a"])
 @pytest.mark.parametrize("frames", [0, 2, 4])
-def test_a_failure_leaves_what_was_there(tmp_path: Path, output: str, frames: int) -> None:
+def test_a_failure_while_writing_leaves_existing_files_unchanged(
+    tmp_path: Path, output: str, frames: int
+) -> None:
     def broken() -> Iterator[torch.Tensor]:
         yield from to_unit(clip(frames).frames).split(1)
         raise RuntimeError("out of memory")
@@ -158,7 +162,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, output: str, frames: in
 
 
 @pytest.mark.parametrize("output", ["a.mp4", "a"])
-def test_frames_must_be_as_many_as_times_and_of_one_size(tmp_path: Path, output: str) -> None:
+def test_wrong_frame_count_and_mixed_frame_sizes_are_errors(tmp_path: Path, output: str) -> None:
     video = read_video(make_video(tmp_path / "s.mp4", noise(5)))
     frames = to_unit(video.frames)
     for few_or_many in (frames[:0], frames[:4], torch.cat([frames, frames])):
@@ -169,40 +173,45 @@ def test_frames_must_be_as_many_as_times_and_of_one_size(tmp_path: Path, output:
     assert [path.name for path in tmp_path.iterdir()] == ["s.mp4"]
 
 
-def refused(source: Path | None, output: Path | str, reason: str) -> None:
-    """Both ways to ask for an output give the reason in one line."""
+def assert_error(source: Path | None, output: Path | str, reason: str) -> None:
+    """Check that ``check_output`` and ``write_video`` both raise a UserError of one line with ``reason``."""
     clip = Video(torch.zeros(0), Fraction(25), source=source)
-    for ask in (partial(check_output, source), partial(write_video, frames=never(), video=clip, crf=20)):
+    for call in (
+        partial(check_output, source),
+        partial(write_video, frames=fail_if_iterated(), video=clip, crf=20),
+    ):
         with pytest.raises(UserError, match=reason) as caught:
-            ask(output)
+            call(output)
         assert "\n" not in str(caught.value)
 
 
-def test_unknown_suffixes_and_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+def test_unknown_suffixes_and_unwritable_outputs_are_errors(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder.mp4").mkdir()
-    refused(None, tmp_path / "a.avi", r"a\.avi: end it in \.mp4, \.mkv, \.mov, or in no suffix for a folder")
-    refused(None, tmp_path / "none" / "a.mp4", r"a\.mp4 \(.*none: No such file or directory")
-    refused(None, tmp_path / "file" / "a.mp4", r"a\.mp4 \(.*file: Not a directory")
-    refused(None, tmp_path / "folder.mp4", r"folder\.mp4 is a folder; name a file")
-    refused(None, tmp_path / "file", "file exists and is no empty folder")
+    assert_error(
+        None, tmp_path / "a.avi", r"a\.avi: end it in \.mp4, \.mkv, \.mov, or in no suffix for a folder"
+    )
+    assert_error(None, tmp_path / "none" / "a.mp4", r"a\.mp4 \(.*none: No such file or directory")
+    assert_error(None, tmp_path / "file" / "a.mp4", r"a\.mp4 \(.*file: Not a directory")
+    assert_error(None, tmp_path / "folder.mp4", r"folder\.mp4 is a folder; name a file")
+    assert_error(None, tmp_path / "file", "file exists and is not an empty folder")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root cannot write in")
-def test_a_read_only_place_is_refused() -> None:
-    refused(None, Path("/proc/a.mp4"), r"cannot write /proc/a\.mp4")
+def test_a_read_only_folder_is_an_error() -> None:
+    assert_error(None, Path("/proc/a.mp4"), r"cannot write /proc/a\.mp4")
 
 
-def test_the_input_is_never_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_over_the_input_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_video(tmp_path / "s.mp4", noise(2))
     (tmp_path / "soft.mp4").symlink_to(source)
     (tmp_path / "hard.mp4").hardlink_to(source)
     monkeypatch.chdir(tmp_path)
     for output in (source, "s.mp4", f"../{tmp_path.name}/s.mp4", "soft.mp4", "hard.mp4"):
-        refused(source, output, "is the input itself; name another output")
+        assert_error(source, output, "is the input itself; name another output")
 
 
-def test_a_link_to_elsewhere_is_written_through(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "disk" / "frames").mkdir(parents=True)
     for name in ("a.mp4", "frames"):
         (tmp_path / name).symlink_to(tmp_path / "disk" / name)
@@ -211,28 +220,28 @@ def test_a_link_to_elsewhere_is_written_through(tmp_path: Path) -> None:
         assert len(read_video(tmp_path / "disk" / name).frames) == 4
 
 
-def test_an_input_that_is_no_video_is_named_by_the_check_too(tmp_path: Path) -> None:
+def test_check_output_names_an_input_that_is_not_a_video(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("hello")
-    refused(tmp_path / "empty.mp4", tmp_path / "a.mp4", r"empty\.mp4 is empty")
-    refused(tmp_path / "text.mp4", tmp_path / "a.mp4", r"text\.mp4 cannot be read")
+    assert_error(tmp_path / "empty.mp4", tmp_path / "a.mp4", r"empty\.mp4 is empty")
+    assert_error(tmp_path / "text.mp4", tmp_path / "a.mp4", r"text\.mp4 cannot be read")
     check_output(tmp_path / "none.mp4", tmp_path / "text.mp4")
 
 
-def test_a_folder_with_files_is_no_output(tmp_path: Path) -> None:
+def test_a_folder_with_files_as_output_is_an_error(tmp_path: Path) -> None:
     write_video(tmp_path / "frames", to_unit(clip().frames), clip(), crf=20)
-    refused(None, tmp_path / "frames", "is no empty folder")
-    refused(tmp_path / "frames", tmp_path / "frames", "is the input itself; name another output")
+    assert_error(None, tmp_path / "frames", "is not an empty folder")
+    assert_error(tmp_path / "frames", tmp_path / "frames", "is the input itself; name another output")
     (tmp_path / "new").mkdir()
     write_video(tmp_path / "new", to_unit(clip().frames), clip(), crf=20)
     assert len(list((tmp_path / "new").iterdir())) == 4
 
 
-def test_a_rate_is_for_folders(tmp_path: Path) -> None:
+def test_a_rate_is_accepted_for_folders_only(tmp_path: Path) -> None:
     write_video(tmp_path / "frames", to_unit(clip().frames), clip(), crf=20)
     assert read_video(tmp_path / "frames").rate == 25
     assert read_video(tmp_path / "frames", Fraction(30000, 1001)).rate == Fraction(30000, 1001)
     with pytest.raises(UserError, match="must be above 0, got 0"):
         read_video(tmp_path / "frames", Fraction(0))
-    with pytest.raises(UserError, match=r"s\.mp4 has a frame rate of its own"):
+    with pytest.raises(UserError, match=r"s\.mp4 has its own frame rate"):
         read_video(make_video(tmp_path / "s.mp4", noise(2)), Fraction(25))

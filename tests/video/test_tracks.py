@@ -1,4 +1,4 @@
-"""Audio and subtitles travel with the picture, packet by packet, in step; or are refused, or missed aloud."""
+"""Tests of copying audio and subtitles: packets, timing, languages, and containers that cannot hold them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +12,8 @@ from dcvsr.video.io import read_video, to_unit, write_video
 from tests.data.making import make_video, noise, packets, start
 
 
-def never() -> Iterator[torch.Tensor]:
-    pytest.fail("a frame was asked for")
+def fail_if_iterated() -> Iterator[torch.Tensor]:
+    pytest.fail("a frame was requested")
     yield torch.zeros(0)
 
 
@@ -28,14 +28,14 @@ def test_audio_is_copied_bit_for_bit(tmp_path: Path, suffix: str, origin: str, c
 
 
 @pytest.mark.parametrize(("origin", "output"), [("s.mp4", "a.mkv"), ("s.mkv", "a.mp4")])
-def test_the_language_of_audio_survives(tmp_path: Path, origin: str, output: str) -> None:
+def test_the_audio_language_survives(tmp_path: Path, origin: str, output: str) -> None:
     video = read_video(make_video(tmp_path / origin, noise(3), audio="aac"))
     write_video(tmp_path / output, to_unit(video.frames), video, crf=20)
     with av.open(str(tmp_path / output)) as container:
         assert container.streams.audio[0].language == "swe"
 
 
-def test_audio_of_a_transport_stream_stays_in_step(tmp_path: Path) -> None:
+def test_audio_of_a_transport_stream_stays_in_sync(tmp_path: Path) -> None:
     source = make_video(tmp_path / "s.ts", noise(30), audio="aac", options={"output_ts_offset": "100"})
     video = read_video(source)
     write_video(tmp_path / "a.mp4", to_unit(video.frames), video, crf=20)
@@ -46,12 +46,14 @@ def test_audio_of_a_transport_stream_stays_in_step(tmp_path: Path) -> None:
     assert min(start(target, "video"), start(target, "audio")) == 0
 
 
-def test_audio_the_container_cannot_hold_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_audio_that_the_container_cannot_hold_is_an_error_before_any_frame_is_requested(
+    tmp_path: Path,
+) -> None:
     video = read_video(make_video(tmp_path / "s.mkv", noise(30), audio="libopus"))
     with pytest.raises(
         UserError, match=r"\.mov cannot hold the opus audio of .*s\.mkv; write to \.mp4 or \.mkv"
     ):
-        write_video(tmp_path / "a.mov", never(), video, crf=20)
+        write_video(tmp_path / "a.mov", fail_if_iterated(), video, crf=20)
     assert [path.name for path in tmp_path.iterdir()] == ["s.mkv"]
 
 
