@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dcvsr.attention.observer import Observer
-from dcvsr.imaging import Upsample, upsample
+from dcvsr.imaging import FACTOR, Upsample, upsample
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Upsampling:
 
     upsample: Upsample = upsample
 
-    factor = 4
+    factor = FACTOR
     origin = None  # no weights
 
     def to(self, device: torch.device) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dcvsr.attention.observer import Observer
 from dcvsr.baselines.pretrained import pretrained
+from dcvsr.imaging import FACTOR
 from dcvsr.tiling.padding import padded
 
 SMALLEST = 33  # pixels a side: of fewer, the six levels of SpyNet's pyramid leave nothing; such are reflected
@@ -30,7 +31,7 @@ class RecurrentRestorer:
         UserError: as `pretrained`.
     """
 
-    factor = 4
+    factor = FACTOR
 
     def __init__(self, network: nn.Module, weights: str | None) -> None:
         self.network = network

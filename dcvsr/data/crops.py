@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from dcvsr.data.clips import Clip
-from dcvsr.data.pairs import FACTOR, Pair
+from dcvsr.data.pairs import Pair
+from dcvsr.imaging import FACTOR
 from dcvsr.runtime.errors import UserError
 
 Clips = Mapping[str, Clip] | Mapping[str, Pair]

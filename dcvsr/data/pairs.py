@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from dcvsr.data.clips import Clip
 from dcvsr.degradation.pipeline import Degradation, Given
+from dcvsr.imaging import FACTOR
 from dcvsr.runtime.errors import UserError
-
-FACTOR = 4
 
 
 @dataclass(frozen=True, eq=False)

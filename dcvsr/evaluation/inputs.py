@@ -9,13 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from dcvsr.data.clips import Clip
-from dcvsr.data.pairs import FACTOR, Pair, require_one_lr
+from dcvsr.data.pairs import Pair, require_one_lr
 from dcvsr.degradation.pipeline import Degradation
 from dcvsr.degradation.seeds import generator
 from dcvsr.degradation.walk import Params
 from dcvsr.degrade.clip_hash import Digest
 from dcvsr.degrade.manifest import Entry, read
 from dcvsr.degrade.software import versions
+from dcvsr.imaging import FACTOR
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import to_bytes, to_unit

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcvsr.metrics.correspondence import FACTOR, Correspondence, detail, patches
+from dcvsr.imaging import FACTOR
+from dcvsr.metrics.correspondence import Correspondence, detail, patches
 from dcvsr.runtime.errors import UserError
 
 

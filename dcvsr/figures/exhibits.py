@@ -12,8 +12,7 @@ from einops import repeat
 from torch import Tensor
 
 from dcvsr.data.clips import Clip
-from dcvsr.data.pairs import FACTOR
-from dcvsr.imaging import to_unit, upsample
+from dcvsr.imaging import FACTOR, to_unit, upsample
 from dcvsr.runtime.errors import UserError
 
 LR, HR = "LR", "HR"

@@ -11,7 +11,8 @@ from einops import einsum, rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-FACTOR = 4  # between LR and HR
+from dcvsr.imaging import FACTOR
+
 FAINT = 1e-3  # norm of a patch that shows nothing, and is like nothing
 
 Allowed = Callable[[Tensor, Tensor], Tensor]

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dcvsr.imaging import upsample
+from dcvsr.imaging import FACTOR, upsample
 from dcvsr.runtime.errors import UserError
 
 SHIPPED = Path(__file__).parent / "nano_upsampler.safetensors"
@@ -28,7 +28,7 @@ class Upsampler(nn.Module):
         blocks: of two 3x3 convolutions each.
     """
 
-    factor = 4
+    factor = FACTOR
 
     def __init__(self, channels: int, blocks: int) -> None:
         super().__init__()

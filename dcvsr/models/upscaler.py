@@ -17,7 +17,7 @@ from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
 from dcvsr.diffusion.protocols import Guidance
 from dcvsr.diffusion.sampler import Euler
-from dcvsr.imaging import Upsample
+from dcvsr.imaging import FACTOR, Upsample
 from dcvsr.models.colour_correction import ColourCorrection, corrected
 from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames
 from dcvsr.models.denoiser import Condition, Denoiser
@@ -63,7 +63,7 @@ class Upscaler:
     noise_augmentation: float = 0
     colour: ColourCorrection = "none"
 
-    factor = 4
+    factor = FACTOR
 
     def __post_init__(self) -> None:
         if self.batch is not None and self.batch < 1:
