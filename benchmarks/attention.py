@@ -22,7 +22,7 @@ SAP_STEP, TAP_STEP = 1, 0
 def lockstep(scene: Scene, pairs: int) -> Iterator[Line]:
     """SAP by one evaluation of each tile, against the paper's figure."""
     one, two = (
-        configured("propagation", "propagation=sap", f"propagation/sap/exchange={exchange}")
+        configured("propagation", "propagation=sap", f"propagation.sap.exchange={exchange}")
         for exchange in ("lockstep", "two_pass")
     )
     ratio = speedup(

@@ -11,12 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.runtime.cli import CONF, refused_value
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.options import PACKAGES, options
 
 GROUPS = {
     str(folder.relative_to(CONF)): sorted(file.stem for file in folder.glob("*.yaml"))
     for folder in CONF.rglob("*")
     if any(folder.glob("*.yaml"))
 }
+GROUPS |= {group: options(group) for group in PACKAGES}
 EXPERIMENTS = GROUPS.pop("experiment")
 TABLES = ["table1", "table2"]
 SWEEPS = GROUPS.pop("sweep")

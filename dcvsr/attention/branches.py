@@ -1,7 +1,8 @@
 """What the branches of a guidance other than the conditional one see of the propagation (spec A9)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
@@ -58,3 +59,11 @@ class SharedKeys(_OneRound):
         if place.branch == 0:
             return self.round(recorded, place, observer)
         return evaluate(lambda layer, k, v: merged((k, v), self.seen[place.tiles, layer]))
+
+
+Branches = Literal["own", "conditional", "shared"]
+BRANCHES: Mapping[Branches, Callable[[Round], Round]] = {
+    "own": own,
+    "conditional": ConditionalOnly,
+    "shared": SharedKeys,
+}

@@ -3,7 +3,8 @@
 Axes: m tiles of a group, f frames, h heads, p positions, d channels per head; keys and values ``m f h p d``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -63,6 +64,13 @@ def two_pass(evaluate: Evaluate, give: Give) -> Tensor:
     return evaluate(inject)
 
 
+Exchange = Literal["lockstep", "two_pass"]
+EXCHANGES: Mapping[Exchange, Callable[[Evaluate, Give], Tensor]] = {
+    "lockstep": lockstep,
+    "two_pass": two_pass,
+}
+
+
 def chained(evaluate: Evaluate, give: Give, receive: Propagate) -> Tensor:
     """TAP in one evaluation: what is given was computed with what was received (Fig. 2 (c); spec A6)."""
 
@@ -82,3 +90,10 @@ def clean(evaluate: Evaluate, give: Give, receive: Propagate) -> Tensor:
 
     evaluate(collect)
     return evaluate(receive)
+
+
+Source = Literal["chained", "clean"]
+SOURCES: Mapping[Source, Callable[[Evaluate, Give, Propagate], Tensor]] = {
+    "chained": chained,
+    "clean": clean,
+}

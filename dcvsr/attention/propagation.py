@@ -7,7 +7,7 @@ Axes: m tiles of a group, f frames, h heads, p = y x positions, l frames handed 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,10 +15,21 @@ from einops import rearrange
 from torch import Tensor
 
 from dcvsr.attention.bank import Bank, Handed
-from dcvsr.attention.exchange import Evaluate, Give, Keys, Propagate, alone, merged
+from dcvsr.attention.exchange import EXCHANGES, SOURCES, Evaluate, Exchange, Keys, Source, alone, merged
 from dcvsr.attention.layer_names import resolution
 from dcvsr.attention.observer import Observer, Place
-from dcvsr.attention.selection import Choose, Direct, Order, Select, deviation, taken
+from dcvsr.attention.selection import (
+    CHOICES,
+    DIRECTIONS,
+    SELECTIONS,
+    Choice,
+    Direction,
+    Order,
+    Selection,
+    deviation,
+    taken,
+)
+from dcvsr.runtime.choices import require_choice
 
 
 class Round(Protocol):
@@ -70,15 +81,16 @@ class SpatialPropagation:
         exchange: ``lockstep`` or ``two_pass``.
 
     Raises:
-        ValueError: if ``rate`` is not 1/k**2.
+        ValueError: if ``rate`` is not 1/k**2, or ``exchange`` is not a choice.
     """
 
     rate: float | None
-    exchange: Callable[[Evaluate, Give], Tensor]
+    exchange: Exchange
 
     scheme = "sap"
 
     def __post_init__(self) -> None:
+        require_choice("exchange", self.exchange, EXCHANGES)
         if self.rate is not None and not (self.rate > 0 and abs(self.stride(1) ** 2 * self.rate - 1) < 1e-3):
             raise ValueError(f"rate must be 1/k**2, got {self.rate}; use 1, 0.25, 0.1111 or 0.0625")
 
@@ -102,7 +114,7 @@ class SpatialPropagation:
             observer.exchanged(place, layer, k, v)
             return k, v
 
-        return self.exchange(evaluate, give)
+        return EXCHANGES[self.exchange](evaluate, give)
 
 
 def subsampled(x: Tensor, rows: int, columns: int, stride: int) -> Tensor:
@@ -123,17 +135,24 @@ class TemporalPropagation:
         direction: which way the windows are visited.
         source: ``chained`` or ``clean``.
         seed: of random choices.
+
+    Raises:
+        ValueError: if ``frames`` or ``anchors`` is too small, or a name is not a choice.
     """
 
     frames: int
     anchors: int
-    selection: Select
-    choice: Choose
-    direction: Direct
-    source: Callable[[Evaluate, Give, Propagate], Tensor]
+    selection: Selection
+    choice: Choice
+    direction: Direction
+    source: Source
     seed: int
 
     def __post_init__(self) -> None:
+        require_choice("selection", self.selection, SELECTIONS)
+        require_choice("choice", self.choice, CHOICES)
+        require_choice("direction", self.direction, DIRECTIONS)
+        require_choice("source", self.source, SOURCES)
         if self.frames < 1 or self.anchors < 0:
             raise ValueError(f"TAP needs frames >= 1 and anchors >= 0, got {self.frames}, {self.anchors}")
 
@@ -156,7 +175,7 @@ class TemporalRound:
     scheme = "tap"
 
     def orders(self, windows: int) -> Iterator[Order]:
-        for order in self.tap.direction(self.number, windows, self.tap.seed):
+        for order in DIRECTIONS[self.tap.direction](self.number, windows, self.tap.seed):
             self.handed.clear()
             yield order
 
@@ -167,7 +186,8 @@ class TemporalRound:
 
         def give(layer: str, k: Tensor, v: Tensor) -> Keys:
             draws = [f"{self.tap.seed}/{place.step}/{place.window}/{tile}/{layer}" for tile in place.tiles]
-            frames = self.tap.choice(chosen, lambda: self.tap.selection(k, self.tap.frames, draws))
+            select = SELECTIONS[self.tap.selection]
+            frames = CHOICES[self.tap.choice](chosen, lambda: select(k, self.tap.frames, draws))
             chosen[layer] = frames
             observer.chosen(place, layer, frames)
             newest = Bank((taken(k, frames), taken(v, frames)), deviation(k).gather(1, frames))
@@ -178,7 +198,7 @@ class TemporalRound:
         def receive(layer: str, k: Tensor, v: Tensor) -> Keys:
             return merged((k, v), *(received[layer].keys if layer in received else []))
 
-        D = self.tap.source(evaluate, give, receive)
+        D = SOURCES[self.tap.source](evaluate, give, receive)
         self.handed[chain] = given
         return D
 
@@ -187,39 +207,3 @@ class TemporalRound:
         if received is None or self.tap.anchors == 0:
             return None
         return received.newest.best(received.anchors, self.tap.anchors)
-
-
-Parity = Callable[[int, int], int]
-"""``(step from 0, steps) -> `` the number whose parity decides: even is SAP, odd is TAP."""
-
-
-def countdown(step: int, steps: int) -> int:
-    """t = T, ..., 1: section 3 and Fig. 2, so that 25 steps begin with TAP (spec A4)."""
-    return steps - step
-
-
-def ascending(step: int, steps: int) -> int:
-    """t = 0, ..., T - 1: appendix E."""
-    return step
-
-
-@dataclass(frozen=True)
-class Alternating:
-    """SAP and TAP in turn (section 3); with one of them None, the other at every step.
-
-    Attributes:
-        parity: how steps are counted.
-        branches: what the guidance's other branches see of it, applied to each round.
-    """
-
-    sap: SpatialPropagation | None
-    tap: TemporalPropagation | None
-    parity: Parity
-    branches: Callable[[Round], Round]
-
-    def round(self, step: int, steps: int) -> Round:
-        if self.sap and self.tap:
-            even = self.parity(step, steps) % 2 == 0
-            return self.branches((self.sap if even else self.tap).round(step // 2, steps))
-        scheme = self.sap or self.tap or NoPropagation()
-        return self.branches(scheme.round(step, steps))

@@ -4,7 +4,8 @@ Axes: m tiles, f frames, h heads, p positions, d channels per head; l frames cho
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -48,6 +49,14 @@ def first_frames(k: Tensor, count: int, draws: Sequence[str]) -> Tensor:
     return torch.arange(min(count, k.shape[1]), device=k.device).expand(len(k), -1)
 
 
+Selection = Literal["std", "channel_std", "random", "first"]
+SELECTIONS: Mapping[Selection, Select] = {
+    "std": std,
+    "channel_std": channel_std,
+    "random": random_frames,
+    "first": first_frames,
+}
+
 Choose = Callable[[dict[str, Tensor], Callable[[], Tensor]], Tensor]
 """``(frames chosen in earlier layers, how this layer would choose) -> frames``."""
 
@@ -60,6 +69,10 @@ def per_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor
 def by_first_layer(chosen: dict[str, Tensor], select: Callable[[], Tensor]) -> Tensor:
     """The first layer chooses for all."""
     return next(iter(chosen.values())) if chosen else select()
+
+
+Choice = Literal["per_layer", "first_layer"]
+CHOICES: Mapping[Choice, Choose] = {"per_layer": per_layer, "first_layer": by_first_layer}
 
 
 def taken(x: Tensor, frames: Tensor) -> Tensor:
@@ -87,3 +100,7 @@ def either(number: int, windows: int, seed: int) -> list[Order]:
 def both(number: int, windows: int, seed: int) -> list[Order]:
     """Both in one step, averaged: twice the cost."""
     return [*alternate(0, windows, seed), *alternate(1, windows, seed)]
+
+
+Direction = Literal["alternate", "random", "both"]
+DIRECTIONS: Mapping[Direction, Direct] = {"alternate": alternate, "random": either, "both": both}

@@ -6,7 +6,6 @@ Importing this module does not import torch.
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -17,10 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dcvsr.runtime import config_keys
 from dcvsr.runtime.arguments import FILE_GROUPS, root
 from dcvsr.runtime.errors import UserError
-
-_HERE = Path(__file__).resolve().parents[1]
-CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
-"""The YAML tree: inside the package in an installed wheel, beside it in a checkout."""
+from dcvsr.runtime.options import CONF, is_group, options
 
 
 def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -84,17 +80,16 @@ def _composition_mistake(message: str, config_name: str | None) -> str:
 def _unknown(name: str, cfg: DictConfig, arguments: Sequence[str] = ()) -> str:
     """Return a line that names the key most like ``name``, of ``cfg`` or of its objects' ``arguments``."""
     known = [key for key, _ in config_keys.keys(OmegaConf.to_container(cfg)) if "._" not in key]
-    group = root(name) if (CONF / root(name)).is_dir() and "." in name else ""
+    group = root(name) if is_group(root(name)) and "." in name else ""
     near = config_keys.similar(name, [key for key in [*known, *arguments] if key.startswith(group)])
     if near and near != group:
         hint = f"did you mean '{near}'? "
     else:
-        options = sorted(file.stem for file in (CONF / group).glob("*.yaml")) if group else []
-        hint = f"the {group} chosen has none; choose {group}={'|'.join(options)}; " if options else ""
+        choices = "|".join(options(group))
+        hint = f"the {group} chosen has none; choose {group}={choices}; " if choices else ""
     return f"unknown key '{name}': {hint}--help lists the keys"
 
 
 def _is_choice(override: str) -> bool:
     """Tell whether an override such as ``+experiment=stage1`` chooses from a group of options."""
-    group = re.split(r"[=@]", override)[0].lstrip("+").replace(".", "/")
-    return (CONF / group).is_dir()
+    return is_group(re.split(r"[=@]", override)[0].lstrip("+"))

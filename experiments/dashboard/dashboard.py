@@ -33,7 +33,7 @@ NUMBERS = (
     "sampler.steps",
 )
 """Keys of a run's configuration to plot scores against; those of VARIANTS have names for values."""
-VARIANTS = ("choices.propagation", "propagation.tap.selection.path", "guidance._target_")
+VARIANTS = ("choices.propagation", "propagation.tap.selection", "guidance._target_")
 UPSCALER = "choices.upscaler"
 COSTS = ("evaluate/cost/evaluations", "evaluate/cost/seconds")
 TRAINING = ("train/loss", "val/lpips", "train/data_wait")

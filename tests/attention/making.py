@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from dcvsr.attention.branches import own
-from dcvsr.attention.exchange import chained
 from dcvsr.attention.observer import NOBODY, Observer, Place
 from dcvsr.attention.propagation import TemporalPropagation
-from dcvsr.attention.selection import alternate, per_layer, std
 from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet
@@ -100,10 +98,10 @@ def tap(**changed) -> TemporalPropagation:
     paper = {
         "frames": 2,
         "anchors": 0,
-        "selection": std,
-        "choice": per_layer,
-        "direction": alternate,
-        "source": chained,
+        "selection": "std",
+        "choice": "per_layer",
+        "direction": "alternate",
+        "source": "chained",
         "seed": 0,
     }
     return TemporalPropagation(**{**paper, **changed})

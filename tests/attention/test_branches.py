@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from dcvsr.attention.branches import ConditionalOnly, SharedKeys, own
-from dcvsr.attention.exchange import clean, lockstep, two_pass
 from dcvsr.attention.propagation import NoPropagation, SpatialPropagation
 from dcvsr.diffusion.guidance import DSSAG, PAG, SAG
 from tests.attention.making import FRAMES, SIDE, Notes, Once, estimate, make_denoiser, tap
 from tests.comparing import apart
 
-SAP = SpatialPropagation(0.25, lockstep)
-SCHEMES = [SAP, SpatialPropagation(0.25, two_pass), tap(), tap(source=clean, anchors=1)]
+SAP = SpatialPropagation(0.25, "lockstep")
+SCHEMES = [SAP, SpatialPropagation(0.25, "two_pass"), tap(), tap(source="clean", anchors=1)]
 GUIDANCES = [DSSAG(1.0, 0.5, 0.002, 700), SAG(1.0, 0.75), PAG(1.0, 3.0, "mid"), PAG(1.0, 3.0, "attend")]
 
 

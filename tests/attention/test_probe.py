@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from dcvsr.attention.exchange import lockstep
 from dcvsr.attention.observer import Observers, Place
 from dcvsr.attention.probe import Attention, Chosen, Probe, propagated_mass
 from dcvsr.attention.propagation import SpatialPropagation
 from dcvsr.diffusion.guidance import CFG
 from tests.attention.making import Notes, Once, estimate, make_denoiser, tap
 
-SAP = SpatialPropagation(0.25, lockstep)
+SAP = SpatialPropagation(0.25, "lockstep")
 
 
 @pytest.fixture(scope="module")

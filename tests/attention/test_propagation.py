@@ -11,22 +11,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from dcvsr.attention import processor
-from dcvsr.attention.branches import own
-from dcvsr.attention.exchange import clean, lockstep, two_pass
+from dcvsr.attention.alternating import Alternating
 from dcvsr.attention.layer_names import propagated_layers
-from dcvsr.attention.propagation import (
-    Alternating,
-    NoPropagation,
-    SpatialPropagation,
-    ascending,
-    countdown,
-)
-from dcvsr.attention.selection import both, by_first_layer, either, first_frames, random_frames
+from dcvsr.attention.propagation import NoPropagation, SpatialPropagation
 from dcvsr.tiling.grid import TileGrid, shifted
 from tests.attention.making import FRAMES, SIDE, Notes, Once, boxes, estimate, make_denoiser, tap
 from tests.comparing import apart
 
-NONE, SAP, TWO_PASS = NoPropagation(), SpatialPropagation(0.25, lockstep), SpatialPropagation(0.25, two_pass)
+NONE, SAP = NoPropagation(), SpatialPropagation(0.25, "lockstep")
+TWO_PASS = SpatialPropagation(0.25, "two_pass")
 WIDE, LONG = (FRAMES, 2 * SIDE, SIDE), (3 * FRAMES, SIDE, SIDE)
 """Two tiles of one window, three windows of one tile; otherwise two of each."""
 
@@ -66,7 +59,7 @@ def test_sap_of_one_tile_is_none(denoiser, sap):
     assert torch.equal(estimate(denoiser, sap, canvas=(2, SIDE, SIDE)), alone)
 
 
-@pytest.mark.parametrize("sap", [SAP, TWO_PASS, SpatialPropagation(None, lockstep)])
+@pytest.mark.parametrize("sap", [SAP, TWO_PASS, SpatialPropagation(None, "lockstep")])
 def test_sap_changes_tiles_and_bounded_is_unbounded(denoiser, sap):
     bounded = estimate(denoiser, sap, canvas=WIDE)
     assert (bounded - _plain(denoiser, WIDE)).abs().max() > 1e-3
@@ -85,7 +78,7 @@ def test_tiles_of_the_same_content_see_nothing_new_in_each_other_at_full_rate(de
     """Every key twice or more leaves softmax's weights as they were."""
     canvas = (2, SIDE, SIDE)
     windows = [boxes(*canvas)[0] * 3]
-    repeated = estimate(denoiser, SpatialPropagation(1, lockstep), canvas=canvas, windows=windows)
+    repeated = estimate(denoiser, SpatialPropagation(1, "lockstep"), canvas=canvas, windows=windows)
     torch.testing.assert_close(repeated, _plain(denoiser, canvas), atol=2e-6, rtol=0)
 
 
@@ -138,8 +131,8 @@ def test_two_passes_give_away_what_a_plain_evaluation_computes():
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 8])
 def test_rates_of_whole_strides_are_taken(k):
-    assert SpatialPropagation(1 / k**2, lockstep).stride(9) == k
-    assert SpatialPropagation(round(1 / k**2, 5), lockstep).stride(9) == k
+    assert SpatialPropagation(1 / k**2, "lockstep").stride(9) == k
+    assert SpatialPropagation(round(1 / k**2, 5), "lockstep").stride(9) == k
 
 
 @given(rate=st.floats(1e-4, 100))
@@ -151,30 +144,28 @@ def test_rates_of_whole_strides_are_taken(k):
 def test_other_rates_are_refused(rate):
     assume(not any(abs(rate * k**2 - 1) < 2e-3 for k in range(1, 101)))
     with pytest.raises(ValueError, match=r"1/k\*\*2"):
-        SpatialPropagation(rate, lockstep)
+        SpatialPropagation(rate, "lockstep")
 
 
 @pytest.mark.parametrize(("tiles", "stride"), [(1, 1), (2, 2), (4, 2), (5, 3), (8, 3), (9, 3), (10, 4)])
 def test_a_rate_of_none_gives_about_as_much_as_one_tile_has(tiles, stride):
-    assert SpatialPropagation(None, lockstep).stride(tiles) == stride
+    assert SpatialPropagation(None, "lockstep").stride(tiles) == stride
 
 
 # TAP
 
 
-@pytest.mark.parametrize("changed", [{}, {"anchors": 2}, {"source": clean}, {"direction": both}])
+@pytest.mark.parametrize("changed", [{}, {"anchors": 2}, {"source": "clean"}, {"direction": "both"}])
 def test_tap_of_one_window_is_none(denoiser, changed):
     alone = _plain(denoiser, WIDE)
     result = estimate(denoiser, Once(tap(**changed)), canvas=WIDE)
-    if changed == {"direction": both}:  # a mean of two
+    if changed == {"direction": "both"}:  # a mean of two
         torch.testing.assert_close(result, alone)
     else:
         assert torch.equal(result, alone)
 
 
-@pytest.mark.parametrize(
-    "changed", [{}, {"anchors": 2}, {"selection": random_frames}, {"choice": by_first_layer}]
-)
+@pytest.mark.parametrize("changed", [{}, {"anchors": 2}, {"selection": "random"}, {"choice": "first_layer"}])
 def test_tap_on_tiles_together_is_tile_by_tile(denoiser, changed):
     single = estimate(denoiser, Once(tap(**changed)))
     torch.testing.assert_close(
@@ -276,7 +267,7 @@ def test_no_anchors_is_the_paper_and_anchors_reach_the_third_window():
 
 def test_a_choice_of_the_first_layer_is_that_of_all():
     notes, denoiser = Notes(), _denoiser("svd")
-    estimate(denoiser, Once(tap(choice=by_first_layer)), canvas=LONG, observer=notes)
+    estimate(denoiser, Once(tap(choice="first_layer")), canvas=LONG, observer=notes)
     own_keys, first = _own(notes), propagated_layers(denoiser.unet)[0]
     assert len(notes.choices) == 3 * 4
     for place, _, chosen in notes.choices:
@@ -285,7 +276,7 @@ def test_a_choice_of_the_first_layer_is_that_of_all():
 
 def test_a_selection_of_the_first_frames_hands_on_those():
     notes, denoiser = Notes(), _denoiser("nano")
-    estimate(denoiser, Once(tap(selection=first_frames)), canvas=LONG, observer=notes)
+    estimate(denoiser, Once(tap(selection="first")), canvas=LONG, observer=notes)
     own_keys, merged = _own(notes), _merged(notes)
     for layer in propagated_layers(denoiser.unet):
         given = np.concatenate(list(own_keys[0, layer][:2]), axis=1)
@@ -294,7 +285,7 @@ def test_a_selection_of_the_first_frames_hands_on_those():
 
 def test_both_is_the_average_of_forward_and_backward(denoiser):
     forward, backward = (_temporal(denoiser, i) for i in range(2))
-    average = estimate(denoiser, Once(tap(direction=both)), canvas=LONG)
+    average = estimate(denoiser, Once(tap(direction="both")), canvas=LONG)
     torch.testing.assert_close(average, (forward + backward) / 2)
     assert (forward - backward).abs().max() > 1e-3
 
@@ -303,13 +294,15 @@ def test_a_random_direction_is_one_of_the_two_by_its_seed():
     denoiser = _denoiser("nano")
     forward, backward = (_temporal(denoiser, i) for i in range(2))
     for seed, expected in ((0, backward), (6, forward)):
-        assert torch.equal(estimate(denoiser, Once(tap(direction=either, seed=seed)), canvas=LONG), expected)
+        assert torch.equal(
+            estimate(denoiser, Once(tap(direction="random", seed=seed)), canvas=LONG), expected
+        )
 
 
 def test_clean_keys_are_those_of_plain_evaluations(denoiser):
     plain, notes, chained = Notes(), Notes(), Notes()
     estimate(denoiser, NONE, canvas=LONG, observer=plain)
-    estimate(denoiser, Once(tap(source=clean)), canvas=LONG, observer=notes)
+    estimate(denoiser, Once(tap(source="clean")), canvas=LONG, observer=notes)
     estimate(denoiser, Once(tap()), canvas=LONG, observer=chained)
     own_keys = _own(plain)
     assert len(notes.evaluations) == 2 * len(chained.evaluations) == 6
@@ -337,6 +330,17 @@ def test_impossible_numbers_of_frames_are_refused(bad):
         tap(**bad)
 
 
+@pytest.mark.parametrize("key", ["selection", "choice", "direction", "source"])
+def test_unknown_names_are_refused_with_those_known(key):
+    with pytest.raises(ValueError, match=rf"^{key}: 'odd' is not a choice; choose \w+(, \w+)* or \w+$"):
+        tap(**{key: "odd"})
+
+
+def test_an_unknown_exchange_is_refused_with_both_known():
+    with pytest.raises(ValueError, match=r"^exchange: 'lock' is not a choice; choose lockstep or two_pass$"):
+        SpatialPropagation(0.25, "lock")
+
+
 # in turn
 
 
@@ -344,7 +348,7 @@ def _schemes(propagation, steps):
     return [propagation.round(step, steps).scheme for step in range(steps)]
 
 
-DCVSR = Alternating(SAP, tap(), countdown, own)
+DCVSR = Alternating(SAP, tap(), "countdown", "own")
 
 
 def test_25_steps_counted_down_begin_with_tap():
@@ -352,7 +356,7 @@ def test_25_steps_counted_down_begin_with_tap():
     schemes = _schemes(DCVSR, 25)
     assert schemes == (["tap", "sap"] * 13)[:25]
     assert (schemes.count("tap"), schemes.count("sap")) == (13, 12)
-    assert _schemes(replace(DCVSR, parity=ascending), 25) == (["sap", "tap"] * 13)[:25]
+    assert _schemes(replace(DCVSR, parity="ascending"), 25) == (["sap", "tap"] * 13)[:25]
 
 
 @given(steps=st.integers(1, 40))
@@ -360,11 +364,11 @@ def test_the_last_step_counted_down_is_t_1_and_so_tap(steps):
     assert _schemes(DCVSR, steps)[-1] == "tap"
 
 
-@pytest.mark.parametrize("parity", [countdown, ascending])
+@pytest.mark.parametrize("parity", ["countdown", "ascending"])
 @pytest.mark.parametrize("steps", [24, 25])
 @pytest.mark.parametrize("sap", [SAP, None])
 def test_tap_s_steps_go_forward_and_backward_in_turn(parity, steps, sap):
-    propagation = Alternating(sap, tap(), parity, own)
+    propagation = Alternating(sap, tap(), parity, "own")
     rounds = [propagation.round(step, steps) for step in range(steps)]
     firsts = [next(iter(r.orders(5)))[0] for r in rounds if r.scheme == "tap"]
     assert firsts == ([0, 4] * 25)[: len(firsts)]
@@ -374,6 +378,12 @@ def test_with_one_of_them_alone_it_acts_at_every_step():
     assert _schemes(replace(DCVSR, tap=None), 5) == ["sap"] * 5
     assert _schemes(replace(DCVSR, sap=None), 5) == ["tap"] * 5
     assert _schemes(replace(DCVSR, sap=None, tap=None), 5) == ["none"] * 5
+
+
+@pytest.mark.parametrize("key", ["parity", "branches"])
+def test_unknown_names_of_the_alternation_are_refused(key):
+    with pytest.raises(ValueError, match=rf"^{key}: 'odd' is not a choice; choose "):
+        replace(DCVSR, **{key: "odd"})
 
 
 def test_neither_is_none():

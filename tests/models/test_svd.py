@@ -15,9 +15,8 @@ from hydra.utils import instantiate
 from PIL import Image
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from dcvsr.attention.branches import own
-from dcvsr.attention.exchange import lockstep
-from dcvsr.attention.propagation import Alternating, SpatialPropagation, countdown
+from dcvsr.attention.alternating import Alternating
+from dcvsr.attention.propagation import SpatialPropagation
 from dcvsr.diffusion.guidance import CFG
 from dcvsr.diffusion.sampler import Euler
 from dcvsr.imaging import upsample
@@ -98,7 +97,7 @@ def test_our_sampler_and_diffusers_pipeline_agree_on_one_tile(pipeline):
                 TiledDenoiser(
                     denoiser=denoiser,
                     guidance=CFG(1.0),
-                    propagation=Alternating(SpatialPropagation(0.25, lockstep), tap(), countdown, own),
+                    propagation=Alternating(SpatialPropagation(0.25, "lockstep"), tap(), "countdown", "own"),
                     windows=partial(grid.windows, FRAMES, SIDE // 8, SIDE // 8),
                     condition=lambda tile: condition,
                     blend=0.1,

@@ -7,11 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcvsr.attention.branches import own
-from dcvsr.attention.exchange import lockstep
+from dcvsr.attention.alternating import Alternating
 from dcvsr.attention.observer import NOBODY
-from dcvsr.attention.propagation import Alternating, NoPropagation, SpatialPropagation, countdown
-from dcvsr.attention.selection import both
+from dcvsr.attention.propagation import NoPropagation, SpatialPropagation
 from dcvsr.diffusion.guidance import CFG, DSSAG, PAG, SAG, Interval, NoGuidance
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.tiled import TiledDenoiser
@@ -19,7 +17,7 @@ from dcvsr.tiling.grid import TileGrid, shifted
 from tests.attention.making import EMBEDDING, FRAMES, SIDE, Notes, Once, estimate, make_denoiser, noise, tap
 
 NONE = NoPropagation()
-DCVSR = Alternating(SpatialPropagation(0.25, lockstep), tap(), countdown, own)
+DCVSR = Alternating(SpatialPropagation(0.25, "lockstep"), tap(), "countdown", "own")
 CANVAS = (7, 12, 10)
 
 
@@ -69,7 +67,7 @@ def test_guiding_then_merging_is_merging_then_guiding(grid, guidance):
 
 
 @pytest.mark.parametrize(
-    ("propagation", "visits"), [(NONE, 1), (Once(tap()), 1), (Once(tap(direction=both)), 2)]
+    ("propagation", "visits"), [(NONE, 1), (Once(tap()), 1), (Once(tap(direction="both")), 2)]
 )
 def test_every_tile_counts_once_and_twice_where_both_directions_are_taken(propagation, visits):
     ticks = []

@@ -9,11 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcvsr.attention.branches import own
-from dcvsr.attention.exchange import lockstep
+from dcvsr.attention.alternating import Alternating
 from dcvsr.attention.observer import Observer
-from dcvsr.attention.propagation import Alternating, NoPropagation, SpatialPropagation, countdown
-from dcvsr.attention.selection import both
+from dcvsr.attention.propagation import NoPropagation, SpatialPropagation
 from dcvsr.baselines.interpolation import Upsampling
 from dcvsr.diffusion.guidance import CFG, DSSAG, NoGuidance
 from dcvsr.diffusion.initial_noise import gaussian_noise
@@ -141,9 +139,9 @@ def test_latents_are_float32_whatever_the_precision_around():
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("solver", [Euler, Heun])
-@pytest.mark.parametrize("direction", [{}, {"direction": both}])
+@pytest.mark.parametrize("direction", [{}, {"direction": "both"}])
 def test_work_counts_every_tile_of_every_step(grid, solver, direction):
-    propagation = Alternating(SpatialPropagation(0.25, lockstep), tap(**direction), countdown, own)
+    propagation = Alternating(SpatialPropagation(0.25, "lockstep"), tap(**direction), "countdown", "own")
     upscaler = make(ZeroDenoiser(), grid, sampler=solver(3, 0.1, 10, 7), propagation=propagation)
     ticks = []
     upscaler(torch.rand(6, 3, 15, 9), lambda: ticks.append(1))

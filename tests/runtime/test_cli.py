@@ -104,7 +104,7 @@ def test_a_key_of_another_choice_names_the_choices(run):
     )
 
 
-@pytest.mark.parametrize("dots", ["propagation.sap.exchange=two_pass", "guidance.uncond=keep_all,zero_all"])
+@pytest.mark.parametrize("dots", ["tile.border=pad", "guidance.uncond=keep_all,zero_all"])
 def test_a_group_of_options_is_a_key_with_dots(dots):
     key, value = dots.split("=")
     assert as_group(dots) == f"{key.replace('.', '/')}={value}"
