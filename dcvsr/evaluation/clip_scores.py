@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from dcvsr.metrics.alignment import ALLOWED, shift
-from dcvsr.metrics.framewise import require_alike
+from dcvsr.metrics.alignment import TOLERANCE, shift
+from dcvsr.metrics.framewise import require_same_shape
 from dcvsr.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def scored(
         UserError: if the clip differs from its truth in frames or size; nothing is cropped.
     """
     if hr is not None:
-        require_alike(restored, hr)
+        require_same_shape(restored, hr)
         _warn_of_shift(name, restored, hr)
     values: dict[str, Any] = {}
     refused = {}
@@ -62,7 +62,7 @@ def _warn_of_shift(name: str, restored: Tensor, hr: Tensor) -> None:
     except Exception as error:
         log.warning(f"{name}: the check for a shift failed: {type(error).__name__}: {error}")
         return
-    if max(abs(x), abs(y)) >= ALLOWED:
+    if max(abs(x), abs(y)) >= TOLERANCE:
         log.warning(f"{name}: the result lies {x:+.1f} pixels right of and {y:+.1f} below its truth")
 
 

@@ -1,0 +1,1 @@
+"""Full-reference, no-reference and temporal metrics of restored clips, as torchmetrics classes."""

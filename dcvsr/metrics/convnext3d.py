@@ -1,7 +1,7 @@
 """DOVER's aesthetic backbone: ConvNeXt-T (Liu et al. 2022) inflated to three dimensions.
 
-The stem takes two frames at once; the second of every three blocks also looks one step back and one ahead.
-Parameters have the official names; stochastic depth, idle in scoring, is left out.
+The stem's kernel spans two frames. The second of every three blocks has a kernel of three time steps; the
+others have one. Parameters have the official names. Stochastic depth, inactive at inference, is omitted.
 
 Axes: b clips; c channels; t h w in time and space.
 """
@@ -19,7 +19,7 @@ EPSILON = 1e-6
 
 
 class ConvNeXt3D(nn.Module):
-    """Features of clips, ``b 3 t h w`` -> ``b 768 t/2 h/32 w/32``, rounded down: the rest is not seen."""
+    """Feature extractor of clips. Sizes that do not divide are rounded down; the remainder is ignored."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,6 +31,7 @@ class ConvNeXt3D(nn.Module):
         self.norm = ChannelNorm(WIDTHS[-1], EPSILON)
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Compute features: ``b 3 t h w`` -> ``b 768 t/2 h/32 w/32``."""
         x = clips
         for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(downsample(x))
@@ -38,7 +39,7 @@ class ConvNeXt3D(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    """A depthwise convolution, then a perceptron at each place, added to the input: ``b c t h w``."""
+    """Residual block: a depthwise convolution, then a perceptron at each position."""
 
     def __init__(self, width: int, frames: int) -> None:
         super().__init__()
@@ -48,6 +49,7 @@ class ConvNeXtBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((width,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the block: ``b c t h w`` -> ``b c t h w``."""
         y = self.norm(rearrange(self.dwconv(x), "b c t h w -> b t h w c"))
         y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
         return x + rearrange(y, "b t h w c -> b c t h w")
@@ -57,13 +59,14 @@ class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over c of ``b c t h w``."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """Normalise ``input`` ``b c t h w``."""
         return rearrange(
             super().forward(rearrange(input, "b c t h w -> b t h w c")), "b t h w c -> b c t h w"
         )
 
 
 def _downsampling() -> Iterator[nn.Module]:
-    """The stem, and what halves the resolution before each later stage."""
+    """Yield the stem, then the layer before each later stage that halves the resolution."""
     yield nn.Sequential(nn.Conv3d(3, WIDTHS[0], (2, 4, 4), (2, 4, 4)), ChannelNorm(WIDTHS[0], EPSILON))
     for width, wider in pairwise(WIDTHS):
         yield nn.Sequential(ChannelNorm(width, EPSILON), nn.Conv3d(width, wider, (1, 2, 2), (1, 2, 2)))

@@ -1,6 +1,7 @@
-"""Which places of two frames show the same, as the reference tells.
+"""Matching patches of two reference frames.
 
-Axes: frames ``c h w`` in [0, 1]; n square patches, told by their corners (y, x), of p pixels; u v places.
+Axes: frames ``c h w`` in [0, 1]; n square patches, given by their top left corners (y, x), of p pixels;
+u v candidate positions.
 """
 
 from collections.abc import Callable
@@ -13,23 +14,23 @@ from torch.nn import functional as F
 
 from dcvsr.imaging import FACTOR
 
-FAINT = 1e-3  # norm of a patch that shows nothing, and is like nothing
+FAINT = 1e-3  # lower bound of a patch's norm: keeps the correlation of a flat patch near 0
 
 Allowed = Callable[[Tensor, Tensor], Tensor]
-"""Distances along both sides in pixels -> whether places so far apart may be a pair; broadcast."""
+"""Function of the distances (dy, dx) in pixels that says which patches may form a pair; broadcasts."""
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """The patches of a frame, side by side, each with the patch of another frame that is most like it.
+    """Search for the best match in one frame of each non-overlapping patch of another.
 
-    Sought at LR size by normalised cross-correlation; then placed to the pixel, and judged, by the detail
-    that LR cannot hold.
+    Normalised cross-correlation at LR size finds the candidate. The detail that LR cannot hold then refines
+    the position to a pixel and decides whether the pair counts.
 
     Attributes:
         patch: side in pixels, a multiple of 4.
-        similar: correlation of detail below which two patches are not alike, and no pair.
-        contrast: root mean square of detail, in [0, 1], below which a patch has nothing to compare.
+        similar: smallest correlation of detail at which two patches form a pair.
+        contrast: smallest root mean square of detail, in [0, 1], of a patch that is compared.
     """
 
     patch: int
@@ -37,27 +38,27 @@ class Correspondence:
     contrast: float
 
     def __call__(self, here: Tensor, there: Tensor, allowed: Allowed) -> tuple[Tensor, Tensor]:
-        """Corners in ``here``, and the same places' in ``there``: ``n 2``, twice."""
+        """Return the corners of matching patches in ``here`` and in ``there``: two tensors ``n 2``."""
         side = self.patch // FACTOR
-        rows, columns, templates = _normalised(reduced(here), side, side)
-        ys, xs, candidates = _normalised(reduced(there), side, 1)
+        rows, columns, templates = _normalised(downsampled(here), side, side)
+        ys, xs, candidates = _normalised(downsampled(there), side, 1)
         fine = detail(here), detail(there)
         pairs = [(torch.cartesian_prod(rows, columns)[:0],) * 2]
         for y, strip in zip(rows, templates, strict=True):
-            alike = einsum(strip, candidates, "x p, u v p -> x u v")
+            correlation = einsum(strip, candidates, "x p, u v p -> x u v")
             dy, dx = (ys - y)[:, None], xs - columns[:, None, None]
-            alike = alike.masked_fill(~allowed(FACTOR * dy, FACTOR * dx), -1)
-            best = rearrange(alike, "x u v -> x (u v)").max(dim=1)
+            correlation = correlation.masked_fill(~allowed(FACTOR * dy, FACTOR * dx), -1)
+            best = rearrange(correlation, "x u v -> x (u v)").max(dim=1)
             keep = best.values > 0
             at = torch.stack([y.expand_as(columns), columns], dim=1)[keep]
             near = torch.stack([ys[best.indices // len(xs)], xs[best.indices % len(xs)]], dim=1)[keep]
-            pairs.append(self._placed(*fine, FACTOR * at, FACTOR * near))
+            pairs.append(self._refined(*fine, FACTOR * at, FACTOR * near))
         at, found = (torch.cat(corners) for corners in zip(*pairs, strict=True))
         keep = allowed(*(found - at).unbind(1))
         return at[keep], found[keep]
 
-    def _placed(self, here: Tensor, there: Tensor, at: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-        """``near`` moved by up to an LR pixel to where the details agree best; only what agrees well."""
+    def _refined(self, here: Tensor, there: Tensor, at: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+        """Move ``near`` by up to one LR pixel to the best match of detail; drop pairs that match poorly."""
         textured = patches(here, at, self.patch).square().mean((1, 2, 3)) >= self.contrast**2
         at, near = at[textured], near[textured]
         template = patches(here, at, self.patch)
@@ -66,8 +67,8 @@ class Correspondence:
         norm = template.square().sum((1, 2, 3)).sqrt()
         norms = (F.avg_pool2d(window.square(), self.patch, 1)[:, 0] * self.patch**2).sqrt()
         product = einsum(template, moved, "n c p q, n c y x p q -> n y x")
-        alike = product / (norm[:, None, None] * norms).clamp(min=FAINT)
-        best = rearrange(alike, "n y x -> n (y x)").max(dim=1)
+        correlation = product / (norm[:, None, None] * norms).clamp(min=FAINT)
+        best = rearrange(correlation, "n y x -> n (y x)").max(dim=1)
         y, x = best.indices // (2 * FACTOR + 1), best.indices % (2 * FACTOR + 1)
         found = near + torch.stack([y, x], dim=1) - FACTOR
         last = found.new_tensor(there.shape[-2:]) - self.patch
@@ -76,29 +77,29 @@ class Correspondence:
         return at[keep], found[keep]
 
 
-def reduced(frame: Tensor) -> Tensor:
-    """Brightness at LR size, the mean of the colours: ``c h w`` -> ``1 h/4 w/4``."""
+def downsampled(frame: Tensor) -> Tensor:
+    """Downsample brightness, the mean of the colours, to LR size: ``c h w`` -> ``1 h/4 w/4``."""
     size = [side // FACTOR for side in frame.shape[-2:]]
     grey = frame.mean(dim=0, keepdim=True)
     return F.interpolate(grey[None], size, mode="bicubic", antialias=True, align_corners=False)[0]
 
 
 def detail(frame: Tensor) -> Tensor:
-    """What LR cannot hold: brightness less its bicubic reduction, upsampled: ``c h w`` -> ``1 h w``."""
+    """Subtract from brightness what LR can hold, by bicubic resampling: ``c h w`` -> ``1 h w``."""
     size = frame.shape[-2:]
-    held = F.interpolate(reduced(frame)[None], size, mode="bicubic", align_corners=False)[0]
-    return frame.mean(dim=0, keepdim=True) - held
+    coarse = F.interpolate(downsampled(frame)[None], size, mode="bicubic", align_corners=False)[0]
+    return frame.mean(dim=0, keepdim=True) - coarse
 
 
 def patches(frame: Tensor, corners: Tensor, side: int) -> Tensor:
-    """Patches of ``frame`` ``c h w`` at ``corners`` ``n 2``: ``n c side side``."""
+    """Cut patches out of ``frame`` ``c h w`` at ``corners`` ``n 2``: ``n c side side``."""
     reach = torch.arange(side, device=frame.device)
     rows, columns = (corners[:, None] + reach[:, None]).unbind(-1)
     return rearrange(frame[:, rows[:, :, None], columns[:, None, :]], "c n p q -> n c p q")
 
 
 def _normalised(frame: Tensor, side: int, stride: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Every patch of ``frame`` ``1 h w``: rows, columns, and values of mean 0 and norm 1, ``y x p``."""
+    """Return rows, columns and values ``y x p`` of all patches of ``frame`` ``1 h w``: mean 0, norm 1."""
     y, x = (torch.arange(0, max(0, n - side + 1), stride, device=frame.device) for n in frame.shape[-2:])
     values = rearrange(patches(frame, torch.cartesian_prod(y, x), side), "(y x) 1 p q -> y x (p q)", x=len(x))
     values = values - values.mean(dim=-1, keepdim=True)

@@ -1,6 +1,6 @@
-"""DOVER (Wu et al. 2023): how good a clip looks by itself, technically and aesthetically.
+"""DOVER (Wu et al. 2023): no-reference technical and aesthetic quality of clips.
 
-Tables report different readings of its two scores under the one name; all of them are here, each named.
+Published tables combine its two scores in different ways under one name; `readings` names each of them.
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,17 @@ MEAN_A, STD_A, WEIGHT_A = -0.08285, 0.03774, 0.3896
 
 
 class DOVER(Metric):
-    """The overall score in percent, as evaluate_a_set_of_videos.py prints it; the mean over clips.
+    """Mean over clips of the overall score in percent, as evaluate_a_set_of_videos.py prints it.
 
-    Needs no reference. A clip's views are sampled by ``seed`` alone: whatever the device, and whichever clips
-    were scored before. Of fewer than 32 frames the aesthetic view has the first alone, as with the authors.
+    Needs no reference. ``seed`` alone determines a clip's views, independently of the device and of clips
+    scored before. For clips of fewer than 32 frames, the aesthetic view repeats the first frame, as the
+    authors do.
+
+    Args:
+        seed: of the sampling of views.
 
     Raises:
-        UserError: if DOVER.pth is not found, or is not the official one.
+        UserError: if DOVER.pth is not found, or is not the official file.
     """
 
     higher_is_better = True
@@ -53,7 +57,7 @@ class DOVER(Metric):
 
     @torch.no_grad()
     def update(self, restored: Tensor, reference: Tensor | None = None) -> None:
-        """Score a whole clip, ``f c h w`` in [0, 1], rounded to eight bits; ``reference`` is not looked at.
+        """Score a whole clip, ``f c h w`` in [0, 1], rounded to eight bits; ``reference`` is ignored.
 
         Raises:
             UserError: if a frame is smaller than 32x32.
@@ -65,17 +69,17 @@ class DOVER(Metric):
         self.aesthetic.append(maps["aesthetic"].mean().reshape(1))
 
     def compute(self) -> Tensor:
-        """The mean over clips of the reading ``overall``, a scalar in percent."""
+        """Compute the mean over clips of the reading ``overall``, a scalar in percent."""
         return self.readings()["overall"]
 
     def readings(self) -> dict[str, Tensor]:
-        """The mean over clips of each of `readings`, scalars; the network is not run again."""
+        """Compute the mean over clips of each of `readings`, scalars, without running the network again."""
         scores = readings(dim_zero_cat(self.technical), dim_zero_cat(self.aesthetic))
         return {name: score.mean() for name, score in scores.items()}
 
 
 class Network(nn.Module):
-    """The official network, under its names: all that DOVER.pth holds, and nothing more."""
+    """The official network; its parameters have exactly the names in DOVER.pth."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +87,7 @@ class Network(nn.Module):
         self.aesthetic_backbone, self.aesthetic_head = ConvNeXt3D(), Head()
 
     def forward(self, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """``technical`` and ``aesthetic``, each ``b c t h w`` -> ``b 1 t/2 h/32 w/32``: scores by place."""
+        """Map views ``technical`` and ``aesthetic``, ``b c t h w``, to score maps ``b 1 t/2 h/32 w/32``."""
         return {
             "technical": self.technical_head(self.technical_backbone(views["technical"])),
             "aesthetic": self.aesthetic_head(self.aesthetic_backbone(views["aesthetic"])),
@@ -91,24 +95,25 @@ class Network(nn.Module):
 
 
 class Head(nn.Module):
-    """A score at each place: ``b 768 t h w`` -> ``b 1 t h w``; its dropout, idle in scoring, is left out."""
+    """Scoring head; its dropout, inactive at inference, is omitted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fc_hid, self.fc_last = nn.Conv3d(768, 64, 1), nn.Conv3d(64, 1, 1)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Score each position: ``b 768 t h w`` -> ``b 1 t h w``."""
         return self.fc_last(F.gelu(self.fc_hid(features)))
 
 
 def readings(technical: Tensor, aesthetic: Tensor) -> dict[str, Tensor]:
-    """What has been published as DOVER of a clip with these two scores: percent, but for the raw two.
+    """Combine a clip's two scores in each way that has been published as DOVER; in percent except raw ones.
 
     ``overall``: both scripts of the authors since August 2023.
     ``technical``, ``aesthetic``: one standardised score alone; SeedVR and SeedVR2 report the former.
-    ``swapped``: the two scores taken for each other.
-    ``sign_flipped``: the aesthetic mean with its sign lost, as in evaluate_one_video.py before.
-    ``swapped_sign_flipped``: both, as in evaluate_a_set_of_videos.py before.
+    ``swapped``: the two scores exchanged.
+    ``sign_flipped``: the aesthetic mean without its sign, as in evaluate_one_video.py before August 2023.
+    ``swapped_sign_flipped``: both errors, as in evaluate_a_set_of_videos.py before August 2023.
     ``technical_raw``, ``aesthetic_raw``: the means of the network's maps.
     """
     return {
@@ -124,7 +129,7 @@ def readings(technical: Tensor, aesthetic: Tensor) -> dict[str, Tensor]:
 
 
 def fuse(technical: Tensor, aesthetic: Tensor, mean_a: float) -> Tensor:
-    """evaluate_a_set_of_videos.py: the two scores, standardised on KoNViD-1k, weighted; in percent."""
+    """Standardise both scores on KoNViD-1k and weight them (evaluate_a_set_of_videos.py); in percent."""
     t, a = (technical - MEAN_T) / STD_T, (aesthetic - mean_a) / STD_A
     return 100 * torch.sigmoid(WEIGHT_T * t + WEIGHT_A * a)
 
@@ -137,9 +142,9 @@ def _find() -> Path:
 
 
 def _load(network: Network, path: Path) -> None:
-    """The authors publish no digest: that every name and shape is right is all that can be verified."""
+    """Load DOVER.pth. The authors publish no hash, so only parameter names and shapes are verified."""
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch.load alone raises half a dozen kinds
+    except Exception as error:  # torch.load raises many exception types
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is not the official {WEIGHTS} ({reason}); download {RELEASE}") from error

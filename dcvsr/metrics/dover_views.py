@@ -1,7 +1,7 @@
-"""The two views of a clip that DOVER scores: fragments for technical quality, whole frames for aesthetic.
+"""Views of a clip that DOVER scores: fragments for technical quality, resized frames for aesthetic quality.
 
-The numbers are those of the authors' dover.yml (val-l1080p). Their sampling draws from the global state of
-numpy and torch; ours from a generator on the CPU, the same for every device.
+The constants are those of the authors' dover.yml (val-l1080p). The authors sample from the global generators
+of numpy and torch; we sample from a CPU generator, so that results do not depend on the device.
 
 Axes: f frames of a clip; b views of t frames; c colours; h w pixels.
 """
@@ -21,25 +21,25 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 def technical_view(clip: Tensor, generator: Generator) -> Tensor:
-    """Three times 32 frames as `fragments`: ``f c h w`` in [0, 1] -> ``3 c 32 224 224``, standardised."""
+    """Sample `fragments` of 3x32 frames: ``f c h w`` in [0, 1] -> ``3 c 32 224 224``, standardised."""
     parts = segments(len(clip), CLIPS, LENGTH, generator)
     return _standardised(torch.stack([fragments(_bytes(clip, part), generator) for part in parts]))
 
 
 def aesthetic_view(clip: Tensor, generator: Generator) -> Tensor:
-    """32 frames resized: ``f c h w`` in [0, 1] -> ``1 c 32 224 224``, standardised.
+    """Sample and resize 32 frames: ``f c h w`` in [0, 1] -> ``1 c 32 224 224``, standardised.
 
-    Bilinear without antialiasing, as torchvision resized tensors by default at the authors' torch 1.13.
+    Bilinear without antialiasing: torchvision's default for tensors at the authors' torch 1.13.
     """
     frames = _bytes(clip, segments(len(clip), LENGTH, 1, generator).flatten())
     return _standardised(F.interpolate(frames.float(), (SIDE, SIDE), mode="bilinear").round()[None])
 
 
 def segments(frames: int, count: int, length: int, generator: Generator) -> Tensor:
-    """Which frames are seen: in each of ``count`` equal parts ``length``, two frames apart; ``count length``.
+    """Draw frame indices ``count length``: from each of ``count`` equal parts, ``length`` at a stride of two.
 
-    They start anywhere in their part that leaves them room, or at its first frame. After the clip's last
-    frame comes its first. The parts of a clip of fewer frames than parts all start at its first.
+    The start is random where the part is long enough, else the part's first frame. Indices past the clip's
+    end wrap around. If the clip has fewer frames than parts, all parts start at its first frame.
     """
     part = frames // count
     starts = part * torch.arange(count) + _jitter(part - INTERVAL * length, (count,), generator)
@@ -47,10 +47,10 @@ def segments(frames: int, count: int, length: int, generator: Generator) -> Tens
 
 
 def fragments(frames: Tensor, generator: Generator) -> Tensor:
-    """FAST-VQA (Wu et al. 2022): a mosaic of 7x7 squares of 32 pixels, one out of each cell of the frame.
+    """Build FAST-VQA's mosaic (Wu et al. 2022) of 7x7 squares of 32 pixels, one from each cell of the frame.
 
-    All frames are cut at the same places: ``t c h w`` -> ``t c 224 224``, uint8. Smaller ones are upsampled
-    to 224 pixels on their shorter side, yet cut where the cells of the small frame were, as the authors do.
+    All frames are cut at the same positions: ``t c h w`` -> ``t c 224 224``, uint8. Frames whose shorter side
+    is below 224 pixels are upsampled to it, but cut at the cells of the original frame, as the authors do.
 
     Raises:
         UserError: if a side is shorter than a fragment.
@@ -61,16 +61,16 @@ def fragments(frames: Tensor, generator: Generator) -> Tensor:
     if min(height, width) < SIDE:
         scale = SIDE / min(height, width)
         upsampled = F.interpolate(frames.double(), scale_factor=scale, mode="bilinear")
-        # Truncated, as the authors do; the millionth keeps rounding errors from costing a level.
+        # The authors truncate. The added 1e-6 keeps rounding errors from lowering a value by one level.
         frames = (upsampled + 1e-6).to(torch.uint8)
-    rows = _places(height, generator)
-    columns = rearrange(_places(width, generator), "j i x -> i j 1 x")
+    rows = _pixel_runs(height, generator)
+    columns = rearrange(_pixel_runs(width, generator), "j i x -> i j 1 x")
     mosaic = frames[..., rearrange(rows, "i j y -> i j y 1"), columns]
     return rearrange(mosaic, "t c i j y x -> t c (i y) (j x)")
 
 
-def _places(size: int, generator: Generator) -> Tensor:
-    """Pixels along an axis: one run of 32 for each of seven cells along it and seven across."""
+def _pixel_runs(size: int, generator: Generator) -> Tensor:
+    """Draw a run of 32 pixels along an axis for each of the 7x7 cells: ``7 7 32``."""
     cell = size // GRID
     starts = (cell * torch.arange(GRID)).clamp(max=size - FRAGMENT)
     runs = starts[:, None] + _jitter(cell - FRAGMENT, (GRID, GRID), generator)
@@ -78,7 +78,7 @@ def _places(size: int, generator: Generator) -> Tensor:
 
 
 def _jitter(room: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
-    """Integers from 0 up to ``room``, exclusive; zeros where there is no room."""
+    """Draw integers in [0, ``room``); zeros if ``room`` is not positive."""
     return torch.randint(max(room, 1), shape, generator=generator)
 
 
@@ -87,6 +87,6 @@ def _bytes(clip: Tensor, frames: Tensor) -> Tensor:
 
 
 def _standardised(views: Tensor) -> Tensor:
-    """``b t c h w`` of eight-bit levels -> ``b c t h w``, float32."""
+    """Standardise views ``b t c h w`` of eight-bit levels: ``b c t h w``, float32."""
     mean, std = (torch.tensor(each, device=views.device)[:, None, None] for each in (MEAN, STD))
     return rearrange((views - mean) / std, "b t c h w -> b c t h w")

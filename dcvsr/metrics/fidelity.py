@@ -1,4 +1,4 @@
-"""How far the pixels are from the reference's: PSNR and SSIM, of RGB and of luma, over the whole frame."""
+"""PSNR and SSIM of RGB and of luma, over whole frames."""
 
 import torch
 from einops import einsum, rearrange
@@ -8,73 +8,79 @@ from torch.nn import functional as F
 from dcvsr.metrics.framewise import Framewise
 
 CAP = 60.0
-"""dB, of a frame that equals its reference: libvmaf's cap at 8 bits (Netflix/vmaf issue 371), 6 bits + 12.
+"""PSNR in dB of a frame that equals its reference: libvmaf's cap (Netflix/vmaf issue 371), 6 * 8 bits + 12.
 
-Rounding to 8 bits alone leaves an error of 58.9 dB. basicsr scores infinity here, whose mean is infinite; its
+Rounding to 8 bits alone gives 58.9 dB. basicsr scores infinity here, which makes the mean infinite; its
 differentiable variant adds 1e-8 to the error, a cap of 80 dB.
 """
 
 
 class PSNR(Framewise):
-    """Peak signal-to-noise ratio of RGB in dB: of each frame, then the mean over frames; nothing is cropped.
+    """Peak signal-to-noise ratio of RGB in dB, averaged over frames; nothing is cropped.
 
-    The mean of published tables. A frame's value is at most `CAP`, which a frame equal to its reference
-    scores: a few black frames still raise the mean. `PooledPSNR` hardly sees them.
+    Published tables average this way. A frame that equals its reference scores `CAP`, so a few black frames
+    raise the mean. They hardly change `PooledPSNR`.
     """
 
     higher_is_better = True
 
     def error(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """A frame's mean squared error: ``1 c h w`` in [0, 1], twice -> a scalar."""
+        """Compute a frame's mean squared error: two tensors ``1 c h w`` in [0, 1] -> a scalar."""
         return (restored - reference).square().mean()
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute a frame's PSNR in dB."""
         return decibels(self.error(restored, reference))
 
 
 class PSNRY(PSNR):
-    """The same of luma as video holds it, ITU-R BT.601 in [16, 235], and still against a peak of 255.
+    """PSNR of ITU-R BT.601 luma in [16, 235], against a peak of 255.
 
     The convention of basicsr and of MATLAB's rgb2ycbcr, not rounded.
     """
 
     def error(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the mean squared error of a frame's luma."""
         return super().error(_video_luma(restored), _video_luma(reference))
 
 
 class PooledPSNR(PSNR):
-    """PSNR of the mean squared error over all frames, RGB: x264's "global" PSNR. At most `CAP`."""
+    """PSNR of the mean squared error over all frames, in RGB: x264's "global" PSNR. At most `CAP`."""
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute a frame's mean squared error."""
         return self.error(restored, reference)
 
     def compute(self) -> Tensor:
+        """Compute the PSNR of the mean error in dB, a scalar."""
         return decibels(super().compute())
 
 
 class PooledPSNRY(PooledPSNR, PSNRY):
-    """`PooledPSNR` of `PSNRY`'s luma."""
+    """`PooledPSNR` of luma, in the convention of `PSNRY`."""
 
 
 class SSIM(Framewise):
     """Structural similarity of luma (Wang et al. 2004), in the convention of the official values pyiqa cites.
 
-    Y = .299 R + .587 G + .114 B on [0, 255], rounded; a Gaussian window of 11x11, sigma 1.5, only where it
-    fits into the frame; nothing is cropped, downsampled or clamped. In float64: torchmetrics, in float32,
-    gives a white frame 0.9992 against itself.
+    Y = .299 R + .587 G + .114 B on [0, 255], rounded. The Gaussian window is 11x11 with sigma 1.5 and is
+    evaluated only where it fits into the frame. Nothing is cropped, downsampled or clamped. Computed in
+    float64, because torchmetrics in float32 scores a white frame against itself 0.9992.
     """
 
     higher_is_better = True
     smallest = 11
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the SSIM of a frame's luma."""
         return ssim(_luma(restored), _luma(reference))
 
 
 class SSIMRGB(SSIM):
-    """The same of red, green and blue, and their mean."""
+    """Mean of the SSIM of red, green and blue."""
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the mean SSIM of a frame's three channels."""
         colours = (
             rearrange(255 * frame.double(), "f c h w -> (f c) 1 h w") for frame in (restored, reference)
         )
@@ -82,12 +88,12 @@ class SSIMRGB(SSIM):
 
 
 def decibels(error: Tensor) -> Tensor:
-    """PSNR of a mean squared error against a peak of 1, at most `CAP`."""
+    """Convert a mean squared error to PSNR in dB against a peak of 1, at most `CAP`."""
     return (-10 * error.log10()).clamp(max=CAP)
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Wang et al. 2004, Eq. (13), averaged over the frames: ``f 1 h w`` in [0, 255], twice -> a scalar."""
+    """Compute Eq. (13) of Wang et al. 2004, averaged: two tensors ``f 1 h w`` in [0, 255] -> a scalar."""
     C_1, C_2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     mu_x, mu_y = _window(x), _window(y)
     var_x, var_y = _window(x * x) - mu_x**2, _window(y * y) - mu_y**2
@@ -108,7 +114,7 @@ def _video_luma(frame: Tensor) -> Tensor:
 
 
 def _window(image: Tensor) -> Tensor:
-    """The mean under the Gaussian window, at each place where it fits."""
+    """Average under the Gaussian window at each position where it fits."""
     offset = torch.arange(-5, 6, dtype=image.dtype, device=image.device)
     w = torch.softmax(-(offset**2) / (2 * 1.5**2), dim=0)
     return F.conv2d(F.conv2d(image, w.view(1, 1, 11, 1)), w.view(1, 1, 1, 11))

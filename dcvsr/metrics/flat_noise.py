@@ -1,4 +1,4 @@
-"""Noise in flat places: speckle that perceptual scores may take for detail.
+"""Noise in flat regions: speckle that perceptual scores may mistake for detail.
 
 Axes: clips ``f c h w`` in [0, 1]; colours Y, Cb, Cr.
 """
@@ -16,19 +16,22 @@ from dcvsr.metrics.framewise import described
 from dcvsr.runtime.errors import UserError
 
 ROUNDING = 1 / sqrt(12)
-"""Levels of 255 by which eight bits round: joins both sides, so that a ratio to no noise is defined."""
+"""Standard deviation of rounding to eight bits, in levels of 255; added to both noise powers of the ratio.
+
+It keeps the ratio finite where the reference has no noise.
+"""
 
 
 class FlatNoise(Clipwise):
-    """How many times its reference's noise a clip has in luma, where the reference is flat.
+    """Ratio of a clip's luma noise to its reference's, where the reference is flat.
 
-    The ratio of standard deviations; below 1 it counts as 1, for blur is no merit. Flat is where no colour of
-    the reference, smoothed, climbs more than ``steepest``: as Tai and Yang 2008 leave edges out. NaN where
-    less than a hundredth of a clip is flat.
+    The ratio of standard deviations, at least 1, so that blur is not rewarded. A pixel is flat if the
+    gradient of the smoothed reference is below ``steepest`` in Y, Cb and Cr, similar to the edge exclusion of
+    Tai and Yang 2008. NaN if less than 1 % of a clip is flat.
 
     Args:
-        smoothing: standard deviation of the Gaussian that takes noise out of the reference first, in pixels.
-        steepest: levels of 255 a pixel.
+        smoothing: standard deviation in pixels of the Gaussian that denoises the reference.
+        steepest: largest gradient of a flat pixel, in levels of 255 per pixel.
     """
 
     higher_is_better = False
@@ -39,7 +42,8 @@ class FlatNoise(Clipwise):
         self.smoothing, self.steepest = smoothing, steepest
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """
+        """Measure the noise ratio of one clip.
+
         Raises:
             UserError: if the clip is too small to be smoothed.
         """
@@ -47,20 +51,20 @@ class FlatNoise(Clipwise):
             raise UserError(f"noise needs {2 * self._reach + 3} pixels a side, got {described(reference)}")
         totals, count = reference.new_zeros(2, 3, dtype=torch.float64), 0
         for pair in zip(restored.split(1), reference.split(1), strict=True):
-            ours, truth = (255 * rgb_to_ycbcr(frame.double()) for frame in pair)
-            flat = self._flat(truth)
-            totals += torch.stack([magnitude(frame)[0, :, flat].sum(dim=1) for frame in (ours, truth)])
+            ycbcr = [255 * rgb_to_ycbcr(frame.double()) for frame in pair]
+            flat = self._flat(ycbcr[1])
+            totals += torch.stack([magnitude(frame)[0, :, flat].sum(dim=1) for frame in ycbcr])
             count += int(flat.sum())
         if count < 0.01 * reference[:, 0].numel():
             return reference.new_tensor(torch.nan)
-        power, true_power = (totals / count)[:, self.colours].square().mean(dim=1) + ROUNDING**2
-        return (power / true_power).sqrt().clamp(min=1)
+        power, reference_power = (totals / count)[:, self.colours].square().mean(dim=1) + ROUNDING**2
+        return (power / reference_power).sqrt().clamp(min=1)
 
-    def _flat(self, truth: Tensor) -> Tensor:
-        """Which of a frame's inner pixels are: bool ``h-2 w-2``; none that the smoothed border reaches."""
+    def _flat(self, reference: Tensor) -> Tensor:
+        """Return the mask of flat inner pixels, bool ``h-2 w-2``; False where smoothing used the padding."""
         reach = self._reach
         side = 2 * reach + 1
-        smooth = gaussian_blur2d(truth, (side, side), (self.smoothing, self.smoothing))
+        smooth = gaussian_blur2d(reference, (side, side), (self.smoothing, self.smoothing))
         slope = spatial_gradient(smooth)[0].norm(dim=1).amax(dim=0)[1:-1, 1:-1]
         return pad(slope[reach:-reach, reach:-reach] < self.steepest, [reach] * 4)
 
@@ -70,13 +74,13 @@ class FlatNoise(Clipwise):
 
 
 class FlatChromaNoise(FlatNoise):
-    """The same of Cb and Cr together."""
+    """`FlatNoise` of Cb and Cr together."""
 
     colours = slice(1, 3)
 
 
 def magnitude(clip: Tensor) -> Tensor:
-    """Immerkaer 1996: |I * N| to a scale at which white noise has its sigma for a mean: ``f c h-2 w-2``."""
+    """Compute |I * N| (Immerkaer 1996), scaled so that white noise averages its sigma: ``f c h-2 w-2``."""
     N = clip.new_tensor([[1, -2, 1], [-2, 4, -2], [1, -2, 1]])
     response = conv2d(clip.flatten(0, 1)[:, None], N[None, None]).unflatten(0, clip.shape[:2])[:, :, 0]
     return sqrt(pi / 2) / 6 * response.abs()

@@ -1,7 +1,7 @@
-"""Optical flow: where what a frame shows lies in another frame.
+"""Optical flow estimators.
 
-Axes: b pairs, c colours, h w pixels. An estimator takes two batches ``b c h w`` in [0, 1] and gives the flow
-``b 2 h w``, (x, y) in pixels, from the first to the second: first(p) = second(p + flow(p)).
+Axes: b pairs, c colours, h w pixels. An estimator takes two batches ``b c h w`` in [0, 1] and returns the
+flow ``b 2 h w``, (x, y) in pixels, from the first to the second: first(p) = second(p + flow(p)).
 """
 
 from collections.abc import Callable
@@ -24,23 +24,25 @@ from dcvsr.weights.state_dicts import fill
 
 
 class Flow(Protocol):
-    """An estimator of the flow from ``first`` to ``second``."""
+    """Estimator of the flow from ``first`` to ``second``."""
 
-    def __call__(self, first: Tensor, second: Tensor) -> Tensor: ...
+    def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Estimate the flow from ``first`` to ``second``."""
+        ...
 
 
 class RAFT(nn.Module):
-    """Teed and Deng 2020: RAFT, torchvision's large one. Sides that it cannot take are padded by replication.
+    """RAFT (Teed and Deng 2020), torchvision's large variant. Unsupported sizes are padded by replication.
 
     Args:
         weights: a file, or the name of one that torchvision publishes.
-        updates: of the flow; the last is taken.
+        updates: number of flow updates; the last flow is returned.
 
     Raises:
-        UserError: if the weights cannot be had or are another network's.
+        UserError: if the weights cannot be found or belong to another network.
     """
 
-    STRIDE, SMALLEST = 8, 128  # pixels: sides are multiples of one, and no shorter than the other
+    STRIDE, SMALLEST = 8, 128  # pixels: sides must be multiples of STRIDE and at least SMALLEST
 
     def __init__(self, weights: str, updates: int) -> None:
         super().__init__()
@@ -52,6 +54,7 @@ class RAFT(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Estimate the flow from ``first`` to ``second``."""
         height, width = first.shape[-2:]
         (top, bottom), (left, right) = (self._padding(side) for side in (height, width))
         padded = (F.pad(2 * x - 1, [left, right, top, bottom], mode="replicate") for x in (first, second))
@@ -65,13 +68,18 @@ class RAFT(nn.Module):
 
 @dataclass(frozen=True)
 class DIS:
-    """Kroeger et al. 2016: dense inverse search on gray, OpenCV's; on the CPU, nothing to download."""
+    """Dense inverse search (Kroeger et al. 2016) on gray frames by OpenCV; on the CPU, without weights."""
 
-    preset: int  # of OpenCV: 0 ultrafast, 1 fast, 2 medium
+    preset: int  # OpenCV's: 0 ultrafast, 1 fast, 2 medium
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Estimate the flow from ``first`` to ``second``.
+
+        Raises:
+            UserError: if OpenCV cannot take frames of this size.
+        """
         height, width = first.shape[-2:]
-        # OpenCV 5.0 picks its pyramid by the width alone: on wide frames of few rows it raises or segfaults.
+        # OpenCV 5.0 sizes its pyramid by the width alone: it raises or segfaults on wide frames of few rows.
         if min(height, width) < 8 or max(height, width) < 12 or (width > 32 and height < 32):
             raise UserError(f"DIS cannot take frames of {width}x{height}; choose metrics.flow=farneback")
         return _by_opencv(cv2.DISOpticalFlow.create(self.preset).calc, first, second)
@@ -79,7 +87,7 @@ class DIS:
 
 @dataclass(frozen=True)
 class Farneback:
-    """Farneback 2003: polynomial expansion on gray, OpenCV's and with its arguments; on the CPU."""
+    """Polynomial expansion (Farneback 2003) on gray frames by OpenCV, with its arguments; on the CPU."""
 
     pyr_scale: float
     levels: int
@@ -90,11 +98,12 @@ class Farneback:
     flags: int
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Estimate the flow from ``first`` to ``second``."""
         return _by_opencv(partial(cv2.calcOpticalFlowFarneback, **vars(self)), first, second)
 
 
 def _by_opencv(estimate: Callable[..., Any], first: Tensor, second: Tensor) -> Tensor:
-    """``estimate`` of each pair of images in eight-bit gray, from no motion on."""
+    """Apply ``estimate`` to each pair of frames in eight-bit gray, with zero flow as the initial guess."""
     flows = []
     for pair in zip(_gray(first), _gray(second), strict=True):
         still = np.zeros((*pair[0].shape, 2), np.float32)

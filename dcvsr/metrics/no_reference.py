@@ -1,4 +1,4 @@
-"""How natural frames look by themselves: NIQE and MUSIQ, of each frame, then the mean."""
+"""No-reference image quality of frames: NIQE and MUSIQ, averaged over frames."""
 
 import importlib
 import warnings
@@ -17,17 +17,17 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.weights.registry import locate
 from dcvsr.weights.state_dicts import fill
 
-BLOCK = 96  # pixels a side of NIQE's blocks
+BLOCK = 96  # side of NIQE's blocks in pixels
 
 
 class Unreferenced(Framewise):
-    """Mean of `score` over all frames since ``reset`` that have one; NaN if none has."""
+    """Mean of `score` over all frames since ``reset`` whose score is not NaN; NaN if there are none."""
 
     needs_reference = False
 
     @torch.no_grad()
     def update(self, restored: Tensor, reference: Tensor | None) -> None:
-        """Score the frames of a clip, ``f c h w`` in [0, 1]; the reference is not looked at.
+        """Score the frames of a clip, ``f c h w`` in [0, 1]; ``reference`` is ignored.
 
         Raises:
             UserError: if the frames are too small to score.
@@ -35,17 +35,16 @@ class Unreferenced(Framewise):
         super().update(restored, restored)
 
     def compute(self) -> Tensor:
-        """The mean over frames, a scalar."""
+        """Compute the mean over frames, a scalar."""
         return dim_zero_cat(self.scores).nanmean()
 
 
 class NIQE(Unreferenced):
-    """Mittal et al. 2013: natural image quality evaluator, with basicsr's parameters; in numpy, on the CPU.
+    """Natural image quality evaluator (Mittal et al. 2013) with basicsr's parameters; in numpy, on the CPU.
 
-    The convention is basicsr's, `luma` in float32 and nothing cropped, which gives baboon.png the 5.7296 of
-    the authors' MATLAB. The official values that pyiqa cites are of gray, .299 R + .587 G + .114 B, rounded,
-    in float64: the same function reproduces those on sharp images. A frame without texture in two blocks at
-    least has no score.
+    Follows basicsr: `luma` in float32, nothing cropped. baboon.png then scores 5.7296, as in the authors'
+    MATLAB code. The official values that pyiqa cites use gray, .299 R + .587 G + .114 B, rounded, in float64;
+    on sharp images the same function reproduces them. A frame with fewer than two textured blocks scores NaN.
 
     Raises:
         UserError: if basicsr is not installed.
@@ -61,13 +60,18 @@ class NIQE(Unreferenced):
             self._pristine = [stored[name] for name in ("mu_pris_param", "cov_pris_param", "gaussian_window")]
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the NIQE of a frame, NaN without enough texture.
+
+        Raises:
+            UserError: if the frame has fewer than two blocks.
+        """
         height, width = restored.shape[-2:]
         if (height // BLOCK) * (width // BLOCK) < 2:
             raise UserError(
                 f"NIQE needs two blocks of {BLOCK}x{BLOCK} pixels, got a frame of {width}x{height}"
             )
         with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # blocks without texture divide by zero, and are left out
+            warnings.simplefilter("ignore")  # NIQE divides by zero in flat blocks and skips them
             try:
                 return restored.new_tensor(self._niqe.niqe(luma(restored), *self._pristine))
             except np.linalg.LinAlgError:
@@ -75,15 +79,15 @@ class NIQE(Unreferenced):
 
 
 class MUSIQ(Unreferenced):
-    """Ke et al. 2021: multi-scale image quality transformer, pyiqa's, with the head for KonIQ-10k: 0 to 100.
+    """Multi-scale image quality transformer (Ke et al. 2021) by pyiqa, trained on KonIQ-10k: 0 to 100.
 
-    pyiqa comes under the PolyForm Noncommercial License 1.0.0 and is not installed with dcvsr.
+    pyiqa has the PolyForm Noncommercial License 1.0.0 and is not installed with dcvsr.
 
     Args:
-        weights: a file, or the name of pyiqa's.
+        weights: a file, or the name of one that pyiqa publishes.
 
     Raises:
-        UserError: if pyiqa is not installed, or the weights cannot be had or are another network's.
+        UserError: if pyiqa is not installed, or the weights cannot be found or belong to another network.
     """
 
     higher_is_better = True
@@ -104,11 +108,12 @@ class MUSIQ(Unreferenced):
         self.network.eval().requires_grad_(False)
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the MUSIQ of a frame."""
         return self.network(restored)
 
 
 def luma(frame: Tensor) -> np.ndarray:
-    """ITU-R BT.601: Y of a frame ``1 c h w`` in [0, 1], from 16 to 235, rounded; float32 ``h w``."""
+    """Convert a frame ``1 c h w`` in [0, 1] to ITU-R BT.601 luma, 16 to 235, rounded; float32 ``h w``."""
     rgb = frame[0].double()
     weights = rgb.new_tensor([65.481, 128.553, 24.966])
     return (16 + einsum(rgb, weights, "c h w, c -> h w")).round().float().cpu().numpy()

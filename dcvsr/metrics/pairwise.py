@@ -1,4 +1,4 @@
-"""What the temporal metrics share: consecutive frames are scored, a clip by the mean of its pairs."""
+"""Base class of metrics that score pairs of consecutive frames and average them over a clip."""
 
 import torch
 from torch import Tensor
@@ -6,22 +6,21 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from dcvsr.imaging import to_bytes, to_unit
-from dcvsr.metrics.framewise import described, require_alike
+from dcvsr.metrics.framewise import described, require_same_shape
 from dcvsr.runtime.errors import UserError
 
 
 class Pairwise(Metric):
-    """Mean of `score` over all pairs since ``reset``, frames rounded to eight bits as a file would hold them.
+    """Mean of `score` over all pairs since ``reset``, on frames rounded to eight bits as in a file.
 
-    A pair is two consecutive frames of one clip, ``2 c h w``. Memory is that of a few frames, whatever the
-    length of the clip.
+    A pair is two consecutive frames of one clip, ``2 c h w``. Memory use does not grow with the clip.
     """
 
     full_state_update = False
     needs_reference = True
     higher_is_better = False
-    smallest = 1  # pixels a side below which a pair has no score
-    dropped = 0  # frames at either end of a clip that are not scored
+    smallest = 1  # shortest side in pixels that can be scored
+    dropped = 0  # frames skipped at each end of a clip
     scores: list[Tensor]
 
     def __init__(self) -> None:
@@ -29,18 +28,18 @@ class Pairwise(Metric):
         self.add_state("scores", [], dist_reduce_fx="cat")
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """One pair's score, or several: ``2 c h w`` in [0, 1], twice -> a scalar, or ``s``."""
+        """Score one pair: two tensors ``2 c h w`` in [0, 1] -> a scalar, or ``s`` scores."""
         raise NotImplementedError
 
     @torch.no_grad()
     def update(self, restored: Tensor, reference: Tensor) -> None:
-        """Score the pairs of a clip: ``f c h w`` in [0, 1], twice.
+        """Score the pairs of a clip; both clips are ``f c h w`` in [0, 1].
 
         Raises:
-            UserError: if the clips differ in frames or size, or are too short or too small to score.
+            UserError: if the clips differ in length or size, or are too short or too small to score.
         """
         name, frames = type(self).__name__, 2 + 2 * self.dropped
-        require_alike(restored, reference)
+        require_same_shape(restored, reference)
         if len(restored) < frames:
             raise UserError(
                 f"{name} compares consecutive frames and needs {frames}, got {described(restored)}"
@@ -52,5 +51,5 @@ class Pairwise(Metric):
             self.scores.append(self.score(*pair)[None])
 
     def compute(self) -> Tensor:
-        """The mean over pairs: a scalar, or ``s``."""
+        """Compute the mean over pairs: a scalar, or ``s`` means."""
         return dim_zero_cat(self.scores).mean(dim=0)

@@ -1,6 +1,6 @@
-"""How different two frames look: LPIPS and DISTS, torchmetrics' networks on backbones from `dcvsr.weights`.
+"""LPIPS and DISTS: torchmetrics' networks on backbones from `dcvsr.weights`.
 
-torchmetrics bundles what the two metrics themselves learnt, but would download the backbones.
+torchmetrics bundles the layers that the two metrics trained, but would download the backbones.
 """
 
 from types import SimpleNamespace
@@ -17,14 +17,14 @@ from dcvsr.metrics.framewise import Framewise
 
 
 class LPIPS(Framewise):
-    """Zhang et al. 2018: LPIPS v0.1 on AlexNet, at full size; the mean over frames.
+    """LPIPS v0.1 on AlexNet (Zhang et al. 2018) at full size, averaged over frames.
 
     Raises:
-        UserError: if AlexNet's weights cannot be had.
+        UserError: if AlexNet's weights cannot be found.
     """
 
     higher_is_better = False
-    smallest = 31  # what AlexNet's two poolings leave something of
+    smallest = 31  # AlexNet's two poolings need this many pixels
     net: Literal["alex", "vgg"] = "alex"
     backbone = "alexnet"
 
@@ -39,26 +39,27 @@ class LPIPS(Framewise):
         )
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the LPIPS of a frame."""
         return self.network(restored, reference, normalize=True)
 
 
 class LPIPSVGG(LPIPS):
-    """The same on VGG16.
+    """LPIPS v0.1 on VGG16.
 
     Raises:
-        UserError: if VGG16's weights cannot be had.
+        UserError: if VGG16's weights cannot be found.
     """
 
-    smallest = 16  # what its four poolings leave something of
+    smallest = 16  # VGG16's four poolings need this many pixels
     net = "vgg"
     backbone = "vgg16"
 
 
 class DISTS(Framewise):
-    """Ding et al. 2020: deep image structure and texture similarity, at full size; the mean over frames.
+    """Deep image structure and texture similarity (Ding et al. 2020) at full size, averaged over frames.
 
     Raises:
-        UserError: if VGG16's weights cannot be had.
+        UserError: if VGG16's weights cannot be found.
     """
 
     higher_is_better = False
@@ -69,9 +70,10 @@ class DISTS(Framewise):
         with torch.random.fork_rng(devices=[]):
             vgg16 = make_layers(cfgs["D"], batch_norm=False)
             vgg16.load_state_dict({key.removeprefix("features."): value for key, value in backbone.items()})
-            # DISTSNetwork has no argument for its backbone: it asks this name for torchvision's.
+            # DISTSNetwork has no argument for its backbone: it calls this module's name vgg16.
             with patch.object(dists, "vgg16", lambda **_: SimpleNamespace(features=vgg16)):
                 self.network = dists.DISTSNetwork().requires_grad_(False)
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the DISTS of a frame."""
         return self.network(restored, reference)

@@ -1,4 +1,4 @@
-"""Textures: whether what the reference shows twice, far apart, is given the same detail both times.
+"""Consistency of texture: agreement of detail at places far apart that match in the reference.
 
 Axes: clips ``f c h w`` in [0, 1]; n pairs of patches.
 """
@@ -15,22 +15,23 @@ from dcvsr.metrics.seams import TileLines
 
 
 class Disagreement(Clipwise):
-    """Disagreement of detail between places that match in the reference, where no tile holds both.
+    """Disagreement of detail between places that match in the reference and that no tile holds together.
 
-    Detail is what LR cannot hold. A is twice the product of the two places' detail over the energy of both,
-    summed over all pairs. The score is 1 - A / A of the reference, at least 0: 0 if the places agree as in
-    the reference, 1 if they are unrelated. NaN where the reference has no matching places.
+    Detail is the part of brightness that LR cannot hold. The agreement A is twice the product of the two
+    places' detail over the sum of their energies, each summed over all pairs. The score is
+    1 - A / A(reference), at least 0: 0 if the places agree as in the reference, 1 if they are unrelated. NaN
+    if the reference has no matching places. No pair's A exceeds 1, which bounds how much pairs that agree
+    better than in the reference can compensate for others.
 
-    The reference's own A bounds what pairs that agree too well can make up for, since no pair's exceeds 1.
-
-    Energy of detail is divided out. Smearing removes what tiles disagree about and lowers this score: read
-    it beside `Blur`. Bicubic scores 0.01 on a still texture. Detail that is not tiled but differs from frame
-    to frame or place to place counts too: independent noise of 0.05 over the reference scores 0.12.
+    A does not depend on the energy of detail, but smearing removes the detail that tiles disagree about and
+    lowers the score: read it beside `BlurMetric`. Bicubic scores 0.01 on a static texture. Differences
+    between frames or places count whether or not tiles cause them: independent noise of 0.05 added to the
+    reference scores 0.12.
 
     Args:
-        lines: of the run's tiles.
-        alike: finds places of a frame in another, or in itself.
-        every: frames from one that is looked at to the next.
+        lines: tile lines of the run.
+        alike: matches patches of two frames, or within one.
+        every: stride between the frames that are compared.
     """
 
     higher_is_better = False
@@ -41,17 +42,18 @@ class Disagreement(Clipwise):
         self.smallest = alike.patch
 
     @abstractmethod
-    def meetings(self, frames: int) -> Iterator[tuple[int, int]]:
-        """Frames to compare."""
+    def frame_pairs(self, frames: int) -> Iterator[tuple[int, int]]:
+        """Yield the pairs of frames to compare."""
 
     @abstractmethod
-    def apart(self, dy: Tensor, dx: Tensor) -> Tensor:
-        """Whether patches of a meeting, that many pixels from each other, may be compared."""
+    def comparable(self, dy: Tensor, dx: Tensor) -> Tensor:
+        """Return a mask of the distances (dy, dx) in pixels at which patches may be compared."""
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Measure the disagreement of one clip."""
         sums = torch.zeros(2, 2, dtype=torch.float64, device=reference.device)
-        for i, j in self.meetings(len(reference)):
-            here, there = self.alike(reference[i], reference[j], self.apart)
+        for i, j in self.frame_pairs(len(reference)):
+            here, there = self.alike(reference[i], reference[j], self.comparable)
             for clip, total in zip((restored, reference), sums, strict=True):
                 a, b = (
                     patches(detail(clip[k]), at, self.alike.patch).double()
@@ -64,24 +66,28 @@ class Disagreement(Clipwise):
 
 
 class FarTextures(Disagreement):
-    """`Disagreement` of places of one frame that lie at least a tile apart, so that none ever held both."""
+    """`Disagreement` of places in one frame at least a tile apart, so that no tile held both."""
 
-    def meetings(self, frames: int) -> Iterator[tuple[int, int]]:
+    def frame_pairs(self, frames: int) -> Iterator[tuple[int, int]]:
+        """Yield each compared frame paired with itself."""
         return ((i, i) for i in range(0, frames, self.every))
 
-    def apart(self, dy: Tensor, dx: Tensor) -> Tensor:
+    def comparable(self, dy: Tensor, dx: Tensor) -> Tensor:
+        """Return where the distance is at least a tile along one axis."""
         tile = self.lines.grid.size * self.lines.pixels
         return (dy.abs() >= tile) | (dx.abs() >= tile)
 
 
 class Reappearance(Disagreement):
-    """`Disagreement` of places that are seen again at least a window later, wherever they are by then."""
+    """`Disagreement` of places that reappear at least one temporal window later, anywhere in the frame."""
 
-    def meetings(self, frames: int) -> Iterator[tuple[int, int]]:
+    def frame_pairs(self, frames: int) -> Iterator[tuple[int, int]]:
+        """Yield pairs of frames at least one temporal window apart."""
         gap = self.lines.grid.frames
         return (
             (i, j) for i in range(0, frames, self.every) for j in range(frames - 1, i + gap - 1, -self.every)
         )
 
-    def apart(self, dy: Tensor, dx: Tensor) -> Tensor:
+    def comparable(self, dy: Tensor, dx: Tensor) -> Tensor:
+        """Return True for every distance."""
         return torch.ones_like(dy, dtype=torch.bool)

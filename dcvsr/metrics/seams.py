@@ -1,4 +1,4 @@
-"""Seams: what is seen where one tile gives way to the next, in space and in time.
+"""Metrics of seams between tiles, in space and in time.
 
 Axes: clips ``f c h w`` in [0, 1]; means of tiles ``f c y x``.
 """
@@ -15,19 +15,19 @@ from dcvsr.metrics.clipwise import Clipwise
 from dcvsr.metrics.correspondence import Correspondence, patches
 from dcvsr.tiling.grid import TileGrid
 
-LITTLE = 0.1 / 255  # joins differences that may be zero, so that their ratios are defined
+EPSILON = 0.1 / 255  # added to differences that may be zero, so that their ratios are finite
 
 
 @dataclass(frozen=True)
 class TileLines:
-    """Where one tile of an axis gives way to the next at the last step: the middle of what they share.
+    """Positions of the boundaries between tiles at the last sampler step: the middle of each overlap.
 
-    There blending weighs both alike. A line through the middle of a latent has a mixed latent about it.
+    Blending weighs both tiles equally there. A line may cross the middle of a latent, which then mixes both.
 
     Attributes:
-        grid: of the run, in latents.
-        steps: of the sampler.
-        pixels: of a latent's side.
+        grid: tile grid of the run, in latents.
+        steps: number of sampler steps.
+        pixels: side of a latent in pixels.
     """
 
     grid: TileGrid
@@ -35,7 +35,7 @@ class TileLines:
     pixels: int
 
     def __call__(self, frames: int, height: int, width: int) -> list[list[float]]:
-        """Lines of a clip, from its start: in frames along time, in latents along rows and columns."""
+        """Return the lines along time in frames, and along rows and columns in latents."""
         lengths = frames, height / self.pixels, width / self.pixels
         canvas = self.grid.canvas(*(ceil(length) for length in lengths))
         windows = self.grid.windows(*canvas, self.steps - 1)
@@ -45,23 +45,23 @@ class TileLines:
 
 
 class Steepness(Clipwise):
-    """Error of a clip's gradients across tile lines, in excess of that across other borders of latents.
+    """Excess error of a clip's gradients across tile lines over that across other borders of latents.
 
-    The gradient at a border is the mean absolute difference of the pixels on either side; a decoder may leave
-    a step at any border of latents. Along each axis, a straight line fitted to the borders inside tiles
-    predicts the clip's gradient from its reference's. The error of a border is the absolute value of the
-    natural logarithm of gradient over prediction: steps and smears both count, and cannot cancel. The score
-    is the mean error at tile lines less the mean error inside tiles: 0.1 is a tenth more error at the lines.
-    NaN where no tile line crosses the clip.
+    The gradient at a border is the mean absolute difference of the pixels on either side. A decoder may leave
+    a step at any border of latents, so borders inside tiles are the baseline. Along each axis, a straight
+    line fitted to them predicts the clip's gradient from its reference's. The error of a border is the
+    absolute natural logarithm of gradient over prediction, so steps and smears both count and cannot cancel.
+    The score is the mean error at tile lines minus the mean error inside tiles: 0.1 is a gradient about 10 %
+    further off at the lines. NaN if no tile line crosses the clip.
 
-    A clip without seams scores 0 on average, but not in each clip: over 8 clips of 144x96 pixels with 3
-    tile lines, untiled results scored 0.006 +- 0.028 (bicubic) and 0.010 +- 0.026 (another texture), where
-    the error itself is 0.06 and 0.08. Negative values are such scatter.
+    Clips without seams score 0 on average, but single clips scatter around 0: over 8 clips of 144x96 pixels
+    with 3 tile lines, untiled results scored 0.006 +- 0.028 (bicubic) and 0.010 +- 0.026 (another texture)
+    at mean errors of 0.06 and 0.08. Negative values are scatter.
 
-    Smearing the whole clip hides seams and lowers this score: read it beside `Blur`.
+    Smearing the whole clip hides seams and lowers this score: read it beside `BlurMetric`.
 
     Args:
-        lines: of the run's tiles.
+        lines: tile lines of the run.
     """
 
     higher_is_better = False
@@ -72,6 +72,7 @@ class Steepness(Clipwise):
         self.smallest = lines.pixels
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Measure the excess gradient error of one clip."""
         frames, _, height, width = reference.shape
         _, rows, columns = self.lines(frames, height, width)
         axes = (
@@ -81,35 +82,36 @@ class Steepness(Clipwise):
         return excess(*(torch.cat(parts) for parts in zip(*axes, strict=True)))
 
     def _ratios(self, restored: Tensor, reference: Tensor, lines: list[float]) -> tuple[Tensor, Tensor]:
-        """Log of gradient over prediction at every border of the last axis, and whether it is a tile line."""
-        ours, truth = self._gradients(restored), self._gradients(reference)
-        line = torch.zeros_like(ours, dtype=torch.bool)
+        """Return log(gradient / prediction) at all borders of the last axis, and a mask of the tile lines."""
+        gradients, reference_gradients = self._gradients(restored), self._gradients(reference)
+        line = torch.zeros_like(gradients, dtype=torch.bool)
         line[[edge - 1 for edge in _edges(lines) if edge <= len(line)]] = True
         if line.all() or not line.any():
-            return ours[:0], line[:0]
-        y, x = ours[~line], truth[~line]
+            return gradients[:0], line[:0]
+        y, x = gradients[~line], reference_gradients[~line]
         slope = ((y - y.mean()) * (x - x.mean())).sum() / (x - x.mean()).square().sum()
-        expected = y.mean() + slope.nan_to_num().clamp(min=0) * (truth - x.mean())
-        return (ours / expected.clamp(min=LITTLE)).log(), line
+        expected = y.mean() + slope.nan_to_num().clamp(min=0) * (reference_gradients - x.mean())
+        return (gradients / expected.clamp(min=EPSILON)).log(), line
 
     def _gradients(self, clip: Tensor) -> Tensor:
-        """Across every border of latents along the last axis."""
+        """Compute the gradient across each border of latents along the last axis."""
         at = torch.arange(self.lines.pixels, clip.shape[-1], self.lines.pixels, device=clip.device)
-        return (clip[..., at] - clip[..., at - 1]).abs().mean(dim=(0, 1, 2)).double() + LITTLE
+        return (clip[..., at] - clip[..., at - 1]).abs().mean(dim=(0, 1, 2)).double() + EPSILON
 
 
 class Drift(Clipwise):
-    """How far the colours of neighbouring tiles drift apart, beyond the reference's, in levels of 255.
+    """Difference of colour error between neighbouring tiles, in levels of 255.
 
-    The mean absolute difference of what restoring did to the mean colour of two tiles side by side, in the
-    same window; an eighth of each is left out along every side, where blur brings in some of the other.
-    Blurring a clip hardly changes it. NaN where no line crosses the clip.
+    The colour error of a tile is its mean colour minus the reference's. The score is the mean absolute
+    difference of this error between adjacent tiles of one temporal window. The outer eighth of each tile is
+    excluded along each side, because blur mixes it with the neighbour. Blurring a clip hardly changes the
+    score. NaN if no line crosses the clip.
 
-    A clip without seams does not score 0: any error of colour at the scale of tiles counts. Over 8 clips of
+    Clips without seams do not score 0, because colour errors at the scale of tiles count. Over 8 clips of
     144x96 pixels, untiled results scored 0.35 +- 0.08 (bicubic) and 0.60 +- 0.21 (another texture).
 
     Args:
-        lines: of the run's tiles.
+        lines: tile lines of the run.
     """
 
     higher_is_better = False
@@ -119,6 +121,7 @@ class Drift(Clipwise):
         self.lines = lines
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Measure the colour drift of one clip."""
         frames, _, height, width = reference.shape
         times, rows, columns = self.lines(frames, height, width)
         change = restored - reference
@@ -131,24 +134,24 @@ class Drift(Clipwise):
 
 
 class Jump(Clipwise):
-    """Error of a clip's change from one temporal window to the next, in excess of that inside windows.
+    """Excess error of a clip's change between temporal windows over that inside windows.
 
-    Change is the mean absolute difference of what the reference shows in two successive frames, wherever it
-    has moved to. The error of a frame is the absolute value of the natural logarithm of the clip's change
-    over the reference's, after division by the same ratio of the mean changes inside windows: too much and
-    too little change both count, and cannot cancel. The score is the mean error where windows meet less the
-    mean error inside windows: 0.7 is twice the change, or half. NaN where nothing can be followed into
-    another window, or inside one.
+    The change of a frame is the mean absolute difference of matching patches in it and the frame before; the
+    reference gives the matches. The error of a frame is the absolute natural logarithm of the clip's change
+    over the reference's, after division by the same ratio of the mean changes inside windows. Too much and
+    too little change both count and cannot cancel. The score is the mean error at the first frames of windows
+    minus the mean error inside windows: 0.7 is twice the change, or half. NaN if no patches match across
+    windows, or none match inside windows.
 
-    A clip without jumps scores 0 on average: over 8 clips of 16 frames of 144x96 pixels, untiled results
+    Clips without jumps score 0 on average: over 8 clips of 16 frames of 144x96 pixels, untiled results
     scored -0.001 +- 0.004 (bicubic) and 0.000 +- 0.002 (another texture).
 
-    Smearing the whole clip hides jumps of detail and lowers this score: read it beside `Blur`.
+    Smearing the whole clip hides jumps of detail and lowers this score: read it beside `BlurMetric`.
 
     Args:
-        lines: of the run's tiles.
-        alike: finds places of a frame in the next.
-        reach: pixels that they may move along an axis.
+        lines: tile lines of the run.
+        alike: matches patches of a frame with the next.
+        reach: largest motion of a patch along an axis, in pixels.
     """
 
     higher_is_better = False
@@ -159,30 +162,31 @@ class Jump(Clipwise):
         self.smallest = alike.patch
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Measure the excess change of one clip."""
         frames, _, height, width = reference.shape
-        meet = torch.zeros(frames, dtype=torch.bool, device=reference.device)
-        meet[_edges(self.lines(frames, height, width)[0])] = True
+        first = torch.zeros(frames, dtype=torch.bool, device=reference.device)  # of a window
+        first[_edges(self.lines(frames, height, width)[0])] = True
         changes = restored.new_full((frames, 2), torch.nan)
         for i in range(1, frames):
             changes[i] = self._change(restored, reference, i)
-        ours, truth = (changes / changes[~meet].nanmean(dim=0)).unbind(dim=1)
-        return excess((ours / truth).log(), meet)
+        change, reference_change = (changes / changes[~first].nanmean(dim=0)).unbind(dim=1)
+        return excess((change / reference_change).log(), first)
 
     def _change(self, restored: Tensor, reference: Tensor, i: int) -> Tensor:
-        """Of both clips up to frame ``i``: ``2``, NaN if nothing can be followed."""
+        """Compute both clips' change from frame ``i - 1`` to ``i``: ``2``, NaN if no patches match."""
         here, there = self.alike(reference[i - 1], reference[i], self._near)
         moved = (
             patches(clip[i], there, self.alike.patch) - patches(clip[i - 1], here, self.alike.patch)
             for clip in (restored, reference)
         )
-        return torch.stack([change.abs().mean() + LITTLE for change in moved])
+        return torch.stack([change.abs().mean() + EPSILON for change in moved])
 
     def _near(self, dy: Tensor, dx: Tensor) -> Tensor:
         return (dy.abs() <= self.reach) & (dx.abs() <= self.reach)
 
 
 def excess(ratios: Tensor, at_seam: Tensor) -> Tensor:
-    """Mean absolute value of log ratios ``n`` at seams, less that elsewhere; NaN if either has none."""
+    """Subtract the mean absolute log ratio ``n`` elsewhere from that at seams; NaN if either is empty."""
     error = ratios.abs()
     return error[at_seam].nanmean() - error[~at_seam].nanmean()
 
@@ -194,7 +198,7 @@ def _within(length: float, slices: Iterable[slice]) -> list[float]:
 
 
 def _edges(lines: list[float]) -> list[int]:
-    """First frame, or latent, behind each line; and before the mixed one of a line through its middle."""
+    """Return the first frame or latent after each line; for a line inside one, both borders of it."""
     return sorted({part for line in lines for part in (floor(line), ceil(line))})
 
 

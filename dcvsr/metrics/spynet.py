@@ -1,4 +1,4 @@
-"""Optical flow by SpyNet, whose weights a package carries: for machines that reach only a package index."""
+"""Optical flow by SpyNet, whose weights a package index provides."""
 
 import torch
 from torch import Tensor, nn
@@ -10,16 +10,16 @@ from dcvsr.weights.state_dicts import fill
 
 
 class SpyNet(nn.Module):
-    """Ranjan and Black 2017: a spatial pyramid network, basicsr's, as BasicVSR trained it on.
+    """Spatial pyramid network (Ranjan and Black 2017) by basicsr, with weights fine-tuned by BasicVSR.
 
     Args:
-        weights: a file of BasicVSR's, or the name of one; its ``spynet`` is taken.
+        weights: a file of BasicVSR weights, or the name of one; the parameters under ``spynet`` are used.
 
     Raises:
-        UserError: if basicsr is not installed, or the weights cannot be had or are another network's.
+        UserError: if basicsr is not installed, or the weights cannot be found or belong to another network.
     """
 
-    SMALLEST = 33  # pixels a side: of fewer, six levels leave nothing; such are padded by replication
+    SMALLEST = 33  # shortest side in pixels for six levels; shorter sides are padded by replication
 
     def __init__(self, weights: str) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class SpyNet(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two batches ``b c h w`` in [0, 1] -> ``b 2 h w``, (x, y) in pixels; first(p) = second(p + flow)."""
+        """Estimate the flow from ``first`` to ``second``, batches ``b c h w`` in [0, 1]: ``b 2 h w``."""
         height, width = first.shape[-2:]
         missing = [0, max(0, self.SMALLEST - width), 0, max(0, self.SMALLEST - height)]
         large = (F.pad(frames, missing, mode="replicate") for frames in (first, second))

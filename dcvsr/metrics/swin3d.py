@@ -1,9 +1,10 @@
 """DOVER's technical backbone: Swin-T in three dimensions (Liu et al. 2022) on patches of 2x4x4 pixels.
 
 Its first three stages have FAST-VQA's gated position bias (Wu et al. 2022). Parameters have their official
-names; dropout and stochastic depth, idle in scoring, are left out.
+names. Dropout and stochastic depth, inactive at inference, are omitted.
 
-Axes: b clips; t h w tokens in time and space; c channels; n windows of a clip; p, q tokens of one; k heads.
+Axes: b clips; t h w tokens in time and space; c channels; n windows of a clip; p, q tokens of a window;
+k heads.
 """
 
 from collections import OrderedDict
@@ -21,7 +22,7 @@ WIDTHS, DEPTHS, HEADS = (96, 192, 384, 768), (2, 2, 6, 2), (3, 6, 12, 24)
 
 
 class Swin3D(nn.Module):
-    """Features of clips, ``b 3 t h w`` -> ``b 768 t/2 h/32 w/32``, rounded up: zeros are added."""
+    """Feature extractor of clips. Sizes that do not divide are padded with zeros."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,11 +33,12 @@ class Swin3D(nn.Module):
         self.norm = nn.LayerNorm(WIDTHS[-1])
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Compute features: ``b 3 t h w`` -> ``b 768 t/2 h/32 w/32``, rounded up."""
         return rearrange(self.norm(self.layers(self.patch_embed(clips))), "b t h w c -> b c t h w")
 
 
 class PatchEmbedding(nn.Module):
-    """Patches as tokens: ``b c t h w`` of pixels -> ``b t h w c``."""
+    """Embedding of pixel patches as tokens."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -44,12 +46,13 @@ class PatchEmbedding(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Embed patches: pixels ``b c t h w`` -> tokens ``b t h w c``."""
         x = self.proj(F.pad(clips, padding(clips.shape[2:], PATCH)))
         return self.norm(rearrange(x, "b c t h w -> b t h w c"))
 
 
 class PatchMerging(nn.Module):
-    """Four neighbouring tokens as one, twice as wide: ``b t h w c`` -> ``b t h/2 w/2 c``."""
+    """Downsampling that merges 2x2 tokens into one of twice the width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -57,12 +60,13 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Merge tokens: ``b t h w c`` -> ``b t h/2 w/2 2c``."""
         x = F.pad(x, (0, 0, *padding(x.shape[1:4], (1, 2, 2))))
         return self.reduction(self.norm(rearrange(x, "b t (h i) (w j) c -> b t h w (j i c)", i=2, j=2)))
 
 
 class SwinBlock(nn.Module):
-    """Attention within windows, then a perceptron on each token: ``b t h w c`` -> ``b t h w c``."""
+    """Residual block: attention within windows, then a perceptron on each token."""
 
     def __init__(self, width: int, shift: Axes, attention: "WindowAttention") -> None:
         super().__init__()
@@ -73,13 +77,14 @@ class SwinBlock(nn.Module):
         self.mlp = nn.Sequential(OrderedDict(fc1=fc1, act=nn.GELU(), fc2=fc2))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the block: ``b t h w c`` -> ``b t h w c``."""
         windows = Windows.over(x, self.shift)
         x = x + windows.join(self.attn(windows.split(self.norm1(x)), windows))
         return x + self.mlp(self.norm2(x))
 
 
 class WindowAttention(nn.Module):
-    """Self-attention among the tokens of a window, with a bias learnt for each relative position."""
+    """Self-attention among the tokens of a window, with a learnt bias for each relative position."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -91,45 +96,45 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, windows: Windows) -> Tensor:
-        """``b n p c`` -> ``b n p c``."""
+        """Attend within each window: ``b n p c`` -> ``b n p c``."""
         qkv = rearrange(self.qkv(tokens), "b n p (three k c) -> three b n k p c", three=3, k=self.heads)
         bias = self.bias(windows) + windows.seam_mask(tokens.device)[:, None]
-        # Clip by clip: the fused kernel takes one batch axis, and the bias is that of every clip.
+        # One clip at a time: the fused kernel takes one batch axis, and all clips share the bias.
         x = torch.stack([F.scaled_dot_product_attention(*clip, attn_mask=bias) for clip in qkv.unbind(1)])
         return self.proj(rearrange(x, "b n k p c -> b n p (k c)"))
 
     def bias(self, windows: Windows) -> Tensor:
-        """Added to the scores before softmax: ``n k p q``, or what broadcasts to it."""
-        return self._of_pairs(self.relative_position_bias_table, windows)
+        """Return the bias added to the scores before softmax, broadcastable to ``n k p q``."""
+        return self._lookup(self.relative_position_bias_table, windows)
 
-    def _of_pairs(self, table: Tensor, windows: Windows) -> Tensor:
-        # A cut window takes the first rows and columns of the whole one's index, as in the authors' code.
+    def _lookup(self, table: Tensor, windows: Windows) -> Tensor:
+        # A smaller window uses the first rows and columns of the full window's index, as the authors do.
         tokens = prod(windows.window)
         return rearrange(table[self.relative_position_index[:tokens, :tokens]], "p q k -> k p q")
 
 
 class GatedWindowAttention(WindowAttention):
-    """With a second table, for pairs of tokens within one fragment of the mosaic."""
+    """`WindowAttention` with a second bias table, for tokens of the same fragment of the mosaic."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__(width, heads)
         self.fragment_position_bias_table = nn.Parameter(_table(heads))
 
     def bias(self, windows: Windows) -> Tensor:
-        """FAST-VQA's gated relative position bias: one table within a fragment, the other across two.
+        """Return FAST-VQA's gated relative position bias: one table within a fragment, the other across.
 
-        The gate of the paper is 0 or 1. That of the released network, which was trained with it, is the
-        distance in fragments: beyond neighbours it extrapolates.
+        The paper's gate is 0 or 1. The released network was trained with the distance in fragments as its
+        gate, which extrapolates beyond neighbours.
         """
-        within = self._of_pairs(self.fragment_position_bias_table, windows)
-        across = self._of_pairs(self.relative_position_bias_table, windows)
+        within = self._lookup(self.fragment_position_bias_table, windows)
+        across = self._lookup(self.relative_position_bias_table, windows)
         return torch.lerp(within, across, windows.fragment_distance(within.device)[:, None])
 
 
 def _stage(
     width: int, depth: int, heads: int, attention: type[WindowAttention], merging: nn.Module
 ) -> nn.Module:
-    """Blocks at one resolution, every second one with its windows shifted by half."""
+    """Build the blocks of one resolution; every second block shifts its windows by half."""
     shifts = [SHIFT if i % 2 else STILL for i in range(depth)]
     blocks = nn.Sequential(*(SwinBlock(width, shift, attention(width, heads)) for shift in shifts))
     return nn.Sequential(OrderedDict(blocks=blocks, downsample=merging))

@@ -1,4 +1,4 @@
-"""The aesthetic backbone: torchvision's ConvNeXt-T where nothing moves."""
+"""DOVER's aesthetic backbone against torchvision's ConvNeXt-T on static clips."""
 
 from functools import cache
 
@@ -13,7 +13,7 @@ from tests.comparing import apart
 
 @cache
 def backbone() -> ConvNeXt3D:
-    """With random weights; as built, its blocks add a millionth of what they compute."""
+    """Backbone with random weights; the initial gamma of 1e-6 would hide what its blocks compute."""
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(0)
@@ -28,8 +28,8 @@ def clips(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def flat(network: ConvNeXt3D) -> nn.Module:
-    """torchvision's network with kernels summed over time, up to its last stage."""
+def summed_over_time(network: ConvNeXt3D) -> nn.Module:
+    """torchvision's features with our kernels summed over time."""
     block = {"dwconv": "block.0", "norm": "block.2", "pwconv1": "block.3", "pwconv2": "block.5"}
     state = {}
     for name, value in network.state_dict().items():
@@ -48,16 +48,16 @@ def flat(network: ConvNeXt3D) -> nn.Module:
     return features.eval().requires_grad_(False)
 
 
-def test_in_the_middle_of_a_static_clip_it_is_torchvisions_convnext() -> None:
-    """Six blocks look one step around: six steps from either end no padding is seen."""
+def test_features_inside_a_static_clip_equal_torchvisions_convnext() -> None:
+    """Six blocks span three time steps, so features six steps from either end do not depend on padding."""
     frame = clips(1, 3, 64, 96)
     still = backbone()(frame[:, :, None].expand(-1, -1, 28, -1, -1))
-    expected = backbone().norm(flat(backbone())(frame)[:, :, None])
+    expected = backbone().norm(summed_over_time(backbone())(frame)[:, :, None])
     assert torch.allclose(still[:, :, 6:8], expected.expand(-1, -1, 2, -1, -1), atol=1e-4)
     assert apart(still[:, :, :1], expected, 1e-2)
 
 
-def test_what_is_more_than_six_steps_away_is_not_seen() -> None:
+def test_the_receptive_field_reaches_six_steps() -> None:
     x = clips(1, 3, 30, 32, 32)
     y = x.clone()
     y[:, :, :2] += 1
@@ -65,7 +65,7 @@ def test_what_is_more_than_six_steps_away_is_not_seen() -> None:
     assert changed.tolist() == [True] * 7 + [False] * 8
 
 
-def test_clips_do_not_see_each_other() -> None:
+def test_clips_of_a_batch_are_independent() -> None:
     x = clips(2, 3, 4, 64, 64)
     alone = torch.cat([backbone()(clip[None]) for clip in x])
     assert torch.allclose(backbone()(x), alone, atol=1e-5)
@@ -77,6 +77,6 @@ def test_a_flat_clip_has_finite_features(level: float) -> None:
     assert backbone()(torch.full((1, 3, 4, 64, 64), level)).isfinite().all()
 
 
-def test_the_second_of_every_three_blocks_looks_around() -> None:
+def test_the_second_of_every_three_blocks_spans_three_time_steps() -> None:
     kernels = [[block.dwconv.weight.shape[2] for block in stage] for stage in backbone().stages]
     assert kernels == [[1, 3, 1], [1, 3, 1], [1, 3, 1, 1, 3, 1, 1, 3, 1], [1, 3, 1]]

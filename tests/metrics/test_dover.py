@@ -1,4 +1,4 @@
-"""DOVER: the official layout, the published readings, and what holds of a score whatever the weights."""
+"""DOVER: the official layout, the published readings, and properties that hold for any weights."""
 
 import csv
 import math
@@ -36,7 +36,7 @@ def network() -> Network:
 
 @pytest.fixture(scope="module")
 def folder(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder that holds a DOVER.pth, though not the authors'."""
+    """Folder with a DOVER.pth of random weights."""
     path = tmp_path_factory.mktemp("weights") / "DOVER.pth"
     torch.save(network.state_dict(), path)
     yield path.parent
@@ -52,7 +52,7 @@ def built(folder: Path) -> DOVER:
 
 @pytest.fixture
 def metric(built: DOVER, monkeypatch: pytest.MonkeyPatch) -> DOVER:
-    """The metric on views of two frames: a sixteenth of the work, all of the code."""
+    """The metric on views of two frames instead of 32, for speed."""
     monkeypatch.setattr(dover_views, "LENGTH", 2)
     monkeypatch.setattr(built, "seed", 0)
     built.reset()
@@ -63,7 +63,7 @@ def clip(frames: int, height: int, width: int, seed: int = 0) -> Tensor:
     return torch.rand(frames, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def test_names_shapes_and_types_are_the_official_ones(network: Network) -> None:
+def test_names_shapes_and_types_match_the_official_file(network: Network) -> None:
     if not LAYOUT.is_file():
         pytest.skip(f"{LAYOUT.name}, the layout of the official file, is absent")
     with LAYOUT.open() as file:
@@ -75,14 +75,14 @@ def test_names_shapes_and_types_are_the_official_ones(network: Network) -> None:
     assert ours == official
 
 
-def test_there_are_as_many_tensors_and_numbers_as_in_the_official_file(network: Network) -> None:
+def test_tensor_and_parameter_counts_match_the_official_file(network: Network) -> None:
     state = network.state_dict()
     assert len(state) == 381
     assert sum(value.numel() for value in state.values()) == 58_062_270
 
 
-def test_the_index_that_comes_with_the_file_is_the_one_that_is_built(network: Network) -> None:
-    """Rows of a table of 15x13x13 differences, the largest first where the second token comes first."""
+def test_relative_position_indices_follow_the_official_layout(network: Network) -> None:
+    """Indices address a table of 15x13x13 offsets; the offset is the first token minus the second."""
     indices = [value for name, value in network.state_dict().items() if name.endswith("_index")]
     assert len(indices) == 12
     for index in indices:
@@ -94,7 +94,7 @@ def test_the_index_that_comes_with_the_file_is_the_one_that_is_built(network: Ne
         assert index[0, 49] - index[0, 0] == -13 * 13
 
 
-def test_scores_are_given_by_place(network: Network) -> None:
+def test_the_network_returns_a_score_map_per_view(network: Network) -> None:
     generator = torch.Generator().manual_seed(0)
     views = {
         "technical": torch.randn(2, 3, 4, 64, 96, generator=generator),
@@ -110,7 +110,7 @@ def test_scores_are_given_by_place(network: Network) -> None:
     assert apart(other["aesthetic"], maps["aesthetic"], 1e-5)
 
 
-def test_the_file_is_loaded_in_full(metric: DOVER, network: Network) -> None:
+def test_all_weights_are_loaded(metric: DOVER, network: Network) -> None:
     assert all(
         torch.equal(value, network.state_dict()[name]) for name, value in metric.network.state_dict().items()
     )
@@ -118,7 +118,7 @@ def test_the_file_is_loaded_in_full(metric: DOVER, network: Network) -> None:
     assert not any(parameter.requires_grad for parameter in metric.parameters())
 
 
-def test_a_missing_file_is_named_with_where_it_was_sought_and_where_it_is(
+def test_a_missing_file_error_names_the_searched_folders_and_the_download(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DCVSR_WEIGHTS", str(tmp_path / "configured"))
@@ -131,7 +131,7 @@ def test_a_missing_file_is_named_with_where_it_was_sought_and_where_it_is(
         assert part in message
 
 
-def test_the_file_is_also_found_in_torch_hubs_cache_and_building_leaves_the_random_state_alone(
+def test_the_file_is_found_in_torch_hubs_cache_and_loading_keeps_the_random_state(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DCVSR_WEIGHTS", raising=False)
@@ -144,7 +144,7 @@ def test_the_file_is_also_found_in_torch_hubs_cache_and_building_leaves_the_rand
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_another_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_is_rejected_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCVSR_WEIGHTS", str(tmp_path))
     for content in ({"technical_head.fc_last.bias": torch.zeros(1)}, [partial(print)]):
         torch.save(content, tmp_path / "DOVER.pth")
@@ -153,13 +153,13 @@ def test_another_file_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest
         assert "\n" not in str(raised.value)
 
 
-def test_its_configuration_builds_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_instantiates_the_metric(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCVSR_WEIGHTS", str(folder))
     metrics = instantiate(OmegaConf.load(ROOT / "conf" / "metrics" / "dover.yaml"))
     assert isinstance(metrics["dover"], DOVER)
 
 
-def test_a_clip_scores_the_same_whatever_was_scored_before_and_clips_score_their_mean(metric: DOVER) -> None:
+def test_scores_are_independent_of_earlier_clips_and_averaged_over_clips(metric: DOVER) -> None:
     clips = clip(30, 260, 240), clip(9, 40, 50, seed=1)
     scores = []
     for each in clips:
@@ -175,8 +175,8 @@ def test_a_clip_scores_the_same_whatever_was_scored_before_and_clips_score_their
     assert metric.compute() == torch.stack(scores).mean()
 
 
-def test_what_is_stored_are_the_means_of_the_networks_maps(metric: DOVER) -> None:
-    """Clip by clip and place by place: the same however the three technical clips are batched."""
+def test_raw_readings_are_the_means_of_the_score_maps(metric: DOVER) -> None:
+    """The three technical views are passed one at a time here and as a batch in the metric."""
     frames, generator = clip(9, 230, 230), torch.Generator().manual_seed(0)
     technical = dover_views.technical_view(frames, generator)
     aesthetic = dover_views.aesthetic_view(frames, generator)
@@ -189,7 +189,7 @@ def test_what_is_stored_are_the_means_of_the_networks_maps(metric: DOVER) -> Non
     assert values["overall"] == metric.compute()
 
 
-def test_another_seed_sees_something_else(metric: DOVER) -> None:
+def test_another_seed_gives_another_score(metric: DOVER) -> None:
     frames = clip(9, 300, 300)
     scores = []
     for metric.seed in (0, 1):
@@ -200,7 +200,7 @@ def test_another_seed_sees_something_else(metric: DOVER) -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0])
-def test_a_flat_clip_has_a_score(metric: DOVER, level: float) -> None:
+def test_a_flat_clip_has_finite_scores(metric: DOVER, level: float) -> None:
     metric.update(torch.full((2, 3, 64, 64), level))
     assert all(value.isfinite() for value in metric.readings().values())
 
@@ -210,7 +210,7 @@ def sigmoid_percent(x: float) -> float:
 
 
 @pytest.mark.parametrize(("t", "a"), [(0.1, -0.05), (-0.05, 0.08), (0.21, 0.0)])
-def test_readings_are_the_published_formulas(t: float, a: float) -> None:
+def test_readings_follow_the_published_formulas(t: float, a: float) -> None:
     expected = {
         "overall": sigmoid_percent((t - 0.1107) / 0.07355 * 0.6104 + (a + 0.08285) / 0.03774 * 0.3896),
         "technical": sigmoid_percent((t - 0.1107) / 0.07355),
@@ -227,7 +227,7 @@ def test_readings_are_the_published_formulas(t: float, a: float) -> None:
     assert {name: value.item() for name, value in values.items()} == pytest.approx(expected)
 
 
-def test_the_average_of_konvid_scores_half() -> None:
+def test_the_mean_scores_of_konvid_give_fifty_percent() -> None:
     values = readings(torch.tensor([dover.MEAN_T]), torch.tensor([dover.MEAN_A]))
     for name in ("overall", "technical", "aesthetic"):
         assert values[name].item() == pytest.approx(50)

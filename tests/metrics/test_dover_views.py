@@ -1,4 +1,4 @@
-"""What DOVER looks at: which frames, which squares of them, at which levels."""
+"""DOVER's views: sampled frames, fragments and levels."""
 
 from collections.abc import Callable
 
@@ -22,17 +22,17 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def clip(frames: int, height: int = 224, width: int = 224) -> Tensor:
-    """Levels of eight bits in [0, 1]."""
+    """Random clip of eight-bit levels in [0, 1]."""
     return torch.randint(256, (frames, 3, height, width), generator=generator(9)) / 255
 
 
 def numbered(frames: int) -> Tensor:
-    """A clip whose frames show their own number."""
+    """Clip whose frames have their index as level."""
     return (torch.arange(frames) / 255)[:, None, None, None].expand(-1, 3, 64, 64)
 
 
 def numbers(view: Tensor) -> Tensor:
-    """The number that each frame of a view ``b c t h w`` shows."""
+    """Recover the frame indices of a view ``b c t h w`` of `numbered`."""
     return (view * STD + MEAN).mean((1, 3, 4)).round().int()
 
 
@@ -42,7 +42,7 @@ def numbers(view: Tensor) -> Tensor:
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=100)
-def test_every_second_frame_of_equal_parts_is_seen_and_the_clip_starts_over(
+def test_segments_take_every_second_frame_of_equal_parts_and_wrap_around(
     frames: int, parts: tuple[int, int], seed: int
 ) -> None:
     count, length = parts
@@ -54,24 +54,24 @@ def test_every_second_frame_of_equal_parts_is_seen_and_the_clip_starts_over(
     assert ((late >= 0) & (late < max(part - 2 * length, 1))).all()
 
 
-def test_a_part_that_leaves_room_is_entered_anywhere() -> None:
+def test_segments_start_anywhere_that_fits_into_their_part() -> None:
     starts = torch.stack([segments(100, 32, 1, generator(seed))[:, 0] for seed in range(100)])
     assert (starts - 3 * torch.arange(32)).unique().tolist() == [0]
     starts = torch.stack([segments(210, 3, 32, generator(seed))[:, 0] for seed in range(100)])
     assert (starts - 70 * torch.arange(3)).unique().tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_short_clip_is_seen_more_than_once_technically() -> None:
+def test_the_technical_view_repeats_a_short_clip() -> None:
     seen = numbers(technical_view(numbered(14), generator()))
     assert seen.tolist() == [[(start + 2 * i) % 14 for i in range(32)] for start in (0, 4, 8)]
 
 
-def test_a_clip_of_32_frames_is_seen_whole_aesthetically_and_a_shorter_one_by_its_first() -> None:
+def test_the_aesthetic_view_has_all_of_32_frames_and_only_the_first_of_fewer() -> None:
     assert numbers(aesthetic_view(numbered(32), generator())).tolist() == [list(range(32))]
     assert numbers(aesthetic_view(numbered(31), generator())).tolist() == [[0] * 32]
 
 
-def test_frames_of_224_pixels_are_seen_as_they_are() -> None:
+def test_frames_of_224_pixels_are_not_resampled() -> None:
     frames = clip(1)
     expected = (frames[0][:, None] * 255 - MEAN) / STD
     for view, shape in ((technical_view, (3, 3, 32, 224, 224)), (aesthetic_view, (1, 3, 32, 224, 224))):
@@ -82,7 +82,7 @@ def test_frames_of_224_pixels_are_seen_as_they_are() -> None:
 
 @given(height=st.integers(224, 700), width=st.integers(224, 700), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=25)
-def test_fragments_are_squares_from_within_the_cells_of_the_frame(height: int, width: int, seed: int) -> None:
+def test_each_fragment_is_a_square_inside_its_cell(height: int, width: int, seed: int) -> None:
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     place = torch.stack([y % 256, x % 256, 16 * (y // 256) + x // 256]).to(torch.uint8)
     mosaic = fragments(torch.stack([place, 255 - place]), generator(seed)).int()
@@ -98,14 +98,14 @@ def test_fragments_are_squares_from_within_the_cells_of_the_frame(height: int, w
         assert ((offset >= 0) & (offset <= size // 7 - 32)).all()
 
 
-def test_each_square_is_drawn_for_itself() -> None:
+def test_fragments_are_drawn_independently() -> None:
     y = torch.arange(1000, dtype=torch.float).div(4).to(torch.uint8)[:, None].expand(1000, 1000)
     mosaic = fragments(y.expand(1, 3, -1, -1), generator())
     assert (mosaic[0, 0, ::32, ::32].int().amax(1) > mosaic[0, 0, ::32, ::32].int().amin(1)).all()
 
 
 @pytest.mark.parametrize(("height", "width"), [(112, 112), (40, 224), (160, 300)])
-def test_smaller_frames_are_upsampled_but_cut_where_their_own_cells_are(height: int, width: int) -> None:
+def test_smaller_frames_are_upsampled_but_cut_at_the_cells_of_the_original(height: int, width: int) -> None:
     frames = (clip(2, height, width) * 255).round().to(torch.uint8)
     scale = 224 / min(height, width)
     upsampled = (F.interpolate(frames.double(), scale_factor=scale, mode="bilinear") + 1e-6).floor()
@@ -122,7 +122,7 @@ def test_smaller_frames_are_upsampled_but_cut_where_their_own_cells_are(height: 
             assert any(torch.equal(square.double(), place) for place in places)
 
 
-def test_frames_smaller_than_a_fragment_are_refused() -> None:
+def test_frames_smaller_than_a_fragment_are_rejected() -> None:
     with pytest.raises(UserError, match="DOVER needs 32x32 pixels, got frames of 40x31"):
         technical_view(clip(4, 31, 40), generator())
 
@@ -138,7 +138,7 @@ def test_flat_frames_stay_flat(level: int, size: tuple[int, int]) -> None:
 
 
 def test_the_aesthetic_view_is_bilinear_without_antialiasing() -> None:
-    """Halved, each pixel is the mean of four; at a quarter, still of four, the middle ones of sixteen."""
+    """Without antialiasing, a pixel at a quarter of the height averages only the middle rows of its block."""
     levels = (clip(1, 896, 448) * 255).double()
     tiles = rearrange(levels, "1 c (h i) (w j) -> c h w i j", i=4, j=2)[..., 1:3, :]
     expected = (tiles.mean((-2, -1))[:, None] - MEAN) / STD
@@ -149,13 +149,13 @@ def test_the_aesthetic_view_is_bilinear_without_antialiasing() -> None:
 @pytest.mark.parametrize(
     ("view", "frames"), [(technical_view, clip(9, 240, 300)), (aesthetic_view, clip(130, 16, 16))]
 )
-def test_the_same_seed_sees_the_same(view: Callable[..., Tensor], frames: Tensor) -> None:
+def test_the_same_seed_gives_the_same_view(view: Callable[..., Tensor], frames: Tensor) -> None:
     once, again, other = (view(frames, generator(seed)) for seed in (0, 0, 1))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
 
 
-def test_what_eight_bits_cannot_hold_is_not_seen() -> None:
+def test_views_round_to_eight_bits() -> None:
     frames = clip(3, 64, 64)
     assert torch.equal(
         technical_view(frames + 0.4 / 255, generator()), technical_view(frames.clamp(0, 1), generator())

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against their formulas in float64, their laws, and published values."""
+"""PSNR and SSIM against their formulas in float64, their symmetries, and published values."""
 
 import csv
 import math
@@ -22,7 +22,7 @@ METRICS = [PSNR, PSNRY, PooledPSNR, PooledPSNRY, SSIM, SSIMRGB]
 
 
 def pair(seed: int, frames: int = 3, height: int = 17, width: int = 21) -> tuple[Tensor, Tensor]:
-    """A clip ``f c h w`` and a noisier one, eight-bit levels in [0, 1]."""
+    """A noisy clip and its reference, ``f c h w``, eight-bit levels in [0, 1]."""
     rng = np.random.default_rng(seed)
     clip = rng.integers(0, 256, (frames, 3, height, width))
     noisy = (clip + rng.normal(0, rng.uniform(1, 60), clip.shape)).round().clip(0, 255)
@@ -34,26 +34,26 @@ def value(metric: Framewise, restored: Tensor, reference: Tensor) -> float:
     return float(metric.compute())
 
 
-def psnr_of_the_formula(x: np.ndarray, y: np.ndarray) -> float:
+def reference_psnr(x: np.ndarray, y: np.ndarray) -> float:
     return 10 * math.log10(255**2 / np.mean((x - y) ** 2))
 
 
-def psnr_of_luma(x: np.ndarray, y: np.ndarray) -> float:
-    """ITU-R BT.601: luma spans 219 of 255 levels, from 16 on."""
+def reference_psnr_y(x: np.ndarray, y: np.ndarray) -> float:
+    """PSNR of ITU-R BT.601 luma, which spans 219 of 255 levels, starting at 16."""
     luma = [16 + 219 / 255 * (0.299 * r + 0.587 * g + 0.114 * b) for r, g, b in (x, y)]
-    return psnr_of_the_formula(*luma)
+    return reference_psnr(*luma)
 
 
-def ssim_of_rounded_luma(x: np.ndarray, y: np.ndarray) -> float:
-    return ssim_of_the_formula(*(np.round((299 * r + 587 * g + 114 * b) / 1000) for r, g, b in (x, y)))
+def reference_ssim_y(x: np.ndarray, y: np.ndarray) -> float:
+    return reference_ssim(*(np.round((299 * r + 587 * g + 114 * b) / 1000) for r, g, b in (x, y)))
 
 
-def ssim_of_colours(x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean([ssim_of_the_formula(*colours) for colours in zip(x, y, strict=True)]))
+def reference_ssim_rgb(x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.mean([reference_ssim(*colours) for colours in zip(x, y, strict=True)]))
 
 
-def ssim_of_the_formula(x: np.ndarray, y: np.ndarray) -> float:
-    """Wang et al. 2004, Eqs. (13) to (16), one window after the other, moments about the mean."""
+def reference_ssim(x: np.ndarray, y: np.ndarray) -> float:
+    """Wang et al. 2004, Eqs. (13) to (16), one window at a time, with central moments."""
     rows, columns = np.mgrid[-5:6, -5:6]
     w = np.exp(-(rows**2 + columns**2) / (2 * 1.5**2))
     w /= w.sum()
@@ -75,15 +75,15 @@ def ssim_of_the_formula(x: np.ndarray, y: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("metric", "formula"),
     [
-        (PSNR, psnr_of_the_formula),
-        (PSNRY, psnr_of_luma),
-        (SSIM, ssim_of_rounded_luma),
-        (SSIMRGB, ssim_of_colours),
+        (PSNR, reference_psnr),
+        (PSNRY, reference_psnr_y),
+        (SSIM, reference_ssim_y),
+        (SSIMRGB, reference_ssim_rgb),
     ],
 )
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(11, 24), width=st.integers(11, 24))
 @settings(max_examples=20)
-def test_a_clip_scores_the_mean_of_the_formula_over_its_frames(
+def test_a_clip_scores_the_formula_averaged_over_its_frames(
     metric: type[Framewise],
     formula: Callable[[np.ndarray, np.ndarray], float],
     seed: int,
@@ -97,20 +97,20 @@ def test_a_clip_scores_the_mean_of_the_formula_over_its_frames(
 
 
 @pytest.mark.parametrize("level", [0, 77, 255])
-def test_a_flat_clip_equals_itself(level: int) -> None:
+def test_a_flat_clip_scores_perfectly_against_itself(level: int) -> None:
     flat = torch.full((2, 3, 32, 32), level / 255)
     assert value(PSNR(), flat, flat) == CAP
     assert value(SSIM(), flat, flat) == 1
 
 
-def test_a_clip_equals_itself() -> None:
+def test_a_clip_scores_perfectly_against_itself() -> None:
     clip, _ = pair(0)
     assert value(PSNR(), clip, clip) == CAP
     assert value(SSIM(), clip, clip) == 1
 
 
-@pytest.mark.parametrize(("metric", "formula"), [(PSNR, psnr_of_the_formula), (PSNRY, psnr_of_luma)])
-def test_a_frame_equal_to_its_reference_scores_the_cap_in_the_mean(
+@pytest.mark.parametrize(("metric", "formula"), [(PSNR, reference_psnr), (PSNRY, reference_psnr_y)])
+def test_a_frame_equal_to_its_reference_contributes_the_cap_to_the_mean(
     metric: type[Framewise], formula: Callable[[np.ndarray, np.ndarray], float]
 ) -> None:
     restored, reference = pair(4, 2)
@@ -122,10 +122,10 @@ def test_a_frame_equal_to_its_reference_scores_the_cap_in_the_mean(
 
 
 @pytest.mark.parametrize(
-    ("metric", "formula"), [(PooledPSNR, psnr_of_the_formula), (PooledPSNRY, psnr_of_luma)]
+    ("metric", "formula"), [(PooledPSNR, reference_psnr), (PooledPSNRY, reference_psnr_y)]
 )
 @pytest.mark.parametrize("equal", [0, 1, 5])
-def test_pooled_psnr_is_that_of_the_mean_squared_error_over_all_frames(
+def test_pooled_psnr_uses_the_mean_squared_error_over_all_frames(
     metric: type[Framewise], formula: Callable[[np.ndarray, np.ndarray], float], equal: int
 ) -> None:
     restored, reference = pair(5, 2)
@@ -137,7 +137,7 @@ def test_pooled_psnr_is_that_of_the_mean_squared_error_over_all_frames(
 
 
 @pytest.mark.parametrize("metric", [PSNR, PSNRY, PooledPSNR, PooledPSNRY])
-def test_no_error_and_next_to_none_score_the_cap(metric: type[Framewise]) -> None:
+def test_zero_and_tiny_errors_score_the_cap(metric: type[Framewise]) -> None:
     clip = torch.full((2, 3, 64, 64), 100 / 255)
     almost = clip.clone()
     almost[:, :, 0, 0] = 101 / 255
@@ -145,13 +145,13 @@ def test_no_error_and_next_to_none_score_the_cap(metric: type[Framewise]) -> Non
 
 
 @pytest.mark.parametrize("levels", [1, 5, 100])
-def test_a_uniform_shift_costs_its_own_decibels(levels: int) -> None:
+def test_a_constant_offset_scores_its_own_psnr(levels: int) -> None:
     clip = torch.full((2, 3, 8, 8), 100 / 255)
     assert value(PSNR(), clip + levels / 255, clip) == pytest.approx(20 * math.log10(255 / levels), abs=1e-4)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_restored_and_reference_may_change_places(metric: type[Framewise]) -> None:
+def test_scores_are_symmetric_in_restored_and_reference(metric: type[Framewise]) -> None:
     restored, reference = pair(1)
     assert value(metric(), restored, reference) == pytest.approx(
         value(metric(), reference, restored), rel=1e-7

@@ -1,4 +1,4 @@
-"""Estimators of optical flow: on clips whose flow is known, and against the libraries that compute it."""
+"""Optical flow estimators: on clips of known flow, and against the libraries that they wrap."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ BY_OPENCV = [DIS(2), FARNEBACK]
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of RAFT's architecture, its weights drawn at random."""
+    """File of RAFT's architecture with random weights."""
     path = tmp_path_factory.mktemp("weights") / "raft.pth"
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -44,7 +44,7 @@ def gray(frame: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def test_raft_is_torchvisions_on_the_frames_that_its_weights_ask_for(raft: RAFT) -> None:
+def test_raft_equals_torchvisions_on_frames_normalised_by_its_transforms(raft: RAFT) -> None:
     first, second = frames(128, 144)
     prepared = Raft_Large_Weights.C_T_SKHT_V2.transforms()(first, second)
     expected = raft.network(*prepared, num_flow_updates=3)[-1]
@@ -54,7 +54,7 @@ def test_raft_is_torchvisions_on_the_frames_that_its_weights_ask_for(raft: RAFT)
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(129, 143), (136, 61), (9, 17)])
-def test_raft_takes_any_size_by_repeating_the_border(raft: RAFT, size: tuple[int, int]) -> None:
+def test_raft_pads_any_size_by_repeating_the_border(raft: RAFT, size: tuple[int, int]) -> None:
     pairs = frames(*size, count=1)
     pads = [max(-side % 8, 128 - side) for side in size]
     borders = [(0, 0), (0, 0), *((pad // 2, pad - pad // 2) for pad in pads)]
@@ -66,7 +66,7 @@ def test_raft_takes_any_size_by_repeating_the_border(raft: RAFT, size: tuple[int
     torch.testing.assert_close(flow, expected)
 
 
-def test_raft_reads_a_file_is_not_trained_and_leaves_the_random_state_alone(weights: Path) -> None:
+def test_raft_loads_a_file_is_frozen_and_keeps_the_random_state(weights: Path) -> None:
     before = torch.get_rng_state()
     raft = RAFT(str(weights), updates=1)
     assert torch.equal(torch.get_rng_state(), before)
@@ -77,7 +77,7 @@ def test_raft_reads_a_file_is_not_trained_and_leaves_the_random_state_alone(weig
     )
 
 
-def test_a_file_that_is_not_the_published_one_is_refused(
+def test_a_file_with_the_wrong_hash_is_rejected(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / PUBLISHED).write_bytes(weights.read_bytes())
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_the_published_one_is_refused(
         RAFT(PUBLISHED, updates=12)
 
 
-def test_another_networks_weights_are_refused(tmp_path: Path) -> None:
+def test_another_networks_weights_are_rejected(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"other\.pth holds another network than RAFT"):
         RAFT(str(tmp_path / "other.pth"), updates=12)
@@ -94,7 +94,7 @@ def test_another_networks_weights_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("flow", BY_OPENCV)
 @pytest.mark.parametrize("motion", [(1.0, 0.0), (2.5, -1.25), (-4.0, 3.0)])
-def test_a_slide_is_found_to_a_fraction_of_a_pixel(flow: Flow, motion: tuple[float, float]) -> None:
+def test_a_translation_is_estimated_to_a_fraction_of_a_pixel(flow: Flow, motion: tuple[float, float]) -> None:
     clip = Translation(seed=1, frames=3, height=80, width=96, dx=motion[0], dy=motion[1])
     video, seen = to_unit(clip.read(0, 3)), torch.stack([clip.visible(0), clip.visible(1)])
     error = (flow(video[:2], video[1:]) - torch.stack([clip.flow(0), clip.flow(1)])).norm(dim=1)
@@ -102,14 +102,14 @@ def test_a_slide_is_found_to_a_fraction_of_a_pixel(flow: Flow, motion: tuple[flo
 
 
 @pytest.mark.parametrize("flow", BY_OPENCV)
-def test_frames_that_do_not_move_have_no_flow(flow: Flow) -> None:
+def test_static_frames_have_no_flow(flow: Flow) -> None:
     textured, flat = frames(40, 50)[0], torch.full((1, 3, 40, 50), 0.3)
     for still in (textured, flat):
         assert flow(still, still).abs().mean() < 0.01
 
 
 @pytest.mark.parametrize("size", [(1, 1), (12, 13), (33, 20)])
-def test_opencvs_estimators_are_opencvs_on_eight_bit_gray(size: tuple[int, int]) -> None:
+def test_opencv_estimators_equal_opencv_on_eight_bit_gray(size: tuple[int, int]) -> None:
     first, second = frames(*size)
     settings = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2}
     for one, other, found in zip(first, second, FARNEBACK(first, second), strict=True):
@@ -125,11 +125,11 @@ def test_opencvs_estimators_are_opencvs_on_eight_bit_gray(size: tuple[int, int])
 
 
 @pytest.mark.parametrize("size", [(8, 9), (7, 40), (40, 7), (12, 40), (20, 64), (31, 400)])
-def test_frames_that_dis_cannot_take_are_refused_with_the_way_out(size: tuple[int, int]) -> None:
+def test_frames_that_dis_cannot_take_are_rejected_with_the_alternative(size: tuple[int, int]) -> None:
     """OpenCV raises on the small ones and segfaults on the wide ones."""
     height, width = size
-    said = rf"DIS cannot take frames of {width}x{height}; choose metrics\.flow=farneback"
-    with pytest.raises(UserError, match=said):
+    message = rf"DIS cannot take frames of {width}x{height}; choose metrics\.flow=farneback"
+    with pytest.raises(UserError, match=message):
         DIS(2)(*frames(height, width))
 
 

@@ -1,4 +1,4 @@
-"""What every full-reference metric does with frames, shown on PSNR and SSIM."""
+"""Behaviour shared by metrics of single frames, shown on PSNR and SSIM."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ RESTORED, REFERENCE = torch.rand(2, 5, 3, 12, 16, generator=GENERATOR)
 LEVELS = torch.tensor([0.0, 1, 2, 40, 255]).expand(1, 3, 4, 5) / 255
 
 
-def test_however_a_clip_is_split_it_scores_the_same() -> None:
+def test_the_score_does_not_depend_on_how_a_clip_is_split() -> None:
     whole, split = SSIM(), SSIM()
     whole.update(RESTORED, REFERENCE)
     for part in ([0, 1, 2], [3], [4]):
@@ -42,19 +42,19 @@ def test_reset_forgets_earlier_clips() -> None:
 @pytest.mark.parametrize(
     "beyond", [LEVELS - 0.4 / 255, (LEVELS + 0.3 / 255).half(), LEVELS.where(LEVELS < 1, 1.2)]
 )
-def test_what_eight_bits_cannot_hold_is_not_scored(beyond: Tensor) -> None:
+def test_frames_are_rounded_to_eight_bits(beyond: Tensor) -> None:
     metric = PSNR()
     metric.update(beyond, LEVELS)
     assert metric.compute() == CAP
 
 
-def test_clips_of_other_sizes_or_lengths_are_refused_with_both_named() -> None:
+def test_clips_that_differ_in_size_or_length_are_rejected_and_described() -> None:
     with pytest.raises(UserError, match="5 frames of 16x12 in 3 channels against 4 frames of 16x12"):
         PSNR().update(RESTORED, REFERENCE[:4])
     with pytest.raises(UserError, match="5 frames of 15x12 in 3 channels against 5 frames of 16x12"):
         PSNR().update(RESTORED[..., 1:], REFERENCE)
 
 
-def test_frames_too_small_to_score_are_refused() -> None:
+def test_frames_too_small_to_score_are_rejected() -> None:
     with pytest.raises(UserError, match="SSIM needs 11x11 pixels, got 5 frames of 16x10"):
         SSIM().update(RESTORED[:, :, 2:], REFERENCE[:, :, 2:])

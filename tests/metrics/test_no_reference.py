@@ -1,4 +1,4 @@
-"""NIQE: published values and its laws. MUSIQ: its loading, on a stand-in and on pyiqa's own if it is here."""
+"""NIQE against published values; MUSIQ's loading with a stand-in, and with pyiqa if it is installed."""
 
 import csv
 import importlib.util
@@ -51,13 +51,13 @@ def golden(name: str) -> Tensor:
     return torch.from_numpy(np.array(Image.open(GOLDEN / name).convert("RGB"))).permute(2, 0, 1)[None] / 255
 
 
-def test_niqe_is_its_authors() -> None:
+def test_niqe_reproduces_the_authors_value() -> None:
     assert value(niqe(), golden("baboon.png")) == pytest.approx(5.7296, abs=5e-5)
 
 
 @pytest.mark.parametrize("image", ["I04", "I06", "I08"])
-def test_published_niqe_is_that_of_gray(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`dcvsr.metrics.no_reference.luma` is the only difference between the two conventions."""
+def test_niqe_of_gray_reproduces_the_published_values(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two conventions differ only in `dcvsr.metrics.no_reference.luma`."""
     picture = golden(f"iqa_dist_{image}.bmp")
     with (GOLDEN / "iqa_official.csv").open() as file:
         published = {row["Method"]: float(row[f"{image}.bmp"]) for row in csv.DictReader(file)}
@@ -70,7 +70,7 @@ def test_published_niqe_is_that_of_gray(image: str, monkeypatch: pytest.MonkeyPa
     assert value(metric, picture) == pytest.approx(published["niqe"], abs=1e-3)
 
 
-def test_the_reference_is_not_looked_at() -> None:
+def test_the_reference_is_ignored() -> None:
     clip = real_clip()
     assert value(niqe(), clip) == value(niqe(), clip, 1 - clip) == value(niqe(), clip, clip[:1])
 
@@ -81,21 +81,21 @@ def test_a_clip_scores_the_mean_of_its_frames() -> None:
     assert value(niqe(), real_clip()) == pytest.approx(sum(frames) / 2, rel=1e-6)
 
 
-def test_noise_makes_frames_less_natural() -> None:
+def test_noise_raises_niqe() -> None:
     clip, noise = real_clip()[:1], torch.randn(1, 3, 192, 288, generator=torch.Generator().manual_seed(0))
     scores = [value(niqe(), (clip + sigma * noise).clamp(0, 1)) for sigma in (0, 0.05, 0.2)]
     assert rise(scores)
 
 
 @pytest.mark.parametrize("level", [0, 0.3, 1])
-def test_flat_frames_have_no_score_and_do_not_spoil_the_others(level: float) -> None:
+def test_flat_frames_score_nan_and_are_left_out_of_the_mean(level: float) -> None:
     flat = torch.full((1, 3, 192, 288), level)
     assert math.isnan(value(niqe(), flat))
     assert value(niqe(), torch.cat([real_clip(), flat])) == value(niqe(), real_clip())
 
 
 @pytest.mark.parametrize(("height", "width"), [(95, 300), (191, 191)])
-def test_frames_too_small_for_niqe_are_refused(height: int, width: int) -> None:
+def test_frames_too_small_for_niqe_are_rejected(height: int, width: int) -> None:
     with pytest.raises(UserError, match=rf"NIQE needs .*96x96 pixels, got .*{width}x{height}"):
         niqe().update(torch.zeros(1, 3, height, width), None)
 
@@ -122,7 +122,7 @@ def weights(folder: Path, network: nn.Module) -> str:
     return str(folder / "musiq.pth")
 
 
-def test_musiq_scores_frames_with_the_weights_it_is_given(stand_in: Any, tmp_path: Path) -> None:
+def test_musiq_uses_the_given_weights_and_ignores_the_reference(stand_in: Any, tmp_path: Path) -> None:
     network = StandIn(pretrained=False)
     metric = MUSIQ(weights(tmp_path, network))
     clip = torch.arange(24).view(2, 3, 2, 2) / 255
@@ -132,21 +132,23 @@ def test_musiq_scores_frames_with_the_weights_it_is_given(stand_in: Any, tmp_pat
     assert not any(parameter.requires_grad for parameter in metric.parameters())
 
 
-def test_another_networks_weights_are_refused(stand_in: Any, tmp_path: Path) -> None:
+def test_another_networks_weights_are_rejected(stand_in: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds another network than StandIn"):
         MUSIQ(weights(tmp_path, nn.Linear(2, 2)))
 
 
-def test_without_pyiqa_one_line_names_it_and_its_licence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyiqa_the_error_names_its_licence_and_command_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "pyiqa", None)
-    with pytest.raises(UserError) as refusal:
+    with pytest.raises(UserError) as raised:
         MUSIQ("musiq_koniq_ckpt-e95806b9.pth")
     for part in ("PolyForm-Noncommercial-1.0.0", "pip install --no-deps pyiqa==0.1.16"):
-        assert part in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+        assert part in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_pyiqas_own_network_is_filled_whole(tmp_path: Path) -> None:
+def test_musiq_equals_pyiqas_network(tmp_path: Path) -> None:
     if importlib.util.find_spec("pyiqa") is None:
         pytest.skip("pyiqa is not installed: it is for noncommercial use")
     network = importlib.import_module("pyiqa.archs.musiq_arch").MUSIQ(pretrained=False).eval()

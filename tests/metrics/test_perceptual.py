@@ -1,4 +1,4 @@
-"""LPIPS and DISTS: published values, and what holds of any distance between pictures."""
+"""LPIPS and DISTS: published values, and properties of a distance between images."""
 
 import csv
 from functools import cache
@@ -51,12 +51,12 @@ def clips() -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("image", "published"), [("ex_p0.png", 0.722), ("ex_p1.png", 0.138)])
-def test_lpips_is_its_authors(image: str, published: float) -> None:
+def test_lpips_reproduces_the_authors_values(image: str, published: float) -> None:
     assert value(built(LPIPS), golden(image), golden("ex_ref.png")) == pytest.approx(published, abs=1e-3)
 
 
-def test_lpips_on_vgg16_is_the_published_distance() -> None:
-    """Zhang et al. 2018, Eq. (1), on torchvision's network, with the weightings that torchmetrics brings."""
+def test_lpips_on_vgg16_follows_eq_1() -> None:
+    """Zhang et al. 2018, Eq. (1), on torchvision's network with the linear weights of torchmetrics."""
     metric, convolutions = built(LPIPSVGG), weights.features("vgg16")
     generator = torch.Generator().manual_seed(0)
     pictures = (torch.rand(2, 3, 32, 40, generator=generator) * 255).round() / 255
@@ -77,7 +77,7 @@ def test_lpips_on_vgg16_is_the_published_distance() -> None:
     assert value(metric, *pictures.split(1)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_dists_is_its_authors() -> None:
+def test_dists_reproduces_the_authors_value() -> None:
     pictures = golden("dists_r1.png"), golden("dists_r0.png")
     assert value(built(DISTS), *pictures) == pytest.approx(0.3347, abs=1e-3)
 
@@ -99,21 +99,21 @@ def assert_published(kind: type[Framewise], image: str) -> None:
     assert value(built(kind), *pictures) == pytest.approx(published[kind.__name__.lower()], abs=1e-3)
 
 
-def test_a_clip_is_no_distance_from_itself(metric: Framewise, clips: tuple[Tensor, Tensor]) -> None:
+def test_a_clip_has_distance_zero_to_itself(metric: Framewise, clips: tuple[Tensor, Tensor]) -> None:
     assert value(metric, clips[0], clips[0]) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_distance_is_the_same_both_ways(metric: Framewise, clips: tuple[Tensor, Tensor]) -> None:
+def test_the_distance_is_symmetric(metric: Framewise, clips: tuple[Tensor, Tensor]) -> None:
     restored, reference = clips
     assert value(metric, restored, reference) == pytest.approx(value(metric, reference, restored), rel=1e-4)
 
 
-def test_frames_do_not_see_each_other(metric: Framewise, clips: tuple[Tensor, Tensor]) -> None:
+def test_a_clip_scores_the_mean_of_its_frames(metric: Framewise, clips: tuple[Tensor, Tensor]) -> None:
     frames = [value(metric, x, y) for x, y in zip(*(clip.split(1) for clip in clips), strict=True)]
     assert value(metric, *clips) == pytest.approx(sum(frames) / len(frames), rel=1e-6)
 
 
-def test_frames_that_alexnet_would_pool_to_nothing_are_refused() -> None:
+def test_frames_too_small_for_alexnet_are_rejected() -> None:
     smallest = torch.rand(1, 3, 31, 31, generator=torch.Generator().manual_seed(0))
     lpips = built(LPIPS)
     assert value(lpips, smallest, 1 - smallest) > 0
@@ -122,7 +122,7 @@ def test_frames_that_alexnet_would_pool_to_nothing_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [LPIPS, LPIPSVGG, DISTS])
-def test_building_a_metric_leaves_the_random_state_alone(kind: type[Framewise]) -> None:
+def test_building_a_metric_keeps_the_random_state(kind: type[Framewise]) -> None:
     built(kind)
     before = torch.get_rng_state()
     metric = kind()
@@ -131,7 +131,7 @@ def test_building_a_metric_leaves_the_random_state_alone(kind: type[Framewise]) 
 
 
 @pytest.mark.parametrize("kind", [LPIPS, LPIPSVGG, DISTS])
-def test_a_backbone_that_lacks_a_layer_is_refused(
+def test_a_backbone_that_lacks_a_layer_is_rejected(
     kind: type[Framewise], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built(kind)

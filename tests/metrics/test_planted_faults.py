@@ -1,4 +1,4 @@
-"""Each fault that results of others have had is seen by the metric that should see it, and by no other."""
+"""Typical faults of restored clips, each detected by the metrics meant for it and by no others."""
 
 import math
 from collections.abc import Callable
@@ -31,12 +31,12 @@ PERFECT: dict[Callable[[], Metric], float] = {
     lambda: TOFFarneback(Farneback(0.5, 3, 15, 3, 5, 1.2, 0)): 0,
 }
 PSNR_Y, STRUCTURE, PERCEPTION, CHANGE, MOTION = PSNRY, SSIM, LPIPS, TLP, list(PERFECT)[-2]
-STILL = (PSNR, PSNR_Y, SSIM, SSIMRGB, LPIPS, LPIPSVGG, DISTS)
+FRAMEWISE = (PSNR, PSNR_Y, SSIM, SSIMRGB, LPIPS, LPIPSVGG, DISTS)
 
 
 @cache
 def clip() -> Tensor:
-    """Texture that slides: eight frames of 96x96, a pixel and a half each."""
+    """Translating texture: eight frames of 96x96 that move by (1.5, 0.5) pixels each."""
     return to_unit(Translation(seed=1, frames=8, height=96, width=96, dx=1.5, dy=0.5).read(0, 8))
 
 
@@ -49,7 +49,7 @@ def built(kind: Callable[[], Metric]) -> Metric:
 
 
 def value(kind: Callable[[], Metric], restored: Tensor, reference: Tensor) -> float:
-    """The score, which must be a number."""
+    """The score, asserted not to be NaN."""
     metric = built(kind)
     metric.reset()
     metric.update(restored, reference)
@@ -59,23 +59,23 @@ def value(kind: Callable[[], Metric], restored: Tensor, reference: Tensor) -> fl
 
 
 @pytest.mark.parametrize("kind", PERFECT)
-def test_a_clip_is_perfect_beside_itself(kind: Callable[[], Metric]) -> None:
+def test_a_clip_scores_perfectly_against_itself(kind: Callable[[], Metric]) -> None:
     assert value(kind, clip(), clip()) == pytest.approx(PERFECT[kind], abs=1e-6)
 
 
-def test_reversed_frames_are_seen_by_motion() -> None:
-    """By 2 (1.5 + .5) pixels of tOF; frame by frame they are natural."""
+def test_motion_metrics_detect_reversed_frames() -> None:
+    """Reversal changes tOF by 2 (1.5 + 0.5) pixels, but each frame still looks natural."""
     assert value(MOTION, clip().flip(0), clip()) == pytest.approx(4, rel=0.1)
     assert value(CHANGE, clip().flip(0), clip()) < 1
 
 
 @pytest.mark.parametrize("kind", [MOTION, CHANGE, STRUCTURE])
-def test_a_frame_that_was_dropped_and_repeated_is_seen(kind: Callable[[], Metric]) -> None:
+def test_a_dropped_and_repeated_frame_is_detected(kind: Callable[[], Metric]) -> None:
     stuttering = clip()[[0, 1, 2, 2, 4, 5, 6, 7]]
     assert abs(value(kind, stuttering, clip()) - PERFECT[kind]) > 0.01
 
 
-def test_a_shift_of_a_pixel_is_seen_by_fidelity_and_by_the_scorer_and_not_by_motion() -> None:
+def test_a_shift_by_one_pixel_changes_fidelity_and_alignment_but_not_motion() -> None:
     shifted = clip().roll(1, dims=-1)
     assert shift(shifted, clip()) == pytest.approx((1, 0), abs=0.1)
     assert value(PSNR, shifted, clip()) < 30
@@ -83,7 +83,7 @@ def test_a_shift_of_a_pixel_is_seen_by_fidelity_and_by_the_scorer_and_not_by_mot
     assert value(MOTION, shifted, clip()) < 0.2
 
 
-def test_a_gain_of_two_per_cent_is_seen_by_psnr_as_its_formula_says() -> None:
+def test_a_gain_of_two_percent_changes_psnr_by_its_formula() -> None:
     darker = 0.98 * clip()
     expected = [10 * math.log10(1 / (0.02 * frame.double()).square().mean()) for frame in clip()]
     assert value(PSNR, darker, clip()) == pytest.approx(sum(expected) / len(expected), abs=0.1)  # eight bits
@@ -92,8 +92,8 @@ def test_a_gain_of_two_per_cent_is_seen_by_psnr_as_its_formula_says() -> None:
     assert value(PERCEPTION, darker, clip()) < 0.01
 
 
-@pytest.mark.parametrize("kind", STILL)
-def test_how_frames_come_in_changes_no_score_of_frames(kind: Callable[[], Metric]) -> None:
+@pytest.mark.parametrize("kind", FRAMEWISE)
+def test_frame_metrics_do_not_depend_on_how_frames_are_batched(kind: Callable[[], Metric]) -> None:
     restored = clip()[:4].roll(1, dims=-2)
     metric = built(kind)
     metric.reset()
@@ -103,7 +103,7 @@ def test_how_frames_come_in_changes_no_score_of_frames(kind: Callable[[], Metric
 
 
 @pytest.mark.parametrize("kind", [CHANGE, MOTION])
-def test_how_pairs_come_in_changes_no_score_of_pairs(kind: Callable[[], Metric]) -> None:
+def test_pair_metrics_do_not_depend_on_how_pairs_are_batched(kind: Callable[[], Metric]) -> None:
     restored = clip().flip(0)
     metric = built(kind)
     metric.reset()
@@ -113,7 +113,7 @@ def test_how_pairs_come_in_changes_no_score_of_pairs(kind: Callable[[], Metric])
 
 
 @pytest.mark.parametrize("kind", [*PERFECT, lambda: WarpingError(DIS(preset=2))])
-def test_constant_frames_have_a_score(kind: Callable[[], Metric]) -> None:
+def test_constant_frames_have_finite_scores(kind: Callable[[], Metric]) -> None:
     gray, white = torch.full((6, 3, 64, 64), 0.5), torch.ones(6, 3, 64, 64)
     assert value(kind, gray, gray) == pytest.approx(PERFECT.get(kind, 0), abs=0.01)  # DISTS rounds to 0.007
     assert math.isfinite(value(kind, white, gray))

@@ -1,4 +1,4 @@
-"""SpyNet's flow, with the weights of BasicVSR that a package carries."""
+"""SpyNet's flow with the BasicVSR weights that a Python package contains."""
 
 from functools import cache
 
@@ -31,26 +31,26 @@ def cut(x: int, y: int, frame: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize(("x", "y"), [(3, 0), (0, -2), (-4, 5), (0, 0)])
-def test_a_shift_is_found_as_the_way_from_first_to_second(x: int, y: int) -> None:
-    flow = spynet()(cut(0, 0), cut(-x, -y))[0, :, 16:-16, 16:-16]  # what is at p is then at p + (x, y)
+def test_the_flow_of_a_shift_points_from_first_to_second(x: int, y: int) -> None:
+    flow = spynet()(cut(0, 0), cut(-x, -y))[0, :, 16:-16, 16:-16]  # content at p moves to p + (x, y)
     assert flow.mean((1, 2)).tolist() == pytest.approx([x, y], abs=0.1)
 
 
 def warped(frame: Tensor, flow: Tensor) -> Tensor:
-    """``frame`` at p + flow(p)."""
+    """Sample ``frame`` at p + flow(p)."""
     rows, columns = torch.meshgrid(torch.arange(96.0), torch.arange(128.0), indexing="ij")
     at = torch.stack([columns + flow[0, 0], rows + flow[0, 1]], -1)
     at = 2 * at / torch.tensor([127.0, 95]) - 1
     return F.grid_sample(frame, at[None], padding_mode="border", align_corners=True)
 
 
-def test_along_the_flow_frames_of_a_clip_resemble_each_other() -> None:
+def test_warping_along_the_flow_reduces_the_frame_difference() -> None:
     first, second = cut(0, 0, 0), cut(0, 0, 1)
     error = (warped(second, spynet()(first, second)) - first).square().mean()
     assert error < 0.5 * (second - first).square().mean()
 
 
-def test_pairs_do_not_see_each_other() -> None:
+def test_pairs_of_a_batch_are_independent() -> None:
     first, second = torch.cat([cut(0, 0), cut(0, 0)]), torch.cat([cut(2, 1), cut(0, 0, 1)])
     both = spynet()(first, second)
     for i in range(2):
@@ -60,14 +60,14 @@ def test_pairs_do_not_see_each_other() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 90), (64, 7), (1, 1)])
-def test_every_size_has_a_flow(height: int, width: int) -> None:
+def test_every_frame_size_has_a_finite_flow(height: int, width: int) -> None:
     frame = cut(0, 0)[..., :height, :width]
     flow = spynet()(frame, frame)
     assert flow.shape == (1, 2, height, width)
     assert flow.isfinite().all()
 
 
-def test_building_it_leaves_the_random_state_alone() -> None:
+def test_building_it_keeps_the_random_state() -> None:
     spynet()
     before = torch.get_rng_state()
     estimator = SpyNet("BasicVSR_REDS4.pth")
@@ -75,7 +75,7 @@ def test_building_it_leaves_the_random_state_alone() -> None:
     assert not any(parameter.requires_grad for parameter in estimator.parameters())
 
 
-def test_the_file_of_another_network_is_refused(tmp_path) -> None:
+def test_another_networks_weights_are_rejected(tmp_path) -> None:
     spynet()
     torch.save({"params": {"spynet.mean": torch.zeros(1, 3, 1, 1)}}, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"other.pth holds another network than SpyNet"):

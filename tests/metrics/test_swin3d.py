@@ -1,4 +1,4 @@
-"""The technical backbone: torchvision's Swin-T where the gate has no effect, and its formula where it has."""
+"""DOVER's technical backbone: torchvision's Swin-T without the gate, and the formula with it."""
 
 from functools import cache
 from typing import TypeVar
@@ -17,7 +17,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def randomised(module: Network) -> Network:
-    """Each parameter moved off what it is initialised with, biases and tables above all."""
+    """Add noise to each parameter, most to biases and tables, whose initial values are zero."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -37,8 +37,8 @@ def clips(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
-def of_torchvision(name: str) -> str:
-    """Our name of a parameter of torchvision's."""
+def our_name(name: str) -> str:
+    """Translate torchvision's name of a parameter to ours."""
     part, *rest = name.split(".")
     if part != "features":
         return name
@@ -49,9 +49,9 @@ def of_torchvision(name: str) -> str:
     return f"layers.{int(stage) // 2}.blocks.{inner}"
 
 
-# Larger than a window on each axis, and padded on each; cut in time; cut in space as well.
+# Three cases: larger than a window and padded on each axis; smaller in time; smaller in time and space.
 @pytest.mark.parametrize("shape", [(18, 64, 64), (7, 61, 64), (18, 32, 32)])
-def test_with_both_tables_equal_it_is_torchvisions_swin(shape: tuple[int, int, int]) -> None:
+def test_with_equal_tables_features_equal_torchvisions_swin(shape: tuple[int, int, int]) -> None:
     ours = Swin3D()
     ours.load_state_dict(backbone().state_dict())
     state = ours.state_dict()
@@ -59,7 +59,7 @@ def test_with_both_tables_equal_it_is_torchvisions_swin(shape: tuple[int, int, i
         if "fragment_position" in name:
             state[name].copy_(state[name.replace("fragment", "relative")])
     theirs = swin3d_t(weights=None).eval()
-    names = {name: of_torchvision(name) for name in theirs.state_dict() if not name.startswith("head")}
+    names = {name: our_name(name) for name in theirs.state_dict() if not name.startswith("head")}
     theirs.load_state_dict({name: state[ours] for name, ours in names.items()}, strict=False)
     features = {}
     theirs.norm.register_forward_hook(lambda _, __, output: features.update(norm=output))
@@ -72,10 +72,8 @@ def test_with_both_tables_equal_it_is_torchvisions_swin(shape: tuple[int, int, i
     assert len(names) == len(state) - sum("fragment_position" in name for name in state)
 
 
-def attention_of_the_formula(
-    attention: WindowAttention, x: np.ndarray, window: Axes, shift: Axes
-) -> np.ndarray:
-    """All pairs of tokens ``t h w c`` of the clip at once: those that share no window do not attend."""
+def reference_attention(attention: WindowAttention, x: np.ndarray, window: Axes, shift: Axes) -> np.ndarray:
+    """Attention over all pairs of tokens ``t h w c`` of a clip, masked to pairs in one window."""
     state = {name: value.double().numpy() for name, value in attention.state_dict().items()}
     t, h, w, c = x.shape
     place = np.stack(np.mgrid[:t, :h, :w], -1).reshape(-1, 3)
@@ -103,28 +101,27 @@ def attention_of_the_formula(
 @pytest.mark.parametrize("kind", [WindowAttention, GatedWindowAttention])
 @pytest.mark.parametrize("shift", [STILL, SHIFT])
 @pytest.mark.parametrize("size", [(10, 7, 14), (3, 12, 21)])
-def test_attention_is_that_of_the_formula(kind: type[WindowAttention], shift: Axes, size: Axes) -> None:
+def test_attention_follows_the_formula(kind: type[WindowAttention], shift: Axes, size: Axes) -> None:
     attention = randomised(kind(6, 2))
     x = clips(1, *size, 6)
     windows = Windows.over(x, shift)
     actual = windows.join(attention(windows.split(x), windows))[0].numpy()
     padded = np.zeros((*windows.padded, 6))
     padded[tuple(map(slice, size))] = x[0].numpy()
-    expected = attention_of_the_formula(attention, padded, windows.window, windows.shift)
+    expected = reference_attention(attention, padded, windows.window, windows.shift)
     np.testing.assert_allclose(actual, expected[tuple(map(slice, size))], atol=1e-5)
 
 
-def test_within_one_fragment_only_the_second_table_counts() -> None:
+def test_only_the_fragment_table_counts_within_one_fragment() -> None:
     attention, windows = randomised(GatedWindowAttention(6, 2)), Windows((8, 56, 56), WINDOW, STILL)
     plain = WindowAttention(6, 2)
     plain.relative_position_bias_table = attention.fragment_position_bias_table
-    assert torch.equal(
-        attention.bias(windows)[0], plain.bias(windows)
-    )  # the first window: 7 of 8 tokens a side
+    # A fragment spans 8 tokens per side, so it contains the first window of 7.
+    assert torch.equal(attention.bias(windows)[0], plain.bias(windows))
     assert apart(attention.bias(windows)[1], plain.bias(windows), 0.1)
 
 
-def test_a_block_leaves_its_tokens_alone_where_it_has_learnt_nothing() -> None:
+def test_a_block_with_zero_output_layers_is_the_identity() -> None:
     block = SwinBlock(6, SHIFT, GatedWindowAttention(6, 2))
     for layer in (block.attn.proj, block.mlp.fc2):
         nn.init.zeros_(layer.weight)
@@ -133,7 +130,7 @@ def test_a_block_leaves_its_tokens_alone_where_it_has_learnt_nothing() -> None:
     assert torch.equal(block(x), x)
 
 
-def test_clips_do_not_see_each_other() -> None:
+def test_clips_of_a_batch_are_independent() -> None:
     x = clips(2, 3, 8, 64, 64)
     alone = torch.cat([backbone()(clip[None]) for clip in x])
     assert torch.allclose(backbone()(x), alone, atol=1e-5)

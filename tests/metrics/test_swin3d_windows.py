@@ -1,4 +1,4 @@
-"""The windows of a clip: nothing is lost, and what is next to what."""
+"""Partition of a clip's tokens into windows, its mask and its fragments."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def tokens(size: Axes) -> Tensor:
 
 @given(size=st.tuples(*(st.integers(1, 17),) * 3), shift=st.sampled_from([STILL, SHIFT]))
 @settings(max_examples=40)
-def test_joining_what_was_split_gives_the_tokens_back(size: Axes, shift: Axes) -> None:
+def test_join_inverts_split(size: Axes, shift: Axes) -> None:
     x = tokens(size)
     windows = Windows.over(x, shift)
     parts = windows.split(x)
@@ -25,7 +25,7 @@ def test_joining_what_was_split_gives_the_tokens_back(size: Axes, shift: Axes) -
     assert torch.equal(windows.join(parts), x)
 
 
-def test_a_clip_no_longer_than_a_window_is_one_window_unshifted() -> None:
+def test_a_clip_no_larger_than_a_window_is_one_unshifted_window() -> None:
     x = tokens((5, 7, 3))
     windows = Windows.over(x, SHIFT)
     assert torch.equal(windows.split(x), x.flatten(1, 3)[:, None])
@@ -36,8 +36,8 @@ def test_without_a_shift_nothing_is_masked() -> None:
     assert not Windows.over(tokens((16, 14, 14)), STILL).seam_mask(CPU).any()
 
 
-def test_the_mask_parts_exactly_what_was_not_side_by_side() -> None:
-    """In a clip of two windows along time, shifted by four: one window is whole, the other the two ends."""
+def test_the_mask_separates_exactly_the_tokens_that_rolling_joined() -> None:
+    """Of two windows along time shifted by four, one is contiguous and the other joins both ends."""
     mask = Windows((16, 7, 7), WINDOW, (4, 0, 0)).seam_mask(CPU)
     late = torch.arange(392) < 4 * 49
     assert not mask[0].any()
@@ -46,7 +46,7 @@ def test_the_mask_parts_exactly_what_was_not_side_by_side() -> None:
 
 @pytest.mark.parametrize("side", [7, 14, 28, 56])
 def test_fragments_are_sevenths_of_the_frame(side: int) -> None:
-    """Without shift, at each resolution of DOVER's: against the distance counted token by token."""
+    """Compares with the distance counted token by token, unshifted, at each of DOVER's resolutions."""
     windows = Windows((1, side, side), (1, 7, 7), STILL)
     distance = windows.fragment_distance(CPU)
     for n in (0, len(distance) // 2, len(distance) - 1):
@@ -61,7 +61,7 @@ def test_tokens_one_frame_apart_are_in_the_same_fragment() -> None:
     assert torch.equal(distance[0, :49, :49], distance[0, :49, 343:])
 
 
-def test_where_a_window_is_cut_so_are_the_fragments() -> None:
+def test_a_smaller_window_has_fewer_fragments() -> None:
     distance = Windows((1, 2, 14), (1, 2, 7), STILL).fragment_distance(CPU)
     places = [(row, column // 2) for row in range(2) for column in range(7)]
     assert distance[0].tolist() == [[abs(a - c) + abs(b - d) for c, d in places] for a, b in places]

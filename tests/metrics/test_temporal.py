@@ -1,4 +1,4 @@
-"""tOF, tLP and the warping error: their formulas in float64, true flows, and faults that each must see."""
+"""tOF, tLP and the warping error: formulas in float64, known flows, and faults that they must detect."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ FARNEBACK = Farneback(0.5, 3, 15, 3, 5, 1.2, 0)
 
 
 @dataclass(frozen=True)
-class Known:
-    """The true flow of the slides whose frames it is given, either way."""
+class KnownFlow:
+    """Estimator that returns the exact flow between frames of the given translations, in both directions."""
 
     clips: Sequence[Translation]
 
@@ -75,7 +75,7 @@ def sliding(dx: float, dy: float, frames: int = 4, seed: int = 0) -> Translation
 
 @cache
 def real_clip() -> Tensor:
-    """Nine frames of shapes that slide over a picture: ``f c h w``, eight-bit levels."""
+    """Nine frames of shapes that move over a background: ``f c h w``, eight-bit levels."""
     clip = Occlusion(seed=1, frames=9, height=64, width=80, dx=1.5, dy=0.5, front_dx=-2, front_dy=1)
     return to_unit(clip.read(0, 9))
 
@@ -93,19 +93,19 @@ def noisy(clip: Tensor, sigma: float) -> Tensor:
 
 
 def levels(clip: Tensor) -> np.ndarray:
-    """``f h w c``, uint8."""
+    """Convert a clip to ``f h w c``, uint8."""
     return (clip.double() * 255).round().permute(0, 2, 3, 1).numpy().astype(np.uint8)
 
 
 def opencv(estimate: Callable[..., np.ndarray], clip: Tensor, *settings: float) -> list[np.ndarray]:
-    """The flow of every frame to the next, ``h w xy``, in float64."""
+    """Flow of each frame to the next, ``h w xy``, in float64."""
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in levels(clip)]
     return [estimate(gray[i - 1], gray[i], None, *settings).astype(np.float64) for i in range(1, len(gray))]
 
 
-def test_tof_of_two_slides_is_what_their_motions_differ_by() -> None:
+def test_tof_of_two_translations_is_their_motion_difference() -> None:
     restored, reference = sliding(1, 2), sliding(3, -1, seed=1)
-    metric = TOF(Known([restored, reference]))
+    metric = TOF(KnownFlow([restored, reference]))
     score = value(metric, *(to_unit(clip.read(0, 4)) for clip in (restored, reference)))
     assert score == pytest.approx(2 + 3, rel=1e-6)
     assert {name: float(reading) for name, reading in metric.readings().items()} == pytest.approx(
@@ -113,14 +113,14 @@ def test_tof_of_two_slides_is_what_their_motions_differ_by() -> None:
     )
 
 
-def test_tof_by_an_estimator_is_tof_by_the_true_flow_but_for_a_fraction_of_a_pixel() -> None:
+def test_estimated_tof_is_within_a_fraction_of_a_pixel_of_exact_tof() -> None:
     clips = [sliding(1, 2), sliding(3, -1, seed=1)]
     videos = [to_unit(clip.read(0, 4)) for clip in clips]
     inner = [video[..., 8:-8, 8:-8] for video in videos]
-    assert value(TOF(DIS(2)), *inner) == pytest.approx(value(TOF(Known(clips)), *videos), abs=0.25)
+    assert value(TOF(DIS(2)), *inner) == pytest.approx(value(TOF(KnownFlow(clips)), *videos), abs=0.25)
 
 
-def test_tof_is_equation_13() -> None:
+def test_tof_follows_eq_13() -> None:
     restored, reference = noisy(real_clip(), 0.05), real_clip()
     flows = zip(
         *(opencv(cv2.DISOpticalFlow.create(2).calc, clip) for clip in (restored, reference)), strict=True
@@ -136,7 +136,7 @@ def test_tof_is_equation_13() -> None:
     assert value(built("tof"), restored, reference) == pytest.approx(sum(pairs) / 8, rel=1e-5)
 
 
-def test_tlp_is_equation_14() -> None:
+def test_tlp_follows_eq_14() -> None:
     restored, reference = noisy(real_clip(), 0.05)[:4], real_clip()[:4]
     tlp, lpips = built("tlp"), LPIPS()
     changes = [
@@ -149,7 +149,7 @@ def test_tlp_is_equation_14() -> None:
 
 
 @pytest.mark.parametrize("size", [(64, 80), (48, 80), (63, 79)])
-def test_tof_farneback_is_tecogans_protocol(size: tuple[int, int]) -> None:
+def test_tof_farneback_follows_tecogans_protocol(size: tuple[int, int]) -> None:
     reference = real_clip()[:, :, : size[0], : size[1]]
     restored = noisy(reference, 0.05)
     sides = []
@@ -164,26 +164,28 @@ def test_tof_farneback_is_tecogans_protocol(size: tuple[int, int]) -> None:
     assert value(built("tof_farneback"), restored, reference) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_first_and_last_two_frames_do_not_matter_to_tof_farneback() -> None:
+def test_tof_farneback_ignores_the_first_and_last_two_frames() -> None:
     damaged = real_clip().clone()
     damaged[[0, 1, -2, -1]] = torch.rand(4, *damaged.shape[1:])
     assert value(built("tof_farneback"), damaged, real_clip()) == 0
 
 
-def test_the_warping_error_is_its_formula() -> None:
-    """Lai et al. 2018, pixel by pixel."""
+def test_the_warping_error_follows_its_formula() -> None:
+    """Lai et al. 2018, computed pixel by pixel."""
     clip, reference = noisy(real_clip()[:3], 0.02), real_clip()[:3]
     there = opencv(cv2.DISOpticalFlow.create(2).calc, reference)
     back = opencv(cv2.DISOpticalFlow.create(2).calc, reference.flip(0))[::-1]
     frames = levels(clip) / 255
     pairs = [
-        lai(first, second, w, w_back)
+        reference_warping_error(first, second, w, w_back)
         for first, second, w, w_back in zip(frames[:-1], frames[1:], there, back, strict=True)
     ]
     assert value(built("warping_error"), clip, reference) == pytest.approx(1000 * np.mean(pairs), rel=1e-4)
 
 
-def lai(first: np.ndarray, second: np.ndarray, there: np.ndarray, back: np.ndarray) -> float:
+def reference_warping_error(
+    first: np.ndarray, second: np.ndarray, there: np.ndarray, back: np.ndarray
+) -> float:
     errors = []
     height, width = first.shape[:2]
     for y in range(height):
@@ -218,7 +220,7 @@ def test_a_flat_clip_scores_zero(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tof", "tof_farneback", "tlp"])
-def test_restored_and_reference_may_change_places(kind: str) -> None:
+def test_scores_are_symmetric_in_restored_and_reference(kind: str) -> None:
     other = noisy(real_clip(), 0.05)
     assert value(built(kind), other, real_clip()) == pytest.approx(
         value(built(kind), real_clip(), other), rel=1e-6
@@ -233,7 +235,7 @@ def test_more_flicker_scores_worse(kind: str) -> None:
 
 
 def shaken(clip: Tensor) -> Tensor:
-    """Every other frame lies a pixel to the right."""
+    """Move every other frame a pixel to the right."""
     return torch.cat([frame.roll(i % 2, dims=-1) for i, frame in enumerate(clip.split(1))])
 
 
@@ -255,13 +257,13 @@ def test_a_steady_restoration_scores_better_than_a_faulty_one(kind: str, fault: 
     assert bad > 1.5 * good
 
 
-def test_tlp_does_not_see_the_direction_of_time_and_tof_does() -> None:
+def test_tlp_is_invariant_to_time_reversal_and_tof_is_not() -> None:
     slide = to_unit(sliding(1, 0, frames=2).read(0, 2))
     assert value(built("tlp"), slide.flip(0), slide) == pytest.approx(0, abs=1e-4)
     assert value(built("tof"), slide.flip(0), slide) == pytest.approx(2, abs=0.1)
 
 
-def test_a_shake_of_one_pixel_is_one_pixel_of_tof() -> None:
+def test_shaking_by_one_pixel_scores_one_pixel_of_tof() -> None:
     slide = to_unit(sliding(2, 1, frames=5).read(0, 5))
     assert value(built("tof"), shaken(slide), slide) == pytest.approx(1, abs=0.15)
 
@@ -272,24 +274,24 @@ def test_blur_lowers_the_warping_error() -> None:
     assert rise(scores[::-1])
 
 
-def test_a_slide_by_whole_pixels_warps_onto_itself() -> None:
+def test_a_translation_by_whole_pixels_has_no_warping_error() -> None:
     clip = sliding(3, -2)
     video = to_unit(clip.read(0, 4))
-    error = value(WarpingError(Known([clip])), video, video)
-    assert error < 1e-2  # half a level, squared, in thousandths
-    assert value(WarpingError(Known([clip])), shaken(video), video) > 100 * error
+    error = value(WarpingError(KnownFlow([clip])), video, video)
+    assert error < 1e-2  # at most about half a level, squared, in units of 1e-3
+    assert value(WarpingError(KnownFlow([clip])), shaken(video), video) > 100 * error
 
 
-def test_without_a_reference_a_clip_warps_along_its_own_flow() -> None:
+def test_without_a_reference_a_clip_is_warped_along_its_own_flow() -> None:
     metric, clip = built("warping_error"), noisy(real_clip(), 0.02)
     assert value(metric, clip, None) == value(metric, clip, clip)
     assert abs(value(metric, clip, None) - value(metric, clip, real_clip())) > 0
 
 
-def test_a_pair_that_shares_nothing_has_no_warping_error() -> None:
-    """At a cut the way back does not undo the way there, here by construction."""
+def test_pairs_without_visible_pixels_are_left_out_of_the_warping_error() -> None:
+    """At the cut, this flow is the same both ways, so that no pixel passes the consistency check."""
     before, after = (sliding(1, 0, seed=seed) for seed in (0, 1))
-    known = Known([before, after])
+    known = KnownFlow([before, after])
 
     def flow(first: Tensor, second: Tensor) -> Tensor:
         try:
@@ -298,15 +300,15 @@ def test_a_pair_that_shares_nothing_has_no_warping_error() -> None:
             return torch.full((1, 2, 64, 80), 5.0)
 
     halves = [to_unit(clip.read(0, 4)) for clip in (before, after)]
-    apart = [value(WarpingError(flow), half, half) for half in halves]
+    separate = [value(WarpingError(flow), half, half) for half in halves]
     joined = torch.cat(halves)
-    assert value(WarpingError(flow), joined, joined) == pytest.approx(np.mean(apart), rel=1e-6)
+    assert value(WarpingError(flow), joined, joined) == pytest.approx(np.mean(separate), rel=1e-6)
     cut = joined[3:5]
     assert np.isnan(value(WarpingError(flow), cut, cut))
 
 
 @pytest.mark.parametrize("kind", METRICS)
-def test_pairs_of_several_clips_are_averaged_and_none_is_made_across_them(kind: str) -> None:
+def test_pairs_are_averaged_over_clips_and_never_span_two_clips(kind: str) -> None:
     metric, restored = built(kind), noisy(real_clip(), 0.05)
     one, other = (value(metric, clip[2:], real_clip()[2:]) for clip in (restored, blurred(restored, 1)))
     metric.reset()
@@ -316,7 +318,7 @@ def test_pairs_of_several_clips_are_averaged_and_none_is_made_across_them(kind: 
 
 
 @pytest.mark.parametrize("beyond", [real_clip() + 0.4 / 255, real_clip().where(real_clip() < 1, 1.2)])
-def test_what_eight_bits_cannot_hold_is_not_scored(beyond: Tensor) -> None:
+def test_frames_are_rounded_to_eight_bits(beyond: Tensor) -> None:
     metric = built("warping_error")
     assert value(metric, beyond, real_clip()) == value(metric, real_clip(), real_clip())
 
@@ -324,7 +326,7 @@ def test_what_eight_bits_cannot_hold_is_not_scored(beyond: Tensor) -> None:
 @pytest.mark.parametrize(
     ("kind", "frames"), [("tof", 2), ("tof_farneback", 6), ("tlp", 2), ("warping_error", 2)]
 )
-def test_a_clip_without_a_pair_is_refused(kind: str, frames: int) -> None:
+def test_clips_that_are_too_short_are_rejected(kind: str, frames: int) -> None:
     clip = real_clip()[: frames - 1]
     name = type(built(kind)).__name__
     with pytest.raises(
@@ -335,14 +337,14 @@ def test_a_clip_without_a_pair_is_refused(kind: str, frames: int) -> None:
 
 
 @pytest.mark.parametrize("kind", METRICS)
-def test_clips_that_differ_in_frames_or_size_are_refused(kind: str) -> None:
+def test_clips_that_differ_in_length_or_size_are_rejected(kind: str) -> None:
     for other in (real_clip()[1:], real_clip()[..., 1:]):
         with pytest.raises(UserError, match="cannot score 9 frames of 80x64 in 3 channels against"):
             built(kind).update(real_clip(), other)
 
 
 @pytest.mark.parametrize(("kind", "smallest"), [("tof_farneback", 48), ("tlp", 31)])
-def test_frames_too_small_to_score_are_refused(kind: str, smallest: int) -> None:
+def test_frames_too_small_to_score_are_rejected(kind: str, smallest: int) -> None:
     clip = torch.rand(6, 3, smallest, smallest)
     assert value(built(kind), clip, 1 - clip) > 0
     with pytest.raises(
@@ -351,8 +353,8 @@ def test_frames_too_small_to_score_are_refused(kind: str, smallest: int) -> None
         built(kind).update(clip[..., 1:], clip[..., 1:])
 
 
-class Largest(TorchDispatchMode):
-    """Remembers how many numbers the largest tensor holds that an operation gave."""
+class LargestTensor(TorchDispatchMode):
+    """Records the size of the largest tensor that an operation returns."""
 
     numbers = 0
 
@@ -368,7 +370,7 @@ def test_memory_does_not_grow_with_the_clip(kind: str) -> None:
     largest = []
     for frames in (6, 12):
         clip = real_clip()[[0, 1, 2] * 4][:frames]
-        with Largest() as seen:
+        with LargestTensor() as seen:
             value(built(kind), clip, clip)
         largest.append(seen.numbers)
         assert sum(score.numel() for score in built(kind).scores) <= 2 * frames  # type: ignore[union-attr]
@@ -376,7 +378,7 @@ def test_memory_does_not_grow_with_the_clip(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("choice", "expected"), [("dis", DIS(2)), ("farneback", FARNEBACK)])
-def test_metrics_flow_chooses_the_estimator_but_never_tecogans(choice: str, expected: Flow) -> None:
+def test_metrics_flow_selects_the_estimator_except_for_tof_farneback(choice: str, expected: Flow) -> None:
     built("tlp")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", ["metrics=temporal", f"metrics/flow={choice}"])
@@ -386,7 +388,7 @@ def test_metrics_flow_chooses_the_estimator_but_never_tecogans(choice: str, expe
     assert metrics["tof_farneback"].flow == FARNEBACK
 
 
-def test_raft_is_the_papers_choice_and_reads_the_file_that_it_is_given(tmp_path: Path) -> None:
+def test_raft_is_the_default_and_loads_the_given_weights(tmp_path: Path) -> None:
     built("tlp")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         assert compose("evaluate", ["metrics=temporal"]).flow.weights.startswith("raft_large_C_T_SKHT_V2")
