@@ -1,4 +1,4 @@
-"""Frames that TAP hands from window to window.
+"""Keys and values of the frames that TAP passes from one temporal window to the next.
 
 Axes: m tiles of a group, h heads, p positions, l frames, d channels per head.
 """
@@ -15,13 +15,13 @@ from dcvsr.attention.selection import largest, taken
 
 @dataclass(frozen=True)
 class Bank:
-    """Frames of one layer to attend to: K', V' ``m 1 h (l p) d``, and their deviations, ``m l``."""
+    """Propagated frames of one layer: K', V' ``m 1 h (l p) d`` and their standard deviations ``m l``."""
 
     keys: Keys
     score: Tensor
 
     def best(self, other: "Bank | None", count: int) -> "Bank":
-        """The ``count`` best-keyed frames of both."""
+        """Return the ``count`` frames of both banks whose keys have the largest standard deviation."""
         banks = [other, self] if other else [self]
         score = torch.cat([bank.score for bank in banks], dim=1)
         frames = largest(score, count)
@@ -34,11 +34,12 @@ class Bank:
 
 @dataclass(frozen=True)
 class Handed:
-    """What one window hands on to the next in one layer: its own frames, and anchors of windows before it."""
+    """Output of one window to the next one in one layer: its own frames and anchors of earlier windows."""
 
     newest: Bank
     anchors: Bank | None
 
     @property
     def keys(self) -> list[Keys]:
+        """Keys and values of the newest frames, then of the anchors if there are any."""
         return [bank.keys for bank in (self.newest, self.anchors) if bank]

@@ -1,4 +1,4 @@
-"""What the branches of a guidance other than the conditional one see of the propagation (spec A9)."""
+"""Propagation in the guidance branches other than the conditional one (spec A9)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,41 +13,46 @@ from dcvsr.attention.selection import Order
 
 
 def own(round: Round) -> Round:
-    """Each branch exchanges keys of its own; suppressed ones never reach the conditional branch."""
+    """Let each branch exchange its own keys; suppressed keys never reach the conditional branch."""
     return round
 
 
 @dataclass
 class _OneRound:
-    """A round whose windows are another's."""
+    """Base for rounds that delegate their window order to another round."""
 
     round: Round
 
     @property
     def scheme(self) -> str:
+        """Scheme of the wrapped round."""
         return self.round.scheme
 
     def orders(self, windows: int) -> Iterator[Order]:
+        """Return the window orders of the wrapped round."""
         return self.round.orders(windows)
 
 
 class ConditionalOnly(_OneRound):
-    """Only the conditional branch exchanges."""
+    """Round in which only the conditional branch exchanges keys."""
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        """Evaluate with propagation in branch 0 and without it elsewhere."""
         return self.round(evaluate, place, observer) if place.branch == 0 else evaluate(alone)
 
 
 @dataclass
 class SharedKeys(_OneRound):
-    """All branches see the conditional one's keys.
+    """Round in which all branches receive the conditional branch's keys.
 
-    ``seen``: (tiles, layer) -> what that one received; written here alone.
+    ``seen`` maps (tiles, layer) to the keys that the conditional branch received; only this class writes it.
     """
 
     seen: dict[tuple[tuple[int, ...], str], Keys] = field(default_factory=dict)
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        """Record the keys that branch 0 receives, and give the same keys to the other branches."""
+
         def recorded(propagate: Propagate) -> Tensor:
             def record(layer: str, k: Tensor, v: Tensor) -> Keys:
                 keys = propagate(layer, k, v)

@@ -1,4 +1,4 @@
-"""How merged keys and values come about: which evaluations of the U-Net, and what each layer sees in them.
+"""Exchange of keys and values between tiles.
 
 Axes: m tiles of a group, f frames, h heads, p positions, d channels per head; keys and values ``m f h p d``.
 """
@@ -15,22 +15,22 @@ Keys = tuple[Tensor, Tensor]
 """K and V of one layer."""
 
 Propagate = Callable[[str, Tensor, Tensor], Keys]
-"""``(layer, K, V) -> (K^, V^)``, the tile's own first."""
+"""``(layer, K, V) -> (K^, V^)``; the tile's own keys come first."""
 
 Evaluate = Callable[[Propagate], Tensor]
-"""One evaluation of the U-Net, whose propagated layers attend to what a ``Propagate`` gives."""
+"""One U-Net evaluation in which the propagated layers attend to the output of a ``Propagate``."""
 
 Give = Callable[[str, Tensor, Tensor], Keys]
-"""``(layer, K, V) ->`` what other tiles get of them."""
+"""``(layer, K, V) -> (K, V)`` for the other tiles."""
 
 
 def alone(layer: str, k: Tensor, v: Tensor) -> Keys:
-    """No propagation."""
+    """Return a tile's own keys and values: no propagation."""
     return k, v
 
 
 def merged(own: Keys, *others: Keys) -> Keys:
-    """K^, V^ of Eq. (2): the tile's own, then the others', the same for every tile of a group."""
+    """Compute K^, V^ of Eq. (2): a tile's own, then the others', which are equal for all tiles of a group."""
     k, v = (
         torch.cat([x, *(other.expand(*x.shape[:-2], *other.shape[-2:]) for other in given)], dim=-2)
         for x, *given in zip(own, *others, strict=True)
@@ -39,7 +39,7 @@ def merged(own: Keys, *others: Keys) -> Keys:
 
 
 def lockstep(evaluate: Evaluate, give: Give) -> Tensor:
-    """SAP in one evaluation: all tiles of a window advance together and exchange in each layer (spec A2)."""
+    """Run SAP in one evaluation: the tiles of a window advance together and exchange per layer (spec A2)."""
 
     def propagate(layer: str, k: Tensor, v: Tensor) -> Keys:
         return merged((k, v), *meet(give(layer, k, v)))
@@ -48,7 +48,7 @@ def lockstep(evaluate: Evaluate, give: Give) -> Tensor:
 
 
 def two_pass(evaluate: Evaluate, give: Give) -> Tensor:
-    """SAP as Fig. 2 (b) draws it: a plain evaluation collects what the second one injects."""
+    """Run SAP as in Fig. 2 (b): a first evaluation collects the keys and a second one injects them."""
     given: dict[str, Keys] = {}
 
     def collect(layer: str, k: Tensor, v: Tensor) -> Keys:
@@ -56,10 +56,10 @@ def two_pass(evaluate: Evaluate, give: Give) -> Tensor:
         return k, v
 
     evaluate(collect)
-    everybody = meet(given)
+    exchanged = meet(given)
 
     def inject(layer: str, k: Tensor, v: Tensor) -> Keys:
-        return merged((k, v), *(tile[layer] for tile in everybody))
+        return merged((k, v), *(tile[layer] for tile in exchanged))
 
     return evaluate(inject)
 
@@ -72,7 +72,7 @@ EXCHANGES: Mapping[Exchange, Callable[[Evaluate, Give], Tensor]] = {
 
 
 def chained(evaluate: Evaluate, give: Give, receive: Propagate) -> Tensor:
-    """TAP in one evaluation: what is given was computed with what was received (Fig. 2 (c); spec A6)."""
+    """Run TAP in one evaluation: given keys are computed with the received keys (Fig. 2 (c); spec A6)."""
 
     def propagate(layer: str, k: Tensor, v: Tensor) -> Keys:
         give(layer, k, v)
@@ -82,7 +82,7 @@ def chained(evaluate: Evaluate, give: Give, receive: Propagate) -> Tensor:
 
 
 def clean(evaluate: Evaluate, give: Give, receive: Propagate) -> Tensor:
-    """TAP that gives what a plain evaluation computes: two evaluations."""
+    """Run TAP in two evaluations: given keys come from an evaluation without propagation."""
 
     def collect(layer: str, k: Tensor, v: Tensor) -> Keys:
         give(layer, k, v)

@@ -1,7 +1,6 @@
-"""Which layers the method works on, found by name in any of diffusers' U-Nets.
+"""Names of the layers that the method modifies, in any U-Net of diffusers.
 
-They are the spatial self-attentions, ``attentions.*.transformer_blocks.*.attn1``, in the order in which they
-are run.
+The layers are the spatial self-attentions, ``attentions.*.transformer_blocks.*.attn1``, in execution order.
 """
 
 import re
@@ -13,7 +12,7 @@ _STAGES = ("down_blocks", "mid_block", "up_blocks")
 
 
 def spatial_self_attentions(unet: nn.Module) -> list[str]:
-    """Names in execution order; the module tree lists the mid block after the up blocks."""
+    """Return the names in execution order; the module tree lists the mid block after the up blocks."""
     names = [name for name, _ in unet.named_modules() if _SPATIAL.search(name)]
     return sorted(names, key=_execution_order)
 
@@ -24,7 +23,7 @@ def _execution_order(name: str) -> tuple[int, ...]:
 
 
 def propagated_layers(unet: nn.Module) -> list[str]:
-    """The first two and last two spatial self-attentions, where SAP, TAP and DSSAG act (section 3.1).
+    """Return the first two and last two spatial self-attentions, where SAP, TAP and DSSAG act (section 3.1).
 
     Raises:
         ValueError: if there are fewer than four.
@@ -38,7 +37,7 @@ def propagated_layers(unet: nn.Module) -> list[str]:
 
 
 def mid_layer(unet: nn.Module) -> str:
-    """The mid block's first, whose map SAG reads and which PAG perturbs.
+    """Return the mid block's first layer, whose attention map SAG reads and which PAG perturbs.
 
     Raises:
         ValueError: if the mid block has none.
@@ -50,7 +49,9 @@ def mid_layer(unet: nn.Module) -> str:
 
 
 def resolution(tokens: int, height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of a layer that sees a ``height`` x ``width`` latent, halved so often, as ``tokens``.
+    """Return the rows and columns of a layer with ``tokens`` positions in a ``height`` x ``width`` latent.
+
+    Each downsampling block halves both sides, rounded up.
 
     Raises:
         ValueError: if no number of halvings gives ``tokens``.
@@ -59,5 +60,7 @@ def resolution(tokens: int, height: int, width: int) -> tuple[int, int]:
     while rows * columns > tokens:
         rows, columns = -(-rows // 2), -(-columns // 2)
     if rows * columns != tokens:
-        raise ValueError(f"{tokens} positions are no halving of a {height}x{width} latent")
+        raise ValueError(
+            f"{tokens} positions do not match a {height}x{width} latent halved any number of times"
+        )
     return rows, columns

@@ -1,7 +1,7 @@
-"""Tasks that run side by side in one thread and meet to exchange.
+"""Cooperative tasks in one thread that exchange values at meeting points.
 
-A tile's network evaluation pauses in the middle of a layer until every other tile has come there too, so the
-workspace is one tile's, whatever the U-Net; what a paused tile holds is its own activations.
+A tile's network evaluation pauses inside a layer until every other tile has reached that layer. Only one tile
+computes at a time, so the workspace is that of one tile; a paused tile holds only its own activations.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:
-    """Results of ``tasks``, each of which waits in ``meet`` until all have come there.
+    """Run ``tasks`` and return their results; each task waits in ``meet`` until all others reach it.
 
     Raises:
-        RuntimeError: if some end while others wait.
+        RuntimeError: if a task ends while others wait.
     """
     runners = [greenlet(task) for task in tasks]
     for runner in runners:
@@ -31,7 +31,7 @@ def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:
 
 
 def meet(offer: Any) -> list[Any]:
-    """Hand in ``offer`` and get everybody's, in the order of the tasks; within ``side_by_side`` alone."""
+    """Exchange ``offer`` for the offers of all tasks, in their order; only valid inside ``side_by_side``."""
     hub = getcurrent().parent
     assert hub is not None, "meet() outside side_by_side()"
     return hub.switch(offer)

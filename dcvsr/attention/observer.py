@@ -1,4 +1,4 @@
-"""Where in a run an attention happens, and who may watch it."""
+"""Position of an attention within a run, and the interface of its observers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Place:
-    """One evaluation of the U-Net, on some tiles of one window.
+    """Position of one U-Net evaluation: some tiles of one window.
 
     Attributes:
-        step, sigma: of the sampler.
+        step, sigma: sampler step and its noise level.
         scheme: ``none``, ``sap`` or ``tap``.
-        direction: of a TAP step, ``forward`` or ``backward``.
+        direction: ``forward`` or ``backward`` in a TAP step.
         window, tiles: indices n and m.
         count: M, the tiles of the window.
-        branch: 0 is the conditional estimate, then the others as the guidance asks for them.
-        size: rows and columns of a tile, in latents.
+        branch: 0 for the conditional estimate, then the others in the order of the guidance.
+        size: rows and columns of a tile in latent pixels.
     """
 
     step: int
@@ -32,45 +32,49 @@ class Place:
 
 
 class Observer:
-    """Watches a run and does nothing; whoever wants to know something overrides its event.
+    """Base class of observers: subclasses override the events that they need.
 
     Axes: m tiles, f frames, h heads, p positions, n keys (the tile's own p first), d channels per head.
     """
 
     def evaluated(self, place: Place, x: Tensor) -> None:
-        """The U-Net is evaluated on ``x``, m f k h w."""
+        """Receive the U-Net's input ``x``, m f k h w."""
 
     def attended(self, place: Place, layer: str, q: Tensor, k: Tensor) -> None:
-        """A propagated layer attends: q ``m f h p d``, merged k ``m f h n d``."""
+        """Receive queries ``m f h p d`` and merged keys ``m f h n d`` of a propagated layer."""
 
     def exchanged(self, place: Place, layer: str, k: Tensor, v: Tensor) -> None:
-        """Tiles give these keys and values away."""
+        """Receive the keys and values that tiles give to others."""
 
     def chosen(self, place: Place, layer: str, frames: Tensor) -> None:
-        """TAP takes these frames of the window, ``m l``."""
+        """Receive the frames of the window that TAP selects, ``m l``."""
 
 
 NOBODY = Observer()
 
 
 class Observers(Observer):
-    """Several that watch together."""
+    """Observer that forwards every event to several observers."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self.observers = observers
 
     def evaluated(self, place: Place, x: Tensor) -> None:
+        """Forward the input of an evaluation."""
         for observer in self.observers:
             observer.evaluated(place, x)
 
     def attended(self, place: Place, layer: str, q: Tensor, k: Tensor) -> None:
+        """Forward queries and keys."""
         for observer in self.observers:
             observer.attended(place, layer, q, k)
 
     def exchanged(self, place: Place, layer: str, k: Tensor, v: Tensor) -> None:
+        """Forward exchanged keys and values."""
         for observer in self.observers:
             observer.exchanged(place, layer, k, v)
 
     def chosen(self, place: Place, layer: str, frames: Tensor) -> None:
+        """Forward the selected frames."""
         for observer in self.observers:
             observer.chosen(place, layer, frames)

@@ -1,4 +1,4 @@
-"""What the propagated layers look at, and what TAP hands on: ``debug.attention=true``.
+"""Record of attention on propagated keys and of the frames that TAP selects: ``debug.attention=true``.
 
 Axes: m tiles, f frames, h heads, p positions, n keys (the tile's own p first), d channels per head.
 """
@@ -16,7 +16,7 @@ from dcvsr.attention.self_attention import attention_mass
 
 
 class Attention(NamedTuple):
-    """Where a layer's attention falls, in the conditional estimate of one tile."""
+    """Attention of one layer on propagated keys, in the conditional estimate of one tile."""
 
     clip: str
     step: int
@@ -27,11 +27,11 @@ class Attention(NamedTuple):
     tile: int
     layer: str
     mass: float
-    """Share on propagated keys, mean over queries, heads and frames; the rest is on the tile's own."""
+    """Share of attention on propagated keys, mean over queries, heads and frames."""
 
 
 class Chosen(NamedTuple):
-    """The frames of a tile that TAP hands on, in one layer of one branch of the guidance."""
+    """Frames of a tile that TAP selects, in one layer of one guidance branch."""
 
     clip: str
     step: int
@@ -46,7 +46,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True)
 class ProbeTable:
-    """What a probe noted, ready to be written down."""
+    """Table of recorded values for a CSV file."""
 
     name: str
     columns: Sequence[str]
@@ -54,11 +54,10 @@ class ProbeTable:
 
 
 class Probe(Observer):
-    """Notes attention masses and chosen frames, which it does not change.
+    """Observer that records attention shares and selected frames.
 
-    ``clip``: name of what is upscaled, set by whoever begins another. ``_attention``, ``_frames``: its notes,
-    written by its events alone. Of a tile evaluated twice (``two_pass``, ``clean``), the second evaluation,
-    which has the merged keys, is noted.
+    ``clip`` is the name of the current clip; the caller sets it before each clip. If a tile is evaluated
+    twice (``two_pass``, ``clean``), the probe keeps the second evaluation, which has the merged keys.
     """
 
     def __init__(self, clip: str = "") -> None:
@@ -68,6 +67,7 @@ class Probe(Observer):
 
     @property
     def tables(self) -> list["ProbeTable"]:
+        """Tables of attention and of selected frames."""
         return [
             ProbeTable("attention", Attention._fields, list(self._attention.values())),
             ProbeTable("frames", Chosen._fields, list(self._frames.values())),
@@ -84,6 +84,7 @@ class Probe(Observer):
         }
 
     def attended(self, place: Place, layer: str, q: Tensor, k: Tensor) -> None:
+        """Record the attention shares of the conditional branch."""
         if place.branch:
             return
         for tile, mass in zip(place.tiles, propagated_mass(q, k), strict=True):
@@ -100,6 +101,7 @@ class Probe(Observer):
             self._attention[where] = Attention(*where, mass)
 
     def chosen(self, place: Place, layer: str, frames: Tensor) -> None:
+        """Record the selected frames of each tile."""
         for tile, chosen in zip(place.tiles, frames.tolist(), strict=True):
             where = (
                 self.clip,
@@ -115,9 +117,9 @@ class Probe(Observer):
 
 
 def propagated_mass(q: Tensor, k: Tensor) -> list[float]:
-    """Share of attention on keys beyond a tile's own: q ``m f h p d``, k ``m f h n d`` -> a number per tile.
+    """Compute each tile's attention share on propagated keys, from q ``m f h p d`` and k ``m f h n d``.
 
-    One frame and head at a time: the scores of one are 4096 x 20480 in SVD's first layer.
+    Runs one frame and head at a time: their scores are 4096 x 20480 in SVD's first layer.
     """
     if k.shape[-2] == q.shape[-2]:
         return [0.0] * len(q)

@@ -1,7 +1,7 @@
-"""The seam to diffusers: its modules own the weights, these processors the algorithm.
+"""Attention processors for diffusers' U-Nets: its modules hold the weights, the processors the algorithm.
 
-SVD's blocks drop ``cross_attention_kwargs``, so what an evaluation asks of its layers travels in a context
-variable; tiles that run side by side have one each.
+SVD's blocks drop ``cross_attention_kwargs``, so a context variable carries the settings of an evaluation to
+its layers. Tiles that run side by side have separate contexts.
 
 Axes: m tiles, f frames, h heads, p positions, d channels per head.
 """
@@ -23,13 +23,13 @@ from dcvsr.attention.self_attention import Attend, self_attention
 
 @dataclass(frozen=True)
 class Call:
-    """What one evaluation of the U-Net asks of its layers; idle unless told otherwise.
+    """Settings of one U-Net evaluation for its attention layers; the defaults change nothing.
 
     Attributes:
         propagate: merges keys and values in the first two and last two layers.
-        attend: what they compute, Eq. (1) or Eq. (7), or V for PAG.
-        mid: what the mid block's layer computes, if anything else.
-        place, observer: for those who watch.
+        attend: function of these layers: Eq. (1), Eq. (7), or V for PAG.
+        mid: function of the mid block's layer; None for Eq. (1).
+        place, observer: passed to observers.
     """
 
     propagate: Propagate = alone
@@ -44,7 +44,7 @@ _CALL: ContextVar[Call] = ContextVar("call", default=Call())  # noqa: B039, it i
 
 @contextmanager
 def calling(call: Call) -> Iterator[None]:
-    """Evaluations inside ask ``call`` of their layers."""
+    """Apply ``call`` to the evaluations inside the context."""
     token = _CALL.set(call)
     try:
         yield
@@ -54,7 +54,7 @@ def calling(call: Call) -> Iterator[None]:
 
 @contextmanager
 def propagated(unet: nn.Module) -> Iterator[None]:
-    """Let the four layers and the mid block's obey ``calling``; the processors of before come back after."""
+    """Install our processors in the four layers and the mid block; the previous ones are restored on exit."""
     four, mid = propagated_layers(unet), mid_layer(unet)
     layers: dict[str, Attention] = {name: unet.get_submodule(name) for name in {*four, mid}}  # type: ignore
     before = {name: layer.processor for name, layer in layers.items()}
@@ -69,14 +69,14 @@ def propagated(unet: nn.Module) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class PropagatedAttention:
-    """Self-attention over one frame's positions, merged with what is propagated to it: Eqs. (1), (2), (7)."""
+    """Attention processor for self-attention within a frame, with propagated keys: Eqs. (1), (2), (7)."""
 
     layer: str
     propagates: bool
     mid: bool
 
     def __call__(self, attn: Attention, hidden_states: Tensor, *_: object, **__: object) -> Tensor:
-        """Hidden states ``(m f) p c``, as diffusers' AttnProcessor2_0 takes them."""
+        """Compute the output of hidden states ``(m f) p c``, as diffusers' AttnProcessor2_0 does."""
         call = _CALL.get()
         tiles = len(call.place.tiles) if call.place else 1
         projections: list[nn.Module] = [attn.to_q, attn.to_k, attn.to_v]  # type: ignore[list-item]

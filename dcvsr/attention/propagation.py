@@ -1,9 +1,9 @@
-"""SAP and TAP: what tiles learn of each other through the first two and last two spatial self-attentions.
+"""SAP and TAP: attention propagation between tiles in the first two and last two spatial self-attentions.
 
-A ``Propagation`` says what each sampling step does; a ``Round`` is one evaluation of the denoiser over the
-whole canvas: the order of its windows, and how one tile (or a group of equal ones) is evaluated within it.
+A ``Propagation`` chooses a ``Round`` for each sampler step. A ``Round`` is one evaluation of the denoiser
+over the whole canvas: the order of its windows, and the evaluation of one tile or a group of equal tiles.
 
-Axes: m tiles of a group, f frames, h heads, p = y x positions, l frames handed on, d channels per head.
+Axes: m tiles of a group, f frames, h heads, p = y x positions, l selected frames, d channels per head.
 """
 
 import math
@@ -38,46 +38,51 @@ class Round(Protocol):
     scheme: str
 
     def orders(self, windows: int) -> Iterator[Order]:
-        """The orders in which the windows are visited; the results of several are averaged."""
+        """Yield the orders in which to visit the windows; results of several orders are averaged."""
         ...
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
-        """The estimate of the tiles at ``place``."""
+        """Return the estimate of the tiles at ``place``."""
         ...
 
 
 class Propagation(Protocol):
-    """What each of the sampler's steps exchanges."""
+    """Choice of the exchange in each sampler step."""
 
-    def round(self, step: int, steps: int) -> Round: ...
+    def round(self, step: int, steps: int) -> Round:
+        """Return the round of ``step``, from 0, of ``steps``."""
+        ...
 
 
 @dataclass(frozen=True)
 class NoPropagation:
-    """Every tile on its own."""
+    """Independent tiles."""
 
     scheme = "none"
 
     def round(self, step: int, steps: int) -> Round:
+        """Return this object for every step."""
         return self
 
     def orders(self, windows: int) -> Iterator[Order]:
+        """Yield the windows in order."""
         yield range(windows)
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        """Evaluate the tiles without propagation."""
         return evaluate(alone)
 
 
 @dataclass(frozen=True)
 class SpatialPropagation:
-    """SAP, section 3.1: every tile attends to a spatially uniform subset of all tiles of its window as well.
+    """SAP, section 3.1: every tile also attends to a spatially uniform subset of all tiles of its window.
 
-    A frame attends to the same frame of the others, and to its own tile's subset again, as the paper's "all
-    m" says (spec A3). One tile alone exchanges nothing.
+    A frame attends to the same frame of the other tiles, and to its own tile's subset a second time, as the
+    paper's "all m" says (spec A3). A single tile exchanges nothing.
 
     Attributes:
-        rate: s_SAP, 1/stride**2 of the positions. The paper leaves it open; we take every second row and
-            column, as its Fig. 2 draws it (spec A1). None takes as many in all as one tile has.
+        rate: s_SAP, 1/stride**2 of the positions. The paper leaves it open; the default is every second row
+            and column, as in Fig. 2 (spec A1). None takes as many positions in total as one tile has.
         exchange: ``lockstep`` or ``two_pass``.
 
     Raises:
@@ -95,16 +100,19 @@ class SpatialPropagation:
             raise ValueError(f"rate must be 1/k**2, got {self.rate}; use 1, 0.25, 0.1111 or 0.0625")
 
     def stride(self, tiles: int) -> int:
-        """Rows and columns per row and column that is given away."""
+        """Return the subsampling stride of rows and columns for a window of ``tiles`` tiles."""
         return math.ceil(math.sqrt(tiles)) if self.rate is None else max(1, round(self.rate**-0.5))
 
     def round(self, step: int, steps: int) -> Round:
+        """Return this object for every step."""
         return self
 
     def orders(self, windows: int) -> Iterator[Order]:
+        """Yield the windows in order."""
         yield range(windows)
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        """Evaluate the tiles with SAP."""
         if place.count == 1:
             return evaluate(alone)
 
@@ -118,23 +126,23 @@ class SpatialPropagation:
 
 
 def subsampled(x: Tensor, rows: int, columns: int, stride: int) -> Tensor:
-    """Every ``stride``-th row and column of keys or values: ``m f h (y x) d -> 1 f h (m y x) d``."""
+    """Take every ``stride``-th row and column of keys or values: ``m f h (y x) d -> 1 f h (m y x) d``."""
     grid = rearrange(x, "m f h (y x) d -> m f h y x d", y=rows, x=columns)
     return rearrange(grid[..., ::stride, ::stride, :], "m f h y x d -> 1 f h (m y x) d")
 
 
 @dataclass(frozen=True)
 class TemporalPropagation:
-    """TAP, section 3.2: every tile attends to L frames of its neighbour in the window before as well.
+    """TAP, section 3.2: every tile also attends to L frames of the same tile in the previous window.
 
     Attributes:
         frames: L.
-        anchors: best-keyed of the frames that earlier windows handed on, beside the neighbour's L; 0 in the
-            paper.
-        selection, choice: which frames, by what, for each layer or once for all.
-        direction: which way the windows are visited.
+        anchors: number of frames kept from all earlier windows, those with the largest standard deviation of
+            their keys, in addition to the previous window's L; 0 in the paper.
+        selection, choice: criterion of the selected frames; per layer or once for all layers.
+        direction: order of the windows.
         source: ``chained`` or ``clean``.
-        seed: of random choices.
+        seed: seed of random choices.
 
     Raises:
         ValueError: if ``frames`` or ``anchors`` is too small, or a name is not a choice.
@@ -157,15 +165,17 @@ class TemporalPropagation:
             raise ValueError(f"TAP needs frames >= 1 and anchors >= 0, got {self.frames}, {self.anchors}")
 
     def round(self, step: int, steps: int) -> Round:
-        """The ``step``-th TAP step, whose number decides the direction."""
+        """Return the ``step``-th TAP step; its number decides the direction."""
         return TemporalRound(self, step)
 
 
 @dataclass
 class TemporalRound:
-    """One TAP step. ``handed``: (branch, tiles) -> layer -> what the window before gave; written here alone.
+    """One TAP step.
 
-    K' and V' are a tile's own, as before merging (spec A6). An order's first window receives nothing.
+    K' and V' are a tile's own keys and values, before merging (spec A6). The first window of an order
+    receives nothing. ``handed`` maps (branch, tiles) to layer to the previous window's output; only this
+    class writes it.
     """
 
     tap: TemporalPropagation
@@ -175,11 +185,13 @@ class TemporalRound:
     scheme = "tap"
 
     def orders(self, windows: int) -> Iterator[Order]:
+        """Yield the orders of this step's direction, each with an empty ``handed``."""
         for order in DIRECTIONS[self.tap.direction](self.number, windows, self.tap.seed):
             self.handed.clear()
             yield order
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
+        """Evaluate the tiles with the frames received from the previous window."""
         chain = place.branch, place.tiles
         received, given = self.handed.get(chain, {}), {}
         chosen: dict[str, Tensor] = {}
@@ -203,7 +215,7 @@ class TemporalRound:
         return D
 
     def _anchors(self, received: Handed | None) -> Bank | None:
-        """The best-keyed of what was received, which the next window is two or more away from."""
+        """Return the received frames with the largest deviation, for windows beyond the next one."""
         if received is None or self.tap.anchors == 0:
             return None
         return received.newest.best(received.anchors, self.tap.anchors)
