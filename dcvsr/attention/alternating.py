@@ -29,8 +29,8 @@ class Alternating:
     """SAP and TAP in turn (section 3); with one of them None, the other at every step.
 
     Attributes:
-        parity: how steps are counted.
-        branches: what the guidance's other branches see of each round.
+        parity: numbering of the steps; even numbers are SAP, odd ones TAP.
+        branches: propagation in the guidance branches other than the conditional one.
 
     Raises:
         ValueError: if ``parity`` or ``branches`` is not a choice.
