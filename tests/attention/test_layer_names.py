@@ -77,6 +77,6 @@ def test_a_layer_s_rows_and_columns_are_those_of_the_stride_two_convolutions(hei
 
 
 @pytest.mark.parametrize("tokens", [63, 65, 17, 3])
-def test_positions_that_are_no_halving_are_refused(tokens):
+def test_positions_that_match_no_number_of_halvings_are_refused(tokens):
     with pytest.raises(ValueError, match=f"{tokens} positions.*8x8"):
         resolution(tokens, 8, 8)
