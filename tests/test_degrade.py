@@ -64,6 +64,8 @@ def degrade(run: Run, hr: Path) -> Run:
     """Degrade `hr`, unless another input is given."""
 
     def invoke(*arguments: str) -> Finished:
+        if arguments[0] in ("verify", "preview"):
+            return run("degrade", arguments[0], f"input={hr}", *arguments[1:])
         return run("degrade", f"input={hr}", "metrics=fidelity", *arguments)
 
     return invoke
@@ -180,8 +182,14 @@ def test_clips_may_have_any_name(degrade: Run, tmp_path: Path) -> None:
     names = {"a, b (1)", "été", "[x]{y}", "it's", "100%", "-x", "240", "${z}", "雪", "a.b"}
     for name in names:
         write_png(tmp_path / "hr, (1)" / name, images(1, 16, 16))
-    for more in ((), ("verify=true",), ("preview=true",), ("manifest=lr's/manifest.json",)):
-        done = degrade("input=hr, (1)", "output=lr's", *more)
+    usual = "input=hr, (1)", "output=lr's"
+    for arguments in (
+        usual,
+        ("verify", *usual),
+        ("preview", *usual),
+        (*usual, "manifest=lr's/manifest.json"),
+    ):
+        done = degrade(*arguments)
         assert (done.code, done.err) == (0, ""), done.err
     assert manifest(tmp_path / "lr's")["clips"].keys() == names
 
@@ -336,7 +344,7 @@ def test_an_interrupt_is_one_line_and_leaves_a_set_that_goes_on(
 
 def test_what_is_as_it_was_made_is_identical(degrade: Run, hr: Path, lr: Path) -> None:
     before = files(hr.parent)
-    done = degrade(f"output={lr}", "verify=true")
+    done = degrade("verify", f"output={lr}")
     assert (done.code, done.err) == (0, "")
     assert "3 of 3 clips are identical" in done.out
     assert files(hr.parent) == before
@@ -403,7 +411,7 @@ def test_what_was_touched_is_told_by_clip_and_levels(
 ) -> None:
     touch(copied(hr, tmp_path / "hr"), copied(lr, tmp_path / "lr"))
     before = files(tmp_path / "lr")
-    done = degrade("input=hr", "output=lr", "verify=true")
+    done = degrade("verify", "input=hr", "output=lr")
     assert (done.code, done.err) == (1, "dcvsr: lr was not rebuilt; software: the same\n")
     assert re.search(f"^c: {said}", done.out, re.MULTILINE), done.out
     assert "2 of 3 clips are identical" in done.out
@@ -415,9 +423,9 @@ def test_other_software_is_named_where_a_set_is_not_rebuilt(degrade: Run, lr: Pa
     told = manifest(here)
     told["versions"]["torch"] = "1.0"
     (here / "manifest.json").write_text(json.dumps(told))
-    assert degrade("output=lr", "verify=true").code == 0
+    assert degrade("verify", "output=lr").code == 0
     _brighten_a_pixel(here, here)
-    done = degrade("output=lr", "verify=true")
+    done = degrade("verify", "output=lr")
     assert done.code == 1
     assert f"software: torch 1.0 there, {torch.__version__.partition('+')[0]}" in done.err
 
@@ -455,14 +463,14 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
             ["degradation=light"],
             ["lr/manifest.json is of degradation=realbasicvsr", "usm ({...} there, null"],
         ),
-        (["degradation=light", "verify=true"], ["is of degradation=realbasicvsr"]),
+        (["verify", "degradation=light"], ["is of degradation=realbasicvsr"]),
         (["metrics=none"], ["has fingerprints of psnr, ssim, not of nothing", "name another output"]),
         (["output=full"], ["full holds notes.txt, and no LR set", "name another output"]),
-        (["output=full", "preview=true"], ["full holds notes.txt, and no LR set"]),
+        (["preview", "output=full"], ["full holds notes.txt, and no LR set"]),
         (["output=full", "dry_run=true"], ["full holds notes.txt, and no LR set"]),
         (["output=full/notes.txt"], ["full/notes.txt is no folder; name another output"]),
         (["output=full/notes.txt/lr"], ["cannot make full/notes.txt/lr", "name another output"]),
-        (["output=new", "verify=true"], ["new holds no LR set to verify"]),
+        (["verify", "output=new"], ["new holds no LR set to verify"]),
         (["output=strange"], ["strange holds d, of which its manifest.json does not know", "move them out"]),
         (["output=damaged"], ["damaged/manifest.json"]),
         (["input=none", "output=new"], ["none does not exist; name a video, a folder"]),
@@ -478,8 +486,8 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["exclude=[a,b,c]", "output=new"], ["no clip of", "hr is left; include more or exclude fewer"]),
         (["include=abc", "output=new"], ["include must be a list, got abc; write 'include=[abc]'"]),
         (["exclude=240", "output=new"], ["exclude must be a list, got 240; write 'exclude=[240]'"]),
-        (["include=[z]", "verify=true"], ["lr/manifest.json has no clip z; it has a, b, c"]),
-        (["input=odd", "verify=true"], ["odd has no clip a, b, c; it has p, q"]),
+        (["verify", "include=[z]"], ["lr/manifest.json has no clip z; it has a, b, c"]),
+        (["verify", "input=odd"], ["odd has no clip a, b, c; it has p, q"]),
         (["include=[z]", "output=new", "manifest=lr/manifest.json"], ["lr/manifest.json has no clip z"]),
         (["output=new", "manifest=none.json"], ["cannot read none.json"]),
         (["output=new", "manifest=lr"], ["cannot read lr"]),
@@ -508,7 +516,8 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     write_png(tmp_path / "odd/q", images(1, 30, 32))
     write_png(tmp_path / "mixed/x", [*images(1, 32, 32), *images(1, 32, 36)])
     before = files(tmp_path)
-    done = degrade("output=lr", *arguments)
+    command = [one for one in arguments if one in ("verify", "preview")]
+    done = degrade(*command, "output=lr", *arguments[len(command) :])
     assert refused(done, *said), done.err
     shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
     assert files(tmp_path) == before
@@ -564,7 +573,7 @@ def test_a_preview_writes_one_picture(degrade: Run, lr: Path, tmp_path: Path, be
     if begun:
         copied(lr, tmp_path / "lr")
     before = files(tmp_path / "lr")
-    done = degrade("output=lr", "preview=true")
+    done = degrade("preview", "output=lr")
     assert (done.code, done.err) == (0, "")
     picture = Image.open(tmp_path / "lr/preview.png")
     assert min(picture.size) > 400
@@ -574,7 +583,7 @@ def test_a_preview_writes_one_picture(degrade: Run, lr: Path, tmp_path: Path, be
 
 
 def test_a_preview_does_not_stand_in_the_way_of_the_set(degrade: Run, lr: Path, tmp_path: Path) -> None:
-    assert degrade("output=lr", "preview=true").code == 0
+    assert degrade("preview", "output=lr").code == 0
     assert degrade("output=lr").code == 0
     (tmp_path / "lr/preview.png").unlink()
     assert files(tmp_path / "lr") == files(lr)
@@ -591,3 +600,23 @@ def test_without_metrics_a_set_is_not_scored(degrade: Run, tmp_path: Path) -> No
     done = degrade("output=lr", "metrics=none", "include=[c]")
     assert "bicubic on it: not scored" in done.out
     assert "fingerprint" not in manifest(tmp_path / "lr")
+
+
+@pytest.mark.parametrize("name", ["verify", "preview"])
+def test_a_former_flag_names_the_command_to_type(run: Run, tmp_path: Path, name: str) -> None:
+    done = run("degrade", "input=hr (1)", "output=lr", f"{name}=true")
+    assert done.code == 2
+    assert done.err == (
+        f"dcvsr: {name}=true is a command of its own now: "
+        f"python -m dcvsr.degrade {name} 'input=hr (1)' output=lr\n"
+    )
+    assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["verify", "preview"])
+def test_a_subcommand_has_its_own_help(name: str) -> None:
+    arguments = [sys.executable, "-m", "dcvsr.degrade", name, "--help"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"python -m dcvsr.degrade {name} input=hr/ output=lr/" in done.stdout
+    assert "metrics" not in done.stdout, "the keys of another command"
