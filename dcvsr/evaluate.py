@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -24,19 +23,13 @@ KEPT = {"mp4": ".mp4", "mkv": ".mkv", "mov": ".mov", "png": ""}
 """How results may be kept, and the suffix of their names; a folder of PNGs has none."""
 
 
-@command("evaluate")
+@command("evaluate", moved={"calibrate": "dcvsr.evaluation.calibration"})
 def main(cfg: DictConfig) -> None:
     """Leaves results.csv, summary.json, the restored videos and a wandb table in the run folder."""
     preflight(cfg)
     _require_numbers(cfg)
-    if cfg.calibrate:
-        _calibrate(cfg)
-    else:
-        _evaluate(cfg)
-
-
-def _evaluate(cfg: DictConfig) -> None:
     from dcvsr.attention.probe import Probe
+    from dcvsr.evaluation.inputs import configured_sources
     from dcvsr.evaluation.job import Evaluation
     from dcvsr.evaluation.progress import Progress
     from dcvsr.evaluation.summary import summary
@@ -56,7 +49,7 @@ def _evaluate(cfg: DictConfig) -> None:
     metrics, missing = available(cfg.metrics)
     if missing and not metrics:
         raise UserError(f"no metric can score: {'; '.join(missing.values())}")
-    sources = _sources(cfg)
+    sources = configured_sources(cfg)
     sources.require_truth([name for name, metric in metrics.items() if metric.needs_reference])
     _require_results(upscaler, sources)
     upscaler.to(device)
@@ -72,38 +65,6 @@ def _evaluate(cfg: DictConfig) -> None:
     found = summary(progress.results, metrics) | {"missing": missing, "cost": progress.cost} | identity
     _leave(cfg, folder, found, probes)
     progress.finish()
-
-
-def _calibrate(cfg: DictConfig) -> None:
-    """Leaves calibration.md, .csv and .json: which convention reproduces which published number."""
-    from dcvsr.evaluation.calibration.calibration_tables import markdown, write
-    from dcvsr.evaluation.calibration.comparison import calibrate
-    from dcvsr.evaluation.calibration.published_scores import of_paper
-    from dcvsr.evaluation.calibration.subjects import results
-    from dcvsr.evaluation.paper_tables import Paper
-    from dcvsr.runtime.device import choose
-
-    folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
-    known, subjects = compose("calibration/published"), []
-    if cfg.golden is not None:
-        subjects += [instantiate(part).subject(Path(cfg.golden), device) for part in known.pictures.values()]
-        subjects += instantiate(known.scoreboard).subjects(Path(cfg.golden), device)
-    published = of_paper(Paper(**known.table1), cfg.data.name, "bicubic")
-    bicubic = instantiate(known.bicubic)
-    subjects.append(results(f"bicubic on {cfg.data.name}", published, _sources(cfg), bicubic, device))
-    conventions, missing = available(known.conventions)
-    found = calibrate(subjects, conventions, missing)
-    write(folder, found)
-    log.info(f"{markdown(found)}\nrun: {folder}")
-
-
-def _sources(cfg: DictConfig) -> Any:
-    """The clips to score on, `dcvsr.evaluation.inputs.Sources`."""
-    from dcvsr.evaluation.inputs import Sources
-
-    clips, degradation = (instantiate(part, _convert_="all") for part in (cfg.data.test, cfg.degradation))
-    manifest = cfg.data.get("manifest")
-    return Sources(clips, degradation, cfg.lr_seed, manifest and Path(manifest), instantiate(cfg.cache))
 
 
 def _require_numbers(cfg: DictConfig) -> None:

@@ -1,6 +1,7 @@
 """What the tests of the commands share."""
 
 import importlib
+import importlib.util
 import logging
 import os
 import random
@@ -10,11 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from dcvsr import __main__ as commands
 
 settings.register_profile(
     "dcvsr",
@@ -100,14 +104,12 @@ def restored() -> Iterator[None]:
             os.environ.pop("HYDRA_FULL_ERROR", None)
 
 
-MODULES = {
-    "degrade": "dcvsr.degrade.__main__",
-    "report": "dcvsr.report.__main__",
-    "text2image": "dcvsr.text2image.__main__",
-    "figure3": "dcvsr.figures.figure3",
-    "reds": "dcvsr.data.reds",
-}
-"""Commands whose module has another name."""
+def module_of(command: str) -> ModuleType:
+    """Return the module that ``python -m`` runs for ``command``."""
+    name = commands.module_of(command)
+    spec = importlib.util.find_spec(name)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    return importlib.import_module(f"{name}.__main__" if is_package else name)
 
 
 @pytest.fixture
@@ -121,7 +123,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         code = 0
         with restored():
             try:
-                importlib.import_module(MODULES.get(command, f"dcvsr.{command}")).main()
+                module_of(command).main()
             except SystemExit as stop:
                 code = int(stop.code or 0)
         return Finished(code, *capfd.readouterr())

@@ -386,7 +386,7 @@ def test_calibration_tells_each_convention_s_value_and_what_is_missing(run, tmp_
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     still = "_target_:dcvsr.data.synthetic.Translation,seed:1,frames:5,height:64,width:64,dx:1,dy:0"
     clips = ("data=synthetic", "~data.test.return", f"data.test.slide={{{still}}}", "data.name=REDS4")
-    done = run("evaluate", "calibrate=true", "degradation=bicubic", *clips, "hydra.run.dir=run")
+    done = run("calibrate", "degradation=bicubic", *clips, "hydra.run.dir=run")
     assert done.code == 0, done.err
     table = (tmp_path / "run/calibration.md").read_text()
     assert "25.92" in table, "the paper's value of bicubic on REDS4"
@@ -397,6 +397,15 @@ def test_calibration_tells_each_convention_s_value_and_what_is_missing(run, tmp_
 
 
 def test_calibration_names_the_file_that_a_golden_folder_lacks(run, tmp_path):
-    done = run("evaluate", "calibrate=true", f"golden={tmp_path}", *QUICK)
+    done = run("calibrate", f"golden={tmp_path}", "data=synthetic", "hydra.run.dir=run")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "ex_p0.png" in done.err
+
+
+def test_the_former_flag_names_the_command_calibrate(run):
+    done = run("evaluate", "calibrate=true", "golden=my images", "data=reds")
+    assert (done.code, done.err) == (
+        2,
+        "dcvsr: calibrate=true is a command of its own now: python -m dcvsr.evaluation.calibration "
+        "'golden=my images' data=reds\n",
+    )

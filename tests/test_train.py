@@ -206,11 +206,15 @@ def test_wandb_gets_losses_scores_and_videos(run, logged):
 
 
 @pytest.mark.timeout(600)
-def test_two_devices_share_the_effective_batch(tmp_path):
+@pytest.mark.parametrize("launched", ["as a module", "by the console script"])
+def test_two_devices_share_the_effective_batch(tmp_path, launched):
     """As its own process: Lightning starts the second one with the same command."""
+    script = tmp_path / "dcvsr"
+    script.write_text("import sys\nfrom dcvsr.__main__ import main\nsys.exit(main())\n")
+    start = ["-m", "dcvsr.train"] if launched == "as a module" else [str(script), "train"]
     arguments = [*TINY, "metrics=fidelity", "~loggers.wandb", *STEPS, "trainer.accelerator=cpu"]
     batch = ["effective_batch=6", "trainer.devices=2"]
-    command = [sys.executable, "-m", "dcvsr.train", "+experiment=stage1", *arguments, *batch]
+    command = [sys.executable, *start, "+experiment=stage1", *arguments, *batch]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

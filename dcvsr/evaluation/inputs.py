@@ -6,6 +6,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
+from omegaconf import DictConfig
 from torch import Tensor
 
 from dcvsr.data.clips import Clip
@@ -127,9 +129,16 @@ class Sources:
         if entry is not None and entry.lr_sha256 not in (None, source.digest):
             raise UserError(
                 f"LR clip {name} has SHA-256 {source.digest[:8]}..., its set's manifest.json says "
-                f"{str(entry.lr_sha256)[:8]}...: python -m dcvsr.degrade verify=true tells more"
+                f"{str(entry.lr_sha256)[:8]}...: python -m dcvsr.degrade verify tells more"
             )
         return source
+
+
+def configured_sources(cfg: DictConfig) -> Sources:
+    """Return the test clips of ``cfg.data``, with LR by ``cfg.degradation`` and ``cfg.lr_seed``."""
+    clips, degradation = (instantiate(part, _convert_="all") for part in (cfg.data.test, cfg.degradation))
+    manifest = cfg.data.get("manifest")
+    return Sources(clips, degradation, cfg.lr_seed, manifest and Path(manifest), instantiate(cfg.cache))
 
 
 def _drawn(name: str, clip: Clip, degradation: Degradation, seed: int) -> Params:

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcvsr.__main__ import COMMANDS, TOOLS, module_of
 from dcvsr.runtime import cli
 from dcvsr.runtime.cli import CONF, as_group, command, quote, renamed
 from tests.conftest import restored
@@ -77,9 +78,9 @@ def test_present_spellings_pass_unchanged(argument, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("command", ["train", "upscale", "evaluate", "degrade", "reds", "figure3", "report"])
+@pytest.mark.parametrize("command", [*COMMANDS, *TOOLS])
 def test_help_answers_without_importing_torch(command):
-    module = {"reds": "dcvsr.data.reds", "figure3": "dcvsr.figures.figure3"}.get(command, f"dcvsr.{command}")
+    module = module_of(command)
     arguments = [sys.executable, "-X", "importtime", "-m", module, "--help"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0
