@@ -1,10 +1,11 @@
 """PSNR and SSIM of RGB and of luma, over whole frames."""
 
 import torch
-from einops import einsum, rearrange
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from dcvsr.imaging import full_range_luma, limited_range_luma
 from dcvsr.metrics.framewise import Framewise
 
 CAP = 60.0
@@ -41,7 +42,7 @@ class PSNRY(PSNR):
 
     def error(self, restored: Tensor, reference: Tensor) -> Tensor:
         """Compute the mean squared error of a frame's luma."""
-        return super().error(_video_luma(restored), _video_luma(reference))
+        return super().error(limited_range_luma(restored, peak=1), limited_range_luma(reference, peak=1))
 
 
 class PooledPSNR(PSNR):
@@ -73,7 +74,7 @@ class SSIM(Framewise):
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
         """Compute the SSIM of a frame's luma."""
-        return ssim(_luma(restored), _luma(reference))
+        return ssim(full_range_luma(restored).round(), full_range_luma(reference).round())
 
 
 class SSIMRGB(SSIM):
@@ -101,16 +102,6 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     luminance = (2 * mu_x * mu_y + C_1) / (mu_x**2 + mu_y**2 + C_1)
     structure = (2 * cov + C_2) / (var_x + var_y + C_2)
     return (luminance * structure).mean()
-
-
-def _luma(frame: Tensor) -> Tensor:
-    rgb = (frame * 255).round().double()
-    return (einsum(rgb, rgb.new_tensor([[299, 587, 114]]), "f c h w, y c -> f y h w") / 1000).round()
-
-
-def _video_luma(frame: Tensor) -> Tensor:
-    weights = frame.new_tensor([[65.481, 128.553, 24.966]], dtype=torch.float64) / 255
-    return 16 / 255 + einsum(frame.double(), weights, "f c h w, y c -> f y h w")
 
 
 def _window(image: Tensor) -> Tensor:

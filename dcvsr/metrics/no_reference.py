@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import einsum
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
+from dcvsr.imaging import limited_range_luma
 from dcvsr.metrics.framewise import Framewise
 from dcvsr.runtime import basicsr
 from dcvsr.runtime.errors import UserError
@@ -113,7 +113,5 @@ class MUSIQ(Unreferenced):
 
 
 def luma(frame: Tensor) -> np.ndarray:
-    """Convert a frame ``1 c h w`` in [0, 1] to ITU-R BT.601 luma, 16 to 235, rounded; float32 ``h w``."""
-    rgb = frame[0].double()
-    weights = rgb.new_tensor([65.481, 128.553, 24.966])
-    return (16 + einsum(rgb, weights, "c h w, c -> h w")).round().float().cpu().numpy()
+    """Return luma from 16 to 235, rounded, of a frame ``1 3 h w`` in [0, 1]; float32 ``h w``."""
+    return limited_range_luma(frame, peak=255)[0, 0].round().float().cpu().numpy()

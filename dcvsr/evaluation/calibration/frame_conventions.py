@@ -7,19 +7,19 @@ from einops import einsum
 from torch import Tensor
 from torchvision.transforms.functional import resize
 
-from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.imaging import NTSC, full_range_luma, levels, to_bytes, to_unit
 from dcvsr.metrics.framewise import described
 from dcvsr.runtime.errors import UserError
 
 
 def luma(frame: Tensor) -> Tensor:
     """ITU-R BT.601 over the full range, .299 R + .587 G + .114 B; float64 ``f 1 h w``."""
-    return _luma(frame) / 255
+    return full_range_luma(frame) / 255
 
 
 def rounded_luma(frame: Tensor) -> Tensor:
     """`luma` as eight bits hold it."""
-    return _half_up(_luma(frame)) / 255
+    return _half_up(full_range_luma(frame)) / 255
 
 
 def video_luma(frame: Tensor) -> Tensor:
@@ -34,9 +34,8 @@ def rounded_video_luma(frame: Tensor) -> Tensor:
 
 def matlab_gray(frame: Tensor) -> Tensor:
     """MATLAB's rgb2gray of uint8: the inverse of NTSC's matrix, 1e-4 off BT.601, moves levels near a half."""
-    levels = _levels(frame)
-    weights = levels.new_tensor([[0.298936021293776, 0.587043074451121, 0.114020904255103]])
-    return _half_up(einsum(levels, weights, "f c h w, y c -> f y h w")) / 255
+    rgb = levels(frame)
+    return _half_up(einsum(rgb, rgb.new_tensor([NTSC]), "f c h w, y c -> f y h w")) / 255
 
 
 def cropped(frame: Tensor, border: int) -> Tensor:
@@ -62,16 +61,6 @@ def unstretched(frame: Tensor) -> Tensor:
     return (frame + 1) / 2
 
 
-def _levels(frame: Tensor) -> Tensor:
-    return (255 * frame).round().double()
-
-
-def _luma(frame: Tensor) -> Tensor:
-    """In levels; those of one half are exact."""
-    levels = _levels(frame)
-    return einsum(levels, levels.new_tensor([[299, 587, 114]]), "f c h w, y c -> f y h w") / 1000
-
-
-def _half_up(levels: Tensor) -> Tensor:
+def _half_up(luma: Tensor) -> Tensor:
     """Rounded as MATLAB rounds, where torch takes halves to the even neighbour."""
-    return (levels + 0.5).floor()
+    return (luma + 0.5).floor()
