@@ -1,4 +1,4 @@
-"""Pretrained weights: found, fetched and verified; to import this costs milliseconds (no torch, no hub)."""
+"""Pretrained weights: search, download and verification; importable without torch and the hub."""
 
 from dcvsr.weights.backbones import features
 from dcvsr.weights.snapshots import require_snapshot, snapshot

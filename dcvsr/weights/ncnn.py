@@ -1,8 +1,8 @@
-"""ncnn's two files of a network, read as the arrays they hold: a text of layers, and their weights behind it.
+"""Reader of ncnn's network files: a text file of layers (.param) and a binary file of weights (.bin).
 
-The format (ncnn's documentation, "param and model file structure"): a layer is a line of text, with its type,
-its name, the numbers of its inputs and outputs, their names, and then ``key=value``. A convolution's weights
-begin with a tag of 32 bits, which says how they are stored, and are padded to 32; biases and slopes are bare.
+Format (ncnn's documentation, "param and model file structure"): a layer is a line of text with its type,
+name, numbers of inputs and outputs, their names, and ``key=value`` settings. A convolution's weights begin
+with a 32-bit tag of their storage type and are padded to 32 bits; biases and slopes have neither.
 """
 
 from pathlib import Path
@@ -18,20 +18,20 @@ WITHOUT_WEIGHTS = {"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", 
 
 
 def read_ncnn(path: Path) -> list[np.ndarray]:
-    """Weights of a ``.bin`` in the order in which the ``.param`` beside it names their layers, in float32.
+    """Read the float32 weights of a ``.bin`` in the layer order of the ``.param`` beside it.
 
-    A convolution gives ``o i y x`` and, if it has one, its bias ``o``; a PReLU its slopes.
+    A convolution yields ``o i y x`` and, if present, its bias ``o``; a PReLU yields its slopes.
 
     Raises:
-        UserError: if one of the files is missing, has a layer that is not read here, or another length.
+        UserError: if a file is missing, has an unsupported layer, or has the wrong length.
     """
     layers = path.with_suffix(".param")
     for each in (path, layers):
         if not each.is_file():
-            raise UserError(f"there is no {each}; ncnn's networks are two files, .param and .bin")
+            raise UserError(f"there is no {each}; an ncnn network needs two files, .param and .bin")
     magic, _, *lines = layers.read_text().splitlines()
     if magic != MAGIC:
-        raise UserError(f"{layers} is no text of ncnn's: it begins with {magic[:20]}, not with {MAGIC}")
+        raise UserError(f"{layers} is not an ncnn .param file: it begins with {magic[:20]}, not with {MAGIC}")
     arrays, weights = [], _Weights(path)
     for kind, name, settings in map(_layer, lines):
         if kind == "Convolution":
@@ -42,20 +42,20 @@ def read_ncnn(path: Path) -> list[np.ndarray]:
         elif kind == "PReLU":
             arrays.append(weights.bare(settings["0"]))
         elif kind not in WITHOUT_WEIGHTS:
-            raise UserError(f"{layers}: {name} is a {kind}, whose weights are not read here")
+            raise UserError(f"{layers}: {name} is a {kind} layer, which is not supported")
     weights.require_end()
     return arrays
 
 
 def _layer(line: str) -> tuple[str, str, dict[str, int]]:
-    """Type, name and whole numbers among the settings."""
+    """Parse the type, the name and the integer settings of a layer."""
     kind, name, inputs, outputs, *rest = line.split()
     settings = (part.split("=") for part in rest[int(inputs) + int(outputs) :])
     return kind, name, {key: int(value) for key, value in settings if value.lstrip("-").isdigit()}
 
 
 class _Weights:
-    """A ``.bin``, read from its beginning; ``_position`` is moved by ``_take`` alone."""
+    """Sequential reader of a ``.bin``; only ``_take`` moves ``_position``."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._bytes, self._position = path, path.read_bytes(), 0
@@ -66,7 +66,9 @@ class _Weights:
     def tagged(self, count: int) -> np.ndarray:
         tag = int.from_bytes(self._take(4), "little")
         if tag not in (HALF, FULL):
-            raise UserError(f"{self._path} stores weights as {tag:#010x}; only float32 and float16 are read")
+            raise UserError(
+                f"{self._path} stores weights as {tag:#010x}; only float32 and float16 are supported"
+            )
         array = self.bare(count, "<f2" if tag == HALF else "<f4")
         self._take(-self._position % 4)
         return array
@@ -74,11 +76,11 @@ class _Weights:
     def require_end(self) -> None:
         if self._position != len(self._bytes):
             left = len(self._bytes) - self._position
-            raise UserError(f"{self._path} has {left} bytes more than the .param beside it names")
+            raise UserError(f"{self._path} has {left} bytes more than its .param describes")
 
     def _take(self, count: int) -> bytes:
         taken = self._bytes[self._position : self._position + count]
         if len(taken) < count:
-            raise UserError(f"{self._path} ends before the .param beside it does")
+            raise UserError(f"{self._path} is shorter than its .param describes")
         self._position += count
         return taken

@@ -1,4 +1,4 @@
-"""Reading pickled numpy arrays without running anything that the pickle names."""
+"""Reader of pickled numpy arrays that runs no code named by the pickle."""
 
 import pickle
 from pathlib import Path
@@ -8,10 +8,10 @@ from dcvsr.runtime.errors import UserError
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """Unpickle nested dicts of numpy arrays; whatever else a pickle names is refused before it is looked up.
+    """Unpickle nested dicts of numpy arrays; any other name in the pickle is refused before it is imported.
 
     Raises:
-        UserError: if the pickle names anything but arrays.
+        UserError: if the pickle names anything except arrays.
     """
     import numpy as np
 
@@ -28,7 +28,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
             name = f"{module_name}.{global_name}"
             if name not in known:
                 raise UserError(
-                    f"{path} asks for {name}, which is no array; nothing of it was run, remove it"
+                    f"{path} contains {name}, which is not an array; nothing was executed, remove the file"
                 )
             return known[name]
 

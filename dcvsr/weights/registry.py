@@ -1,7 +1,7 @@
 """Weight files known by name: those of the baselines and of learned metrics.
 
-A file that is in none of the `search_folders` is downloaded into torch hub's cache. Every file is verified
-whenever it is read, by its SHA-256 or by the digits of it that its name ends in.
+A file that is in none of the `search_folders` is downloaded into torch hub's cache. Every read verifies the
+SHA-256 of the file, or as many of its digits as are published in its name.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ from dcvsr.weights.search import not_found, search_folders, verify
 
 @dataclass(frozen=True)
 class WeightSource:
-    """Files that come together.
+    """Weight files that are downloaded together.
 
     Attributes:
-        address: where a person finds them.
-        digests: what the SHA-256 of each begins with.
-        fetch: ``(names, folder)``; puts them there or raises OSError or HTTPException.
+        address: web address for manual download.
+        digests: file name -> SHA-256 or its first digits.
+        fetch: ``(names, folder)``; downloads the files or raises OSError or HTTPException.
     """
 
     address: str
@@ -90,10 +90,10 @@ SOURCES = [
 
 
 def locate(weights: str) -> Path:
-    """A file by its path; or by its name, if it is one of `SOURCES`, fetched where it is not here.
+    """Return the path of a weight file given by path or by a name of `SOURCES`; download it if missing.
 
     Raises:
-        UserError: if it can neither be found nor fetched, or is not the file that was published.
+        UserError: if the file can be neither found nor downloaded, or differs from the published one.
     """
     path = Path(weights).expanduser()
     if path.is_file():
@@ -101,20 +101,20 @@ def locate(weights: str) -> Path:
     source = next((source for source in SOURCES if weights in source.digests), None)
     if source is None:
         files = [name for source in SOURCES for name in source.digests if not name.endswith(".param")]
-        raise UserError(f"there is no file of weights {weights}; name one, or one of " + ", ".join(files))
+        raise UserError(f"there is no weight file {weights}; give a path, or one of " + ", ".join(files))
     folders = search_folders()
     found = next((each for folder in folders if (each := folder / weights).is_file()), None)
     if found is None:
         _fetch(source, folders[-1], weights)
         found = folders[-1] / weights
     for name, digest in source.digests.items():
-        if Path(name).stem == found.stem and (found.parent / name).is_file():  # ncnn's files come in twos
+        if Path(name).stem == found.stem and (found.parent / name).is_file():  # ncnn: .param and .bin
             verify(found.parent / name, digest)
     return found
 
 
 def _fetch(source: WeightSource, cache: Path, wanted: str) -> None:
-    """Put the source's files into ``cache``, verified, each whole or not at all."""
+    """Download the source's files into ``cache``; each is verified and moved in as a whole."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=cache, prefix=".") as scratch:

@@ -9,29 +9,30 @@ from dcvsr.runtime.errors import UserError
 FILES = [
     f"{part}/{file}" for part in ("unet", "vae", "image_encoder") for file in ("config.json", "*.safetensors")
 ]
-HALF = "*.fp16.*"  # the hub's half-precision copies, which are not read
-PATIENCE = 3.0  # seconds in which the hub has to answer
+HALF = "*.fp16.*"  # half-precision copies, which are not used
+PATIENCE = 3.0  # seconds to wait for an answer of the hub
 
 
 def require_snapshot(source: str) -> None:
-    """Return if `snapshot` can give ``source``; takes at most five seconds and does not import torch.
+    """Check within five seconds that `snapshot` can provide ``source``, without importing torch.
 
     Raises:
-        UserError: as `snapshot`.
+        UserError: as in `snapshot`.
     """
     if _local(source) is None and (obstacle := _obstacle(source)):
         raise UserError(
-            f"{source} is no folder, not whole in the hub's cache, and {obstacle}; accept its licence at "
+            f"{source} is not a folder, the hub's cache has no complete copy, and {obstacle}; "
+            "accept its licence at "
             f"https://huggingface.co/{source}, run `hf download {source} --local-dir FOLDER` on a machine "
-            "that reaches it, and give model.weights=FOLDER"
+            "with access, and give model.weights=FOLDER"
         )
 
 
 def snapshot(source: str) -> Path:
-    """The folder ``source``, or the hub cache's copy of the repository ``source``, downloaded if need be.
+    """Return the folder ``source``, or the cached copy of the repository ``source``; download if missing.
 
     Raises:
-        UserError: if the folder lacks a file, or if the repository is neither in the cache nor to be had.
+        UserError: if the folder lacks a file, or the repository is neither cached nor available.
     """
     from huggingface_hub import snapshot_download
 
@@ -40,7 +41,7 @@ def snapshot(source: str) -> Path:
 
 
 def _local(source: str) -> Path | None:
-    """The whole model on this machine; None where the hub must be asked."""
+    """Return the complete local copy of the model; None if the hub must be asked."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -54,7 +55,9 @@ def _local(source: str) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     except HFValidationError:
-        raise UserError(f"there is no folder {source}, and a repository's name reads OWNER/NAME") from None
+        raise UserError(
+            f"{source} is neither a folder nor a repository name; give a folder or OWNER/NAME"
+        ) from None
     return None if _lacking(cached) else cached
 
 
@@ -63,14 +66,14 @@ def _lacking(folder: Path) -> list[str]:
 
 
 def _obstacle(source: str) -> str:
-    """Why the hub does not give ``source``; empty if it does."""
+    """Return the reason why the hub cannot provide ``source``; empty if it can."""
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-    # A thread of its own: the client's timeout does not cover looking up the hub's address.
+    # In a thread, because the client's timeout does not cover the lookup of the hub's address.
     threading.Thread(target=lambda: answers.put(_ask(source)), daemon=True).start()
     try:
         return answers.get(timeout=PATIENCE)
     except queue.Empty:
-        return f"the hub does not answer within {PATIENCE:.0f} s"
+        return f"the hub did not answer within {PATIENCE:.0f} s"
 
 
 def _ask(source: str) -> str:
@@ -78,6 +81,6 @@ def _ask(source: str) -> str:
 
     try:
         get_hf_file_metadata(hf_hub_url(source, FILES[0]), timeout=PATIENCE)
-    except Exception as error:  # hub 1 lets errors of httpx through, hub 2 of httpx2
-        return f"the hub does not give it ({type(error).__name__}: {error}".splitlines()[0] + ")"
+    except Exception as error:  # hub 1 raises errors of httpx, hub 2 of httpx2
+        return f"the hub does not provide it ({type(error).__name__}: {error}".splitlines()[0] + ")"
     return ""

@@ -1,4 +1,4 @@
-"""What a file of weights holds of one network, whoever saved it; nothing in the file is executed."""
+"""Loading of network weights saved by different frameworks; nothing in the file is executed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +10,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 SAVED_AS = ("params_ema", "params", "state_dict")
-"""Where basicsr keeps a network's averaged and its plain weights, and OpenMMLab everything it trained."""
+"""Keys of averaged and plain weights in basicsr's files, and of all weights in OpenMMLab's."""
 
 AVERAGED = "generator_ema."
-"""What OpenMMLab writes before the names of the network that is used."""
+"""Prefix of the averaged network in OpenMMLab's files."""
 
 
 def fill(network: "nn.Module", path: Path, prefix: str = "") -> None:
-    """Put every tensor of ``path``, a torch file or ncnn's ``.bin``, into ``network``.
+    """Load every tensor of ``path``, a torch file or ncnn's ``.bin``, into ``network``.
 
     Args:
-        prefix: take only what is under it, without it.
+        network: the network to fill.
+        path: the weight file.
+        prefix: load only names with this prefix, and remove it.
 
     Raises:
-        UserError: if the file is no file of weights, or holds another network.
+        UserError: if the file is not a weight file, or holds another network.
     """
     state = _ncnn(network, path) if path.suffix == ".bin" else _torch(path)
     try:
@@ -42,13 +44,13 @@ def _torch(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         state = next((content[key] for key in SAVED_AS if key in content), content)
         averaged = {key: state[key] for key in state if key.startswith(AVERAGED)}
-    except Exception as error:  # torch.load says 'no weights' with many types
-        raise UserError(f"{path} is no file of weights ({type(error).__name__})") from error
+    except Exception as error:  # torch.load raises many types
+        raise UserError(f"{path} is not a weight file ({type(error).__name__})") from error
     return {key.removeprefix(AVERAGED): value for key, value in averaged.items()} or state
 
 
 def _ncnn(network: "nn.Module", path: Path) -> dict[str, Any]:
-    """ncnn keeps no names: both it and ``network`` have their layers in the order of their execution."""
+    """Name the arrays of ncnn's files, which have none: both sides list layers in execution order."""
     import torch
 
     arrays, state = read_ncnn(path), network.state_dict()

@@ -50,9 +50,7 @@ def publish(server: Path, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     return tiny
 
 
-def test_what_is_fetched_once_is_found_ever_after(
-    server: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_downloaded_file_is_found_later(server: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = publish(server, monkeypatch)
     assert features("tiny").keys() == {"features.7.bias"}
     assert [path.name for path in cache.iterdir()] == [tiny.published]
@@ -108,7 +106,7 @@ def test_a_cut_off_download_leaves_nothing_behind(
     assert not list(cache.iterdir())
 
 
-def test_weights_that_cannot_be_had_are_named_in_one_line_with_the_way_out(
+def test_weights_that_cannot_be_downloaded_are_named_in_one_line_with_the_way_out(
     server: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = publish(server, monkeypatch)

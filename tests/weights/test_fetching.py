@@ -51,7 +51,7 @@ def test_a_servers_file_arrives_unchanged(tmp_path: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize("tag", ["py3-none-any", "cp311-none-manylinux1_x86_64"])
-def test_what_is_wanted_is_taken_out_of_a_wheel_built_for_whatever(
+def test_the_wanted_files_are_extracted_from_a_wheel_of_any_platform(
     index: Path, target: Path, tag: str
 ) -> None:
     digest = file_sha256(publish(index, tag))

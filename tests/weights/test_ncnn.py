@@ -52,13 +52,15 @@ def test_the_file_that_is_missing_is_named(tmp_path: Path, missing: str) -> None
 @pytest.mark.parametrize(
     ("layers", "weights", "reason"),
     [
-        (LAYERS, WEIGHTS[:-1], "net.bin ends before"),
+        (LAYERS, WEIGHTS[:-1], "net.bin is shorter than"),
         (LAYERS, WEIGHTS + bytes(3), "3 bytes more than"),
         (LAYERS, b"\xd4\xb3\x0d\x00" + WEIGHTS[4:], "0x000db3d4; only float32 and float16"),
         (LAYERS.replace("PReLU ", "LSTM "), WEIGHTS, "slopes is a LSTM"),
         (LAYERS.replace("7767517", "solid"), WEIGHTS, "begins with solid"),
     ],
 )
-def test_what_is_no_such_network_is_refused(tmp_path: Path, layers: str, weights: bytes, reason: str) -> None:
+def test_a_damaged_or_unsupported_network_is_refused(
+    tmp_path: Path, layers: str, weights: bytes, reason: str
+) -> None:
     with pytest.raises(UserError, match=reason):
         read_ncnn(written(tmp_path, layers, weights))

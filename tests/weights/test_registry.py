@@ -43,7 +43,7 @@ def test_a_file_is_taken_where_it_is(tmp_path: Path, server: Path) -> None:
     assert locate(f"{tmp_path}/mine.pth") == tmp_path / "mine.pth"
 
 
-def test_what_is_fetched_once_is_found_ever_after(server: Path, cache: Path) -> None:
+def test_a_downloaded_file_is_found_later(server: Path, cache: Path) -> None:
     assert locate("net.bin") == cache / "net.bin"
     assert sorted(path.name for path in cache.iterdir()) == sorted(NAMES)
     for name in NAMES:
@@ -85,8 +85,8 @@ def test_a_file_that_cannot_be_had_is_named_in_one_line_with_the_way_out(server:
         assert part in message
 
 
-def test_a_name_that_nobody_published_is_refused_with_those_that_are(server: Path) -> None:
-    with pytest.raises(UserError, match=r"no file of weights nte.bin; name one, or one of net.bin$"):
+def test_an_unknown_name_is_refused_with_the_known_ones(server: Path) -> None:
+    with pytest.raises(UserError, match=r"no weight file nte.bin; give a path, or one of net.bin$"):
         locate("nte.bin")
 
 

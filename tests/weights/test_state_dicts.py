@@ -86,13 +86,13 @@ class Command:
 
 def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
     path = saved(tmp_path / "net.pth", {"params": STATE, "more": Command(tmp_path / "trace")})
-    with pytest.raises(UserError, match=r"net.pth is no file of weights \(UnpicklingError\)"):
+    with pytest.raises(UserError, match=r"net.pth is not a weight file \(UnpicklingError\)"):
         fill(network(0), path)
     assert not (tmp_path / "trace").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
-def test_what_is_no_file_of_weights_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_weight_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net.pth").write_bytes(content)
-    with pytest.raises(UserError, match="is no file of weights"):
+    with pytest.raises(UserError, match="is not a weight file"):
         fill(network(0), tmp_path / "net.pth")
