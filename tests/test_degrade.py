@@ -494,7 +494,7 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["output=new", "manifest=text.mp4"], ["text.mp4 holds no JSON"]),
         (["output=new", "manifest=empty.json"], ["empty.json is no manifest of an LR set"]),
         (["output=new", "manifest=lr/manifest.json", "degradation=light"], ["is of degradation=realbasic"]),
-        (["output=new", "degradation=none"], ["degradation=none makes no LR"]),
+        (["output=new", "degradation=none"], ["degradation=none does not make LR"]),
         (["output=new", "workers=-1"], ["workers must be at least 0, got -1"]),
     ],
 )

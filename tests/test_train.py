@@ -141,7 +141,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
         ("trainer.max_steps=-1", "trainer.max_steps must be at least 1, got -1"),
         ("data.crop=0", "crop must be at least 1, got 0"),
         ("data.crop=4096", "4096"),
-        ("data.crop=30", "frames of 30x30 cannot be reduced 4 times"),
+        ("data.crop=30", "frames of 30x30 cannot be downsampled 4 times"),
         ("data.batch_size=-1", "data.batch_size must be at least 1, got -1"),
         ("data.batch_size=abc", "data.batch_size must be at least 1, got abc"),
         ("effective_batch=0", "effective_batch must be at least 1, got 0"),

@@ -1,4 +1,4 @@
-"""Blur by a kernel whose kind and size are a clip's, and whose shape walks from frame to frame.
+"""Blur with a kernel of fixed kind and size per clip, whose shape parameters walk from frame to frame.
 
 Axes: frames are ``c h w``.
 """
@@ -27,20 +27,20 @@ KINDS: Mapping[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
     "plateau_aniso": (plateau, ("beta_plateau", "sigma_x", "sigma_y", "angle")),
     "sinc": (sinc, ("omega",)),
 }
-"""Kind -> its kernel, and the parameters it takes after its size."""
+"""Kind -> kernel function and its parameters after the size."""
 
 
 @dataclass(frozen=True)
 class Blur:
-    """One kind of kernel for a clip.
+    """Random blur with one kind of kernel per clip.
 
     Args:
-        kinds: kind -> how often.
-        smallest, largest: odd sizes of a kernel.
+        kinds: kind -> probability.
+        smallest, largest: range of odd kernel sizes.
         sigma_x, sigma_y: widths in pixels.
-        angle: radians.
+        angle: rotation in radians.
         beta_gaussian, beta_plateau: exponents.
-        omega_small, omega_large: cutoff of sinc in radians a pixel, for sizes below 13 and from there on.
+        omega_small, omega_large: cutoff of sinc in radians per pixel, for sizes below 13 and from 13 on.
     """
 
     kinds: Mapping[str, float]
@@ -57,11 +57,10 @@ class Blur:
     def __post_init__(self) -> None:
         _require_odd(self.smallest, self.largest)
         if unknown := self.kinds.keys() - KINDS.keys():
-            raise ValueError(
-                f"no kernel is called {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}"
-            )
+            raise ValueError(f"unknown kernel {', '.join(sorted(unknown))}; choose from {', '.join(KINDS)}")
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         kind, size = choose(generator, self.kinds), _size(generator, self.smallest, self.largest)
         params: Params = {"kind": kind, "size": size}
         for name in KINDS[kind][1]:
@@ -72,12 +71,13 @@ class Blur:
         return params
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the degraded frames one by one."""
         return blurred(params, frames)
 
 
 @dataclass(frozen=True)
 class Sinc:
-    """A sinc kernel for every clip: the overshoot of resizing and sharpening in cameras and players."""
+    """Blur with a sinc kernel: the ringing of resizing and sharpening in cameras and players."""
 
     smallest: int
     largest: int
@@ -87,23 +87,25 @@ class Sinc:
         _require_odd(self.smallest, self.largest)
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         size = _size(generator, self.smallest, self.largest)
         return {"kind": "sinc", "size": size, "omega": self.omega.draw(generator)}
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the degraded frames one by one."""
         return blurred(params, frames)
 
 
 def blurred(params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Every frame under its kernel."""
+    """Yield every frame filtered with its kernel."""
     for frame, kernel in zip(frames, drawn_kernels(params), strict=False):
         yield filtered(frame, kernel)
 
 
 def drawn_kernels(params: Params) -> Iterator[Tensor]:
-    """The kernels of a clip, ``size size`` in float64, frame by frame, without end.
+    """Yield the kernels of a clip frame by frame without end, ``size size``, float64.
 
-    RealBasicVSR draws each frame's beta anew between the walk's value and 1.
+    RealBasicVSR draws each frame's beta between the walk's value and 1.
     """
     build, names = KINDS[params["kind"]]
     jitter = Random(params.get("beta_seed", 0))
@@ -121,4 +123,4 @@ def _size(generator: Generator, smallest: int, largest: int) -> int:
 
 def _require_odd(smallest: int, largest: int) -> None:
     if not (0 < smallest <= largest and smallest % 2 and largest % 2):
-        raise ValueError(f"kernels have odd sizes, smallest first; got {smallest} to {largest}")
+        raise ValueError(f"kernel sizes must be odd and in ascending order, got {smallest} to {largest}")

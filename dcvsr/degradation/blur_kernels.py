@@ -10,24 +10,24 @@ from torch import Tensor
 
 
 def gaussian(size: int, sigma_x: float, sigma_y: float | None = None, angle: float = 0) -> Tensor:
-    """exp(-r2 / 2); isotropic without ``sigma_y``. Sigmas in pixels, angle in radians."""
+    """Compute exp(-r2 / 2); isotropic without ``sigma_y``. Sigmas in pixels, angle in radians."""
     return _unit_sum(torch.exp(-_r2(size, sigma_x, sigma_y, angle) / 2))
 
 
 def generalized_gaussian(
     size: int, beta: float, sigma_x: float, sigma_y: float | None = None, angle: float = 0
 ) -> Tensor:
-    """exp(-r2^beta / 2): with larger beta a flatter top, with smaller a sharper peak."""
+    """Compute exp(-r2^beta / 2): larger beta flattens the top, smaller beta sharpens it."""
     return _unit_sum(torch.exp(-(_r2(size, sigma_x, sigma_y, angle) ** beta) / 2))
 
 
 def plateau(size: int, beta: float, sigma_x: float, sigma_y: float | None = None, angle: float = 0) -> Tensor:
-    """1 / (1 + r2^beta)."""
+    """Compute 1 / (1 + r2^beta)."""
     return _unit_sum(1 / (1 + _r2(size, sigma_x, sigma_y, angle) ** beta))
 
 
 def sinc(size: int, omega: float) -> Tensor:
-    """omega J1(omega r) / (2 pi r): the ideal low-pass of cutoff ``omega`` radians a pixel; it rings."""
+    """Compute omega J1(omega r) / (2 pi r), the ideal low-pass filter of cutoff ``omega`` radians per pixel."""
     x, y = _grid(size)
     r = torch.hypot(x, y)
     centre = r == 0
@@ -38,7 +38,7 @@ def sinc(size: int, omega: float) -> Tensor:
 
 
 def _r2(size: int, sigma_x: float, sigma_y: float | None, angle: float) -> Tensor:
-    """Squared distance from the centre in units of sigma, along axes turned by ``angle``."""
+    """Compute the squared distance from the centre in units of sigma, along axes rotated by ``angle``."""
     x, y = _grid(size)
     along = math.cos(angle) * x + math.sin(angle) * y
     across = math.cos(angle) * y - math.sin(angle) * x

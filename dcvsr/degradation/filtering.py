@@ -1,4 +1,4 @@
-"""A frame under a small kernel.
+"""Filtering of a frame with a small kernel.
 
 Axes: c colours, h w pixels, y x taps; n bands of r rows, or n blocks of r pixels from t.
 """
@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BANDS = 5
-"""A CPU convolves 8 or 16 channels at a time: of five bands, three colours make 15, and waste few of them."""
+"""CPU convolutions vectorise over 8 or 16 channels; 5 bands x 3 colours = 15 nearly fill them."""
 BLOCK = 32
-"""Pixels of a row or column that one product filters: fewer waste its speed, more its zeros."""
-UNFELT = 1e-8
-"""Of a kernel that sums to one."""
+"""Pixels of a row or column per matrix product; smaller blocks are slower, larger ones multiply zeros."""
+NEGLIGIBLE = 1e-8
+"""Kernel mass that float32 cannot resolve; kernels sum to 1."""
 
 
 def filtered(frame: Tensor, kernel: Tensor) -> Tensor:
-    """``c h w`` under a ``y x`` kernel of odd sides, borders reflected without repeating their pixel."""
-    kernel = _felt(kernel)
+    """Filter ``c h w`` with a ``y x`` kernel of odd sides; borders reflect without repeating their pixel."""
+    kernel = _cropped(kernel)
     height, rows = frame.shape[1], -(-frame.shape[1] // BANDS)
     top, left = (side // 2 for side in kernel.shape)
     reflected = _reflected(frame, (top, BANDS * rows - height + top), (left, left))
@@ -29,7 +29,7 @@ def filtered(frame: Tensor, kernel: Tensor) -> Tensor:
 
 
 def filtered_separably(frame: Tensor, taps: Tensor) -> Tensor:
-    """The same for the kernel whose rows and columns are both ``taps``: products with a band matrix."""
+    """Filter with the outer product of ``taps`` with itself, by products with a band matrix."""
     (_, height, width), side, reach = frame.shape, len(taps) // 2, BLOCK + len(taps) - 1
     below, right = -height % BLOCK + side, -width % BLOCK + side
     band = F.pad(taps.to(frame), (0, BLOCK)).repeat(BLOCK)[: BLOCK * reach].reshape(BLOCK, reach)
@@ -39,16 +39,16 @@ def filtered_separably(frame: Tensor, taps: Tensor) -> Tensor:
     return rearrange(both, "c h n r -> c h (n r)")[:, :height, :width]
 
 
-def _felt(kernel: Tensor) -> Tensor:
-    """Without the outer rings of taps whose sum float32 cannot tell from nothing: most kernels are narrow."""
+def _cropped(kernel: Tensor) -> Tensor:
+    """Remove the outer rings of taps whose sum is below `NEGLIGIBLE`: most kernels are narrow."""
     inner = kernel[1:-1, 1:-1]
-    while inner.numel() and kernel.abs().sum() - inner.abs().sum() < UNFELT:
+    while inner.numel() and kernel.abs().sum() - inner.abs().sum() < NEGLIGIBLE:
         kernel, inner = inner, inner[1:-1, 1:-1]
     return kernel
 
 
 def _reflected(frame: Tensor, vertical: tuple[int, int], horizontal: tuple[int, int]) -> Tensor:
-    """torch's own reflection refuses borders wider than the frame."""
+    """Pad by reflection, also beyond the frame's size, which torch's own padding refuses."""
     height, width = frame.shape[1:]
     if max(vertical) < height and max(horizontal) < width:
         return F.pad(frame, (*horizontal, *vertical), mode="reflect")
@@ -57,7 +57,7 @@ def _reflected(frame: Tensor, vertical: tuple[int, int], horizontal: tuple[int, 
 
 
 def _indices(side: int, before: int, after: int) -> Tensor:
-    """2, 1, 0, 1, ..., side - 1, side - 2, ...: back and forth as often as it takes."""
+    """Return the reflected indices 2, 1, 0, 1, ..., side - 1, side - 2, ..., repeated as needed."""
     period = max(2 * (side - 1), 1)
     index = torch.arange(-before, side + after) % period
     return torch.minimum(index, period - index)

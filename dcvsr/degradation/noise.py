@@ -1,6 +1,6 @@
-"""Sensor noise, drawn anew for every frame.
+"""Sensor noise, independent for every frame.
 
-Axes: frames are ``c h w`` in [0, 1]; gray noise is ``1 h w``, the same in all colours.
+Axes: frames are ``c h w`` in [0, 1]; gray noise is ``1 h w``, equal in all colours.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ from dcvsr.imaging import to_bytes, to_unit
 
 @dataclass(frozen=True)
 class Noise:
-    """Gaussian or Poisson, in colour or gray.
+    """Gaussian or Poisson noise, in colour or gray.
 
     Args:
-        gaussian, poisson: how often.
-        sigma: standard deviation of Gaussian noise, in levels of 255.
-        scale: of Poisson noise.
-        gray: how often noise is the same in all colours.
+        gaussian, poisson: probabilities of the kinds.
+        sigma: standard deviation of Gaussian noise in levels of 255.
+        scale: scale of Poisson noise.
+        gray: probability of equal noise in all colours.
     """
 
     gaussian: float
@@ -33,13 +33,14 @@ class Noise:
     gray: float
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         kind = choose(generator, {"gaussian": self.gaussian, "poisson": self.poisson})
         colours = choose(generator, {"gray": self.gray, "colour": 1 - self.gray})
         strength = {"gaussian": self.sigma, "poisson": self.scale}[kind].draw(generator)
         return {"kind": kind, "colours": colours, "strength": strength, "seed": seed(generator)}
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The result may leave [0, 1]."""
+        """Yield the noisy frames; values may leave [0, 1]."""
         add, generator = KINDS[params["kind"]], None
         for frame, strength in zip(frames, walked(params["strength"]), strict=False):
             generator = generator or Generator(frame.device).manual_seed(params["seed"])
@@ -48,15 +49,15 @@ class Noise:
 
 
 def gaussian(seen: Tensor, sigma: float, generator: Generator) -> Tensor:
-    """Noise of standard deviation ``sigma`` / 255, shaped like ``seen``."""
+    """Draw noise of standard deviation ``sigma`` / 255 in the shape of ``seen``."""
     return torch.randn(seen.shape, generator=generator, device=seen.device).mul_(sigma / 255)
 
 
 def poisson(seen: Tensor, scale: float, generator: Generator) -> Tensor:
-    """``scale`` times photon noise; white is as many photons as ``seen`` has levels, rounded up to 2^n.
+    """Draw ``scale`` times photon noise; white is as many photons as ``seen`` has levels, rounded up to 2^n.
 
-    The original RealBasicVSR computes on [0, 1] likewise. mmagic 1.x computes on [0, 255], so that white is
-    255 times as many photons and its noise is sqrt(255), about 16 times, weaker.
+    The original RealBasicVSR also computes on [0, 1]. mmagic 1.x computes on [0, 255], so that white is 255
+    times as many photons and its noise is sqrt(255), about 16 times, weaker.
     """
     levels = to_bytes(seen)
     different = int(torch.bincount(levels.flatten(), minlength=256).count_nonzero())

@@ -1,6 +1,6 @@
-"""From HR clips to the LR clips that a model is trained to restore.
+"""Degradation of HR clips to LR clips.
 
-Parameters are drawn apart from their application: what was drawn can be stored, and replayed exactly.
+Drawing parameters is separate from applying them, so that parameters can be stored and replayed exactly.
 Axes: clips are ``f c h w``, frames ``c h w``, in [0, 1].
 """
 
@@ -21,12 +21,12 @@ from dcvsr.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Degradation:
-    """Steps one after the other; the last of them leaves LR.
+    """Sequence of steps from HR to LR.
 
     Args:
-        factor: of the reduction.
+        factor: downsampling factor.
         steps: name -> step, in order.
-        usm: what of HR is sharpened.
+        usm: sharpening of HR.
     """
 
     factor: int
@@ -34,51 +34,53 @@ class Degradation:
     usm: USM | None = None
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
-        """What happens to an HR clip of ``shape`` f c h w, as plain JSON values.
+        """Draw the parameters of an HR clip of ``shape`` f c h w, as plain JSON values.
 
         Raises:
-            UserError: if ``h`` or ``w`` is no multiple of ``factor``: nothing is cropped in silence.
+            UserError: if ``h`` or ``w`` is not a multiple of ``factor``.
         """
         *_, height, width = shape
         if height % self.factor or width % self.factor:
             raise UserError(
-                f"frames of {width}x{height} cannot be reduced {self.factor} times; crop them to a multiple"
+                f"frames of {width}x{height} cannot be downsampled {self.factor} times; crop them to a multiple"
             )
         return InTurn(self.steps).draw(generator, shape)
 
     def apply(self, params: Params, clip: Tensor) -> Tensor:
-        """LR of eight bits: ``f c h w`` -> ``f c (h / factor) (w / factor)``."""
+        """Return LR rounded to eight bits: ``f c h w`` -> ``f c (h / factor) (w / factor)``."""
         return torch.stack(list(self.frames(params, clip)))
 
     def frames(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The same frame by frame, as they come: memory is that of a few frames."""
+        """Yield LR frame by frame; memory is that of a few frames."""
         return (to_unit(to_bytes(frame)) for frame in InTurn(self.steps).apply(params, frames))
 
     def stages(self, params: Params, clip: Tensor) -> Iterator[tuple[str, list[Tensor]]]:
-        """What each step leaves, by name."""
+        """Yield the name and the output frames of each step."""
         return InTurn(self.steps).stages(params, clip)
 
     def target(self, clip: Tensor) -> Tensor:
-        """HR as a loss should see it."""
+        """Return HR as the loss should see it, ``f c h w``."""
         if self.usm is None or not self.usm.target:
             return clip
         return torch.stack([self.usm.mask(frame) for frame in clip])
 
 
 def bicubic(factor: int) -> Degradation:
-    """Antialiased bicubic reduction and nothing else."""
+    """Return antialiased bicubic downsampling without any other step."""
     return Degradation(factor, {"reduce": Reduce(factor, {"bicubic": 1.0}, Antialiased())})
 
 
-NO_LR = "degradation=none makes no LR: give clips that bring their own, or choose another"
+NO_LR = "degradation=none does not make LR; give clips with their own LR, or choose another degradation"
 
 
 @dataclass(frozen=True)
 class Given(Degradation):
-    """None: LR was made beforehand, and comes with the data."""
+    """No degradation: LR comes with the data."""
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         raise UserError(NO_LR)
 
     def frames(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Raise UserError."""
         raise UserError(NO_LR)

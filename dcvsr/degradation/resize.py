@@ -1,4 +1,4 @@
-"""Resizing: by a factor that walks, so that frames of one clip may differ in size; and to the LR size.
+"""Resizing by a factor that walks over the frames, and downsampling to the LR size.
 
 Axes: frames are ``c h w``.
 """
@@ -15,13 +15,13 @@ from dcvsr.degradation.walk import Params, Walk, walked
 
 @dataclass(frozen=True)
 class Resize:
-    """By a factor: upsampled up to ``scale.high``, reduced down to ``scale.low`` or kept; sizes are even.
+    """Random resize: up to ``scale.high`` times, down to ``scale.low`` times, or unchanged; sizes are even.
 
     Args:
-        up, down, keep: how often.
-        scale: range and step of the factor.
-        kernels: kernel -> how often.
-        resample: by which implementation.
+        up, down, keep: probabilities.
+        scale: range and step of the factor's walk.
+        kernels: kernel -> probability.
+        resample: implementation.
     """
 
     up: float
@@ -35,13 +35,14 @@ class Resize:
         _require_known(self.kernels)
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         limits = {"up": (1, self.scale.high), "down": (self.scale.low, 1), "keep": (1, 1)}
         mode = choose(generator, {"up": self.up, "down": self.down, "keep": self.keep})
         scale = self.scale.draw_from(generator, uniform(generator, *limits[mode]))
         return {"kernel": choose(generator, self.kernels), "scale": scale}
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        """All by their factor of the first frame's size."""
+        """Yield each frame resized to its factor times the first frame's size."""
         first = None
         for frame, scale in zip(frames, walked(params["scale"]), strict=False):
             first = first or frame.shape[1:]
@@ -51,7 +52,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Reduce:
-    """To HR's size divided by ``factor``, whatever the size now."""
+    """Downsampling to HR's size divided by ``factor``, from any current size."""
 
     factor: int
     kernels: Mapping[str, float]
@@ -61,11 +62,13 @@ class Reduce:
         _require_known(self.kernels)
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         *_, height, width = shape
         size = [height // self.factor, width // self.factor]
         return {"kernel": choose(generator, self.kernels), "size": size}
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the degraded frames one by one."""
         height, width = params["size"]
         return (self.resample(frame, (height, width), params["kernel"]) for frame in frames)
 

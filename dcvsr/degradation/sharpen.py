@@ -15,13 +15,13 @@ from dcvsr.degradation.walk import Params
 
 @dataclass(frozen=True)
 class UnsharpMask:
-    """Adds what a Gaussian takes away, where that is more than a threshold.
+    """Unsharp mask: adds the difference to a Gaussian blur where it exceeds a threshold.
 
     Args:
-        size: taps of the Gaussian, odd.
-        sigma: its width in pixels.
-        weight: of what is added.
-        threshold: levels of 255.
+        size: odd number of taps of the Gaussian.
+        sigma: width of the Gaussian in pixels.
+        weight: factor of the added difference.
+        threshold: smallest difference that is added, in levels of 255.
     """
 
     size: int
@@ -30,6 +30,7 @@ class UnsharpMask:
     threshold: float
 
     def __call__(self, frame: Tensor) -> Tensor:
+        """Sharpen a frame ``c h w``."""
         taps = torch.arange(self.size, dtype=torch.float64) - self.size // 2
         taps = torch.exp(-((taps / self.sigma) ** 2) / 2)
         taps = taps / taps.sum()
@@ -41,14 +42,16 @@ class UnsharpMask:
 
 @dataclass(frozen=True)
 class USM:
-    """Which HR is sharpened: ``source``, what LR is made from; ``target``, what the loss sees (spec A25)."""
+    """Sharpening of HR: ``source`` for the HR that LR is made from, ``target`` for the loss (spec A25)."""
 
     source: bool
     target: bool
     mask: UnsharpMask
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params | None:
+        """Draw the parameters of a clip."""
         return {} if self.source else None
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the degraded frames one by one."""
         return map(self.mask, frames)

@@ -1,6 +1,6 @@
-"""How strong a degradation was: a few numbers a clip, from what was drawn for it.
+"""Strength of a degradation: a few numbers per clip, computed from its drawn parameters.
 
-They order the clips of a data set. What resizing and the steps after do to blur and noise is left out.
+The numbers rank the clips of a dataset. They ignore the effect of resizing and later steps on blur and noise.
 """
 
 import math
@@ -16,19 +16,19 @@ from dcvsr.degradation.blur import drawn_kernels
 from dcvsr.degradation.walk import Params, walked
 
 Strength = dict[str, float | None]
-"""``blur noise jpeg codec crf``; None of what did not happen."""
+"""``blur noise jpeg codec crf``; None for a step that was not applied."""
 
 PHOTONS = 256
-"""White's, in a frame of more than 128 levels, as real video has them (`dcvsr.degradation.noise.poisson`)."""
+"""Photons of white in a frame of more than 128 levels (see `dcvsr.degradation.noise.poisson`)."""
 
 
 def strength(params: Params, frames: int) -> Strength:
-    """Of what a degradation drew for a clip of so many frames; walks are averaged over them.
+    """Compute the strength of drawn parameters for a clip of ``frames`` frames; walks are averaged.
 
-    ``blur``: standard deviation of all blurs one after the other, in pixels of the frames that each acts on.
-    ``noise``: standard deviation of all noises, in levels of 255, at mid-gray.
-    ``jpeg``: the lowest quality. ``codec``: the lowest budget in bits a frame, for each pixel of LR.
-    ``crf``: the highest rate factor, of a codec without a budget.
+    ``blur``: standard deviation of all blurs combined, in pixels of the frames they act on.
+    ``noise``: standard deviation of all noises combined, in levels of 255, at mid-gray.
+    ``jpeg``: lowest quality. ``codec``: lowest bit rate in bits per frame and LR pixel.
+    ``crf``: highest rate factor of a codec without a bit rate.
     """
     found: dict[str, list[float]] = defaultdict(list)
     for drawn in _single(params):
@@ -45,7 +45,7 @@ def strength(params: Params, frames: int) -> Strength:
 
 
 def _number(drawn: Params, frames: int) -> tuple[str, float]:
-    """What a single step is known by: variances of blur and noise, and pixels that LR has."""
+    """Return the kind and the number of one step; blur and noise as variances, LR as its pixel count."""
     found = ("", 0.0)
     match drawn:
         case {"kind": _, "size": _}:
@@ -64,7 +64,7 @@ def _number(drawn: Params, frames: int) -> tuple[str, float]:
 
 
 def kernel_variance(kernel: Tensor) -> float:
-    """Of a centred ``y x`` kernel that sums to one: the geometric mean over its axes, in square pixels."""
+    """Compute the variance of a centred ``y x`` kernel in square pixels: geometric mean over its axes."""
     taps = torch.arange(len(kernel), dtype=kernel.dtype) - (len(kernel) - 1) / 2
     down, right = (kernel.sum(1) @ taps**2).item(), (kernel.sum(0) @ taps**2).item()
     both = (taps @ kernel @ taps).item()
@@ -72,7 +72,7 @@ def kernel_variance(kernel: Tensor) -> float:
 
 
 def _single(params: Params) -> Iterator[Params]:
-    """What each single step that takes place drew, in order."""
+    """Yield the parameters of each elementary step that is applied, in order."""
     for drawn in filter(None, params.values()):
         if all(part is None or _is_step(part) for part in drawn.values()):
             yield from _single(drawn)
@@ -81,15 +81,15 @@ def _single(params: Params) -> Iterator[Params]:
 
 
 def _is_step(part: object) -> bool:
-    """A walk is none."""
+    """Tell a step's parameters from those of a walk."""
     return isinstance(part, Mapping) and "start" not in part
 
 
 def _blur_variance(params: Params, frames: int) -> float:
-    """Measured on the kernels, which are truncated and may be flat-topped.
+    """Compute the mean variance of the kernels, which may be truncated or flat-topped.
 
-    A sinc kernel keeps what is below its cutoff, so its variance says nothing: it counts as the Gaussian that
-    halves the amplitude at the cutoff.
+    The variance of a sinc kernel does not describe its blur, because it passes all frequencies below its
+    cutoff. It counts as the Gaussian that halves the amplitude at the cutoff.
     """
     if params["kind"] == "sinc":
         return fmean(2 * math.log(2) / omega**2 for omega in _values(params["omega"], frames))
@@ -97,7 +97,7 @@ def _blur_variance(params: Params, frames: int) -> float:
 
 
 def _noise_variance(kind: str, walk: Params, frames: int) -> float:
-    """In square levels."""
+    """Compute the noise variance in squared levels."""
     variance = 1.0 if kind == "gaussian" else 255**2 * 0.5 / PHOTONS
     return variance * fmean(value**2 for value in _values(walk, frames))
 

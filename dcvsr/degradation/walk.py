@@ -1,4 +1,4 @@
-"""Parameters that walk at random over the frames of a clip (RealBasicVSR; spec 5.2)."""
+"""Parameters that follow a random walk over the frames of a clip (RealBasicVSR; spec 5.2)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from torch import Generator
 from dcvsr.degradation.seeds import seed, uniform
 
 Params = dict[str, Any]
-"""What was drawn, as plain JSON values."""
+"""Drawn parameters as plain JSON values."""
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Uniform in [low, high] at the first frame, then U(-step, step) further at each frame, kept inside."""
+    """Random walk: uniform in [low, high] at the first frame, then U(-step, step) per frame, clamped."""
 
     low: float
     high: float
@@ -28,19 +28,20 @@ class Walk:
             )
 
     def draw(self, generator: Generator) -> Params:
+        """Draw the start and the seed of a walk."""
         return self.draw_from(generator, uniform(generator, self.low, self.high))
 
     def draw_from(self, generator: Generator, start: float) -> Params:
-        """A walk whose first value is given."""
+        """Draw the seed of a walk that begins at ``start``."""
         limits = {"step": self.step, "low": self.low, "high": self.high}
         return {"start": start, **limits, "seed": seed(generator)}
 
 
 def walked(params: Params) -> Iterator[float]:
-    """The values of a drawn walk, frame by frame, without end.
+    """Yield the values of a drawn walk frame by frame, without end.
 
-    Python promises that ``Random(seed).random()`` gives the same numbers in all its versions: so few numbers
-    can stand for a walk of any length.
+    Python guarantees the same numbers of ``Random(seed).random()`` in all versions, so a few numbers describe
+    a walk of any length.
     """
     random, value = Random(params["seed"]), params["start"]
     while True:

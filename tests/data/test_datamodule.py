@@ -353,5 +353,5 @@ def test_a_number_that_is_too_small_is_named(key: str) -> None:
 def test_a_crop_that_does_not_fit_is_refused_at_once() -> None:
     with pytest.raises(UserError, match="clip slide is 64x48, 6 frames"):
         data(crop=52)
-    with pytest.raises(UserError, match="frames of 30x30 cannot be reduced 4 times"):
+    with pytest.raises(UserError, match="frames of 30x30 cannot be downsampled 4 times"):
         data(crop=30)

@@ -117,12 +117,12 @@ def test_even_sizes_are_refused(smallest: int, largest: int) -> None:
         lambda: replace(BLUR, smallest=smallest, largest=largest),
         lambda: Sinc(smallest, largest, BLUR.omega_small),
     ):
-        with pytest.raises(ValueError, match=f"odd sizes, smallest first; got {smallest} to {largest}"):
+        with pytest.raises(ValueError, match=f"odd and in ascending order, got {smallest} to {largest}"):
             make()
 
 
 def test_kinds_that_do_not_exist_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="no kernel is called box; there are iso, aniso"):
+    with pytest.raises(ValueError, match="unknown kernel box; choose from iso, aniso"):
         replace(BLUR, kinds={"iso": 1, "box": 1})
 
 

@@ -210,7 +210,7 @@ def test_any_size_and_any_number_of_frames_down_to_16x16_and_one(name: str, data
     frames, height, width = (data.draw(st.integers(*ends)) for ends in ((1, 4), (16, 60), (16, 60)))
     degradation, hr = configured(name), clip(frames, height, width)
     if height % 4 or width % 4:
-        with pytest.raises(UserError, match=f"frames of {width}x{height} cannot be reduced 4 times"):
+        with pytest.raises(UserError, match=f"frames of {width}x{height} cannot be downsampled 4 times"):
             degradation.draw(rng(), hr.shape)
         return
     params = degradation.draw(generator(data.draw(st.integers(0, 10**6))), hr.shape)
@@ -241,7 +241,7 @@ def test_bicubic_is_interpolation_and_nothing_else(real_clip: Tensor) -> None:
 
 
 def test_lr_that_is_given_is_not_made() -> None:
-    with pytest.raises(UserError, match="degradation=none makes no LR"):
+    with pytest.raises(UserError, match="degradation=none does not make LR"):
         Given(4, {}).draw(rng(), (1, 3, 16, 16))
 
 

@@ -80,6 +80,6 @@ def test_sometimes_is_as_often_as_told(probability: float) -> None:
     assert probability not in (0, 1) or len(set(taken)) == 1
 
 
-def test_a_probability_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"from 0 to 1, got 1.5"):
+def test_a_probability_outside_0_to_1_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"in \[0, 1\], got 1.5"):
         Sometimes(1.5, Times(2))

@@ -65,7 +65,7 @@ def test_hr_is_degraded_with_what_is_told_of_it() -> None:
 
 def test_hr_that_cannot_be_reduced_is_named_before_any_is_read() -> None:
     odd = Translation(seed=0, frames=3, height=18, width=24, dx=0.5, dy=0.2)
-    with pytest.raises(UserError, match="clip odd: frames of 24x18 cannot be reduced 4 times"):
+    with pytest.raises(UserError, match="clip odd: frames of 24x18 cannot be downsampled 4 times"):
         Sources({"clip": HR, "odd": odd}, bicubic(4), 0, None)
 
 
