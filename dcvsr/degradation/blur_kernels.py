@@ -17,7 +17,7 @@ def gaussian(size: int, sigma_x: float, sigma_y: float | None = None, angle: flo
 def generalized_gaussian(
     size: int, beta: float, sigma_x: float, sigma_y: float | None = None, angle: float = 0
 ) -> Tensor:
-    """Compute exp(-r2^beta / 2): larger beta flattens the top, smaller beta sharpens it."""
+    """Compute exp(-r2^beta / 2): a larger beta flattens the top."""
     return _unit_sum(torch.exp(-(_r2(size, sigma_x, sigma_y, angle) ** beta) / 2))
 
 
@@ -27,7 +27,7 @@ def plateau(size: int, beta: float, sigma_x: float, sigma_y: float | None = None
 
 
 def sinc(size: int, omega: float) -> Tensor:
-    """Compute omega J1(omega r) / (2 pi r), the ideal low-pass filter of cutoff ``omega`` radians per pixel."""
+    """Compute omega J1(omega r) / (2 pi r), the ideal low-pass of cutoff ``omega`` radians per pixel."""
     x, y = _grid(size)
     r = torch.hypot(x, y)
     centre = r == 0

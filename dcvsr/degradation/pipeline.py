@@ -42,7 +42,7 @@ class Degradation:
         *_, height, width = shape
         if height % self.factor or width % self.factor:
             raise UserError(
-                f"frames of {width}x{height} cannot be downsampled {self.factor} times; crop them to a multiple"
+                f"frames of {width}x{height} cannot be downsampled {self.factor} times; crop them"
             )
         return InTurn(self.steps).draw(generator, shape)
 
