@@ -65,7 +65,7 @@ def test_stage_2_without_stage_1_warns_in_one_line_and_trains(train, tmp_path):
     done = train("stage2", "trainer.max_steps=1", "hydra.run.dir=outputs/b")
     assert done.code == 0, done.err
     warning = next(line for line in done.out.splitlines() if "no stage-1 checkpoint" in line)
-    assert "`python -m dcvsr.train +experiment=stage1 scale=nano` would make one" in warning
+    assert "`python -m dcvsr.train +experiment=stage1 scale=nano` trains one" in warning
     assert OmegaConf.load(tmp_path / "outputs/b/config.yaml").start == "the initial weights of the model"
 
 

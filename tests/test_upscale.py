@@ -144,7 +144,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(upscale, cl
         (["input=clip.mp4", "output=clip.mp4"], "clip.mp4 is the input itself"),
         (["input=clip.mp4", "output=b.gif"], "b.gif"),
         (["input=clip.mp4", "output=nowhere/b.mp4"], "nowhere"),
-        (["input=clip.mp4", "output=b.mp4", "ckpt=text.mp4"], "text.mp4 is no dcvsr checkpoint"),
+        (["input=clip.mp4", "output=b.mp4", "ckpt=text.mp4"], "text.mp4 is not a dcvsr checkpoint"),
         (["input=clip.mp4", "output=b.mp4", "ckpt=required"], "no stage-2 or -1 checkpoint of scale=nano"),
         (["input=clip.mp4", "output=b.mp4", "device=tpu"], "device must be auto, cpu or cuda, got tpu"),
         (["input=clip.mp4", "output=b.mp4", "precision=half"], "float32, bfloat16, float16, got half"),
@@ -174,7 +174,7 @@ def test_a_checkpoint_of_another_scale_is_refused(run, clip, tmp_path):
     )
     done = run("upscale", f"input={clip}", "output=b.mp4", "ckpt=svd.ckpt")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "svd.ckpt is of scale=svd, this run is of scale=nano" in done.err
+    assert "svd.ckpt has scale=svd and this run scale=nano" in done.err
 
 
 def test_a_checkpoint_of_another_model_is_refused(run, clip, tmp_path):

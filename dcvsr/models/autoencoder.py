@@ -1,4 +1,4 @@
-"""The autoencoder of scale=nano: an orthonormal change of basis, so nothing is learnt and nothing is lost.
+"""Autoencoder of scale=nano: a fixed orthonormal transform with an exact inverse.
 
 Axes: p, q rows and columns inside a 4x4 block; k the 48 basis vectors of a block (colour, then row band, then
 column band).
@@ -32,15 +32,15 @@ class HaarAutoencoder(nn.Module):
         self.basis: Tensor
 
     def encode(self, video: Tensor) -> Tensor:
-        """Video ``b f c h w`` in [0, 1] -> coefficients ``b f k h/4 w/4``."""
+        """Transform video ``b f c h w`` in [0, 1] to coefficients ``b f k h/4 w/4``."""
         blocks = rearrange(video, "b f c (h p) (w q) -> b f h w (c p q)", p=4, q=4)
         return rearrange(blocks @ self.basis.T, "b f h w k -> b f k h w")
 
     def decode(self, coefficients: Tensor) -> Tensor:
-        """The inverse of ``encode``."""
+        """Invert ``encode``."""
         blocks = rearrange(coefficients, "b f k h w -> b f h w k") @ self.basis
         return rearrange(blocks, "b f h w (c p q) -> b f c (h p) (w q)", p=4, q=4)
 
     def decoded_frames(self, frames: int) -> int:
-        """Frames that are decoded for a video of ``frames``."""
+        """Return the number of frames decoded for a video of ``frames`` frames."""
         return frames

@@ -1,7 +1,7 @@
-"""Trained weights: which run left them, and how they get back into a denoiser.
+"""Checkpoints: search, reading and loading into a denoiser.
 
-A checkpoint is Lightning's, with entries of ours: ``dcvsr``, what was trained, as plain values, and ``ema``,
-the average of the weights, where the run kept one. A model that comes with the package is its weights alone.
+A checkpoint is Lightning's file with two entries of ours: ``dcvsr`` describes the training as plain values,
+and ``ema`` holds the averaged weights, if the run kept an average. A shipped model is a file of weights only.
 """
 
 import logging
@@ -19,15 +19,15 @@ from dcvsr.runtime.errors import UserError
 log = logging.getLogger(__name__)
 
 PREFIX = "denoiser."
-"""Where a training module keeps the denoiser in its state."""
+"""Prefix of the denoiser in the training module's state."""
 
 SHIPPED = Path(__file__).parent
-"""Where the package keeps its models, ``<scale>.safetensors``."""
+"""Folder of the shipped models, ``<scale>.safetensors``."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that has been opened."""
+    """Contents of an opened checkpoint."""
 
     path: Path
     scale: str
@@ -39,7 +39,7 @@ class Checkpoint:
         return f"{self.path} (scale={self.scale}, stage {self.stage}, step {self.step})"
 
     def fits(self, denoiser: Denoiser) -> bool:
-        """Whether it holds what ``denoiser`` is made of, name by name and size by size."""
+        """Return True if names and shapes of the weights match those of ``denoiser``."""
         shapes, needed = (
             {name: tensor.shape for name, tensor in weights.items()}
             for weights in (self.weights, denoiser.state_dict())
@@ -47,7 +47,7 @@ class Checkpoint:
         return shapes == needed
 
     def load(self, denoiser: Denoiser) -> None:
-        """Put the weights into ``denoiser``, every tensor of it.
+        """Load every tensor of ``denoiser``.
 
         Raises:
             UserError: if the checkpoint was made with another model configuration.
@@ -60,10 +60,10 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
-    """Open a checkpoint of ``scale``, averaged weights where it has them, without executing anything in it.
+    """Open a checkpoint of ``scale`` without executing its content; averaged weights are preferred.
 
     Raises:
-        UserError: if the file is missing, is no dcvsr checkpoint, or is one of another scale.
+        UserError: if the file is missing, is not a dcvsr checkpoint, or belongs to another scale.
     """
     path = Path(path)
     if not path.is_file():
@@ -72,10 +72,10 @@ def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
         )
     try:
         found = _of_the_package(path) if path.suffix == ".safetensors" else _of_a_run(path)
-    except Exception as error:  # torch.load says 'not a checkpoint' with many types
-        raise UserError(f"{path} is no dcvsr checkpoint ({type(error).__name__})") from error
+    except Exception as error:  # torch.load raises many types
+        raise UserError(f"{path} is not a dcvsr checkpoint ({type(error).__name__})") from error
     if found.scale != scale:
-        raise UserError(f"{path} is of scale={found.scale}, this run is of scale={scale}; set one of them")
+        raise UserError(f"{path} has scale={found.scale} and this run scale={scale}; change one of them")
     return found
 
 
@@ -90,7 +90,7 @@ def _of_a_run(path: Path) -> Checkpoint:
 
 
 def _of_the_package(path: Path) -> Checkpoint:
-    """Stored in half precision, used in single."""
+    """Read a shipped model, stored in half precision, as float32."""
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
@@ -98,20 +98,22 @@ def _of_the_package(path: Path) -> Checkpoint:
 
 
 def require_resumable(resume: str | None, scale: str, stage: int) -> None:
-    """Raise UserError unless a run of ``scale`` and ``stage`` can go on from ``resume``, or it is None."""
+    """Raise UserError unless ``resume`` is None or a run of ``scale`` and ``stage`` can resume from it."""
     if resume is None:
         return
     found = open_checkpoint(resume, scale)
     if found.path.suffix == ".safetensors":
-        raise UserError(f"{found} holds weights alone, no run; start from them with ckpt={resume}")
+        raise UserError(
+            f"{found} holds only weights and cannot be resumed; start from them with ckpt={resume}"
+        )
     if found.stage != stage:
         raise UserError(
-            f"{found} is of another stage than {stage}; start from its weights with ckpt={resume}"
+            f"{found} belongs to another stage than {stage}; start from its weights with ckpt={resume}"
         )
 
 
 def newest_checkpoint(runs: str | Path, scale: str, stages: Sequence[int]) -> Checkpoint | None:
-    """The newest checkpoint of ``scale`` under ``runs``, of the first of ``stages`` that has any."""
+    """Return the newest checkpoint of ``scale`` under ``runs``, of the first of ``stages`` that has one."""
     files = sorted(
         Path(runs).rglob("checkpoints/last.ckpt"), key=lambda file: file.stat().st_mtime, reverse=True
     )
@@ -119,7 +121,7 @@ def newest_checkpoint(runs: str | Path, scale: str, stages: Sequence[int]) -> Ch
         for file in files:
             try:
                 checkpoint = open_checkpoint(file, scale)
-            except UserError:  # of another scale, or cut off by a kill: no candidate
+            except UserError:  # another scale, or truncated by a kill
                 continue
             if checkpoint.stage == stage:
                 return checkpoint
@@ -127,30 +129,34 @@ def newest_checkpoint(runs: str | Path, scale: str, stages: Sequence[int]) -> Ch
 
 
 def shipped(scale: str) -> Checkpoint:
-    """The model of ``scale`` that comes with the package.
+    """Return the shipped model of ``scale``.
 
     Raises:
-        UserError: if none does.
+        UserError: if there is none.
     """
     path = SHIPPED / f"{scale}.safetensors"
     if not path.is_file():
         raise UserError(
-            f"no model of scale={scale} comes with dcvsr; name one with ckpt=FILE, or take the newest run's: "
+            f"dcvsr ships no model of scale={scale}; give one with ckpt=FILE, or use the newest run's: "
             "ckpt=required"
         )
     return open_checkpoint(path, scale)
 
 
 def restored(denoiser: Denoiser, ckpt: str | None, runs: str, scale: str, stages: Sequence[int]) -> Denoiser:
-    """Put trained weights into ``denoiser`` and note in it where they came from.
+    """Load trained weights into ``denoiser`` and record their origin in it.
 
     Args:
-        ckpt: a file; ``shipped``, the package's model; ``required``, the newest checkpoint under ``runs``, of
-            the first of ``stages`` that has one, else the package's model where it is of this configuration;
-            ``newest``, the same, but a warning where there is none; None, the model's initial weights.
+        denoiser: the denoiser to fill.
+        ckpt: a file; ``shipped`` for the shipped model; ``required`` for the newest checkpoint under ``runs``
+            of the first of ``stages`` that has one, else the shipped model if it fits the configuration;
+            ``newest`` for the same with a warning instead of an error; None for initial weights.
+        runs: folder of runs.
+        scale: scale of the checkpoint.
+        stages: training stages in order of preference.
 
     Raises:
-        UserError: if the checkpoint that was asked for cannot be had.
+        UserError: if there is no such checkpoint.
     """
     if ckpt is None:
         return denoiser
@@ -167,13 +173,13 @@ def restored(denoiser: Denoiser, ckpt: str | None, runs: str, scale: str, stages
     command = f"python -m dcvsr.train +experiment=stage{stages[-1]} scale={scale}"
     missing = f"no stage-{' or -'.join(map(str, stages))} checkpoint of scale={scale} under {runs}"
     if ckpt == "required":
-        raise UserError(f"{missing}: make one with `{command}`, or name one with ckpt=FILE")
-    log.warning(f"{missing}; `{command}` would make one; starting from the model's initial weights")
+        raise UserError(f"{missing}: train one with `{command}`, or give one with ckpt=FILE")
+    log.warning(f"{missing}; `{command}` trains one; starting from initial weights")
     return denoiser
 
 
 def _shipped_for(denoiser: Denoiser, scale: str) -> Checkpoint | None:
-    """The package's model, unless it has none or model=... describes another."""
+    """Return the shipped model if there is one and it fits the configuration."""
     try:
         model = shipped(scale)
     except UserError:

@@ -1,6 +1,6 @@
 """Colour correction of a decoded video against I^up, frame by frame (spec A19).
 
-The paper does not mention it. The definitions are those of StableSR (Wang et al. 2024), wavelet_color_fix.py.
+The paper does not mention colour correction. Definitions: StableSR (Wang et al. 2024), wavelet_color_fix.py.
 Axes: video and reference ``f c h w`` in [0, 1].
 """
 
@@ -14,11 +14,11 @@ ColourCorrection = Literal["none", "wavelet", "adain"]
 
 LEVELS = 5
 LEAST_VARIANCE = 1e-5
-"""Variance of a frame's channel, less than one 8-bit level of contrast: below it there is none to rescale."""
+"""Smallest variance of a channel, less than one 8-bit level of contrast; avoids division by zero."""
 
 
 def corrected(video: Tensor, reference: Tensor, method: ColourCorrection) -> Tensor:
-    """Give ``video`` the colours of ``reference``; the result is not clamped."""
+    """Transfer the colours of ``reference`` to ``video``; the result is not clamped."""
     if method == "none":
         return video
     correct = {"wavelet": wavelet, "adain": adain}[method]
@@ -27,15 +27,15 @@ def corrected(video: Tensor, reference: Tensor, method: ColourCorrection) -> Ten
 
 
 def wavelet(video: Tensor, reference: Tensor) -> Tensor:
-    """Replace the low frequencies of ``video`` by those of ``reference``; detail stays as it is.
+    """Replace the low frequencies of ``video`` by those of ``reference`` and keep its detail.
 
-    Low frequencies are what ``LEVELS`` steps of the a-trous wavelet transform leave.
+    Low frequencies are the residual of ``LEVELS`` steps of the a-trous wavelet transform.
     """
     return video - low_frequencies(video) + low_frequencies(reference)
 
 
 def low_frequencies(video: Tensor) -> Tensor:
-    """Blur by the 3x3 binomial kernel at dilations 1, 2, 4, 8 and 16, borders replicated."""
+    """Blur with the 3x3 binomial kernel at dilations 1, 2, 4, 8 and 16, borders replicated."""
     binomial = video.new_tensor([0.25, 0.5, 0.25])
     channels = video.shape[1]
     kernel = torch.outer(binomial, binomial).expand(channels, 1, 3, 3)
@@ -47,7 +47,7 @@ def low_frequencies(video: Tensor) -> Tensor:
 
 
 def adain(video: Tensor, reference: Tensor) -> Tensor:
-    """Give each channel of each frame the mean and standard deviation that ``reference`` has there."""
+    """Match the mean and standard deviation of each channel of each frame to those of ``reference``."""
     mean, std = _moments(video)
     mean_reference, std_reference = _moments(reference)
     return (video - mean) * (std_reference / std) + mean_reference

@@ -1,4 +1,4 @@
-"""What the U-Net's cross-attention sees of the picture, where no CLIP encoder is at hand."""
+"""Image embedding of models without a CLIP encoder."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ZeroEmbedding:
-    """No picture at all: a token of zeros (spec A12c)."""
+    """Embedding of zeros: one token (spec A12c)."""
 
     size: int
 
     def __call__(self, frames: Tensor) -> Tensor:
-        """Frames ``b c h w`` -> ``b 1 size``."""
+        """Return zeros ``b 1 size`` for frames ``b c h w``."""
         return frames.new_zeros(len(frames), 1, self.size)

@@ -1,4 +1,4 @@
-"""What the denoiser works on: how frames become latents, and latents frames.
+"""Mapping between video and the latents of the denoiser.
 
 Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 ``up`` is I^up, the LR video upsampled to the target size.
@@ -15,66 +15,83 @@ from torch.nn import functional as F
 
 
 class Autoencoder(Protocol):
-    """A frozen autoencoder; ``factor`` pixels of a side become one latent of ``channels`` channels."""
+    """Frozen autoencoder: ``factor`` pixels per side become one latent pixel of ``channels`` channels."""
 
     factor: int
     channels: int
 
-    def encode(self, video: Tensor, /) -> Tensor: ...
-    def decode(self, latent: Tensor, /) -> Tensor: ...
-    def decoded_frames(self, frames: int, /) -> int: ...
+    def encode(self, video: Tensor, /) -> Tensor:
+        """Encode video to a latent."""
+        ...
+
+    def decode(self, latent: Tensor, /) -> Tensor:
+        """Decode a latent to video, not clamped."""
+        ...
+
+    def decoded_frames(self, frames: int, /) -> int:
+        """Return the number of frames decoded for a video of ``frames`` frames."""
+        ...
 
 
 class Latents(Protocol):
-    """The three maps between video and latents."""
+    """The three maps between video and latents: condition, target and its inverse."""
 
     @property
-    def autoencoder(self) -> Autoencoder: ...
+    def autoencoder(self) -> Autoencoder:
+        """The autoencoder of the latents."""
+        ...
 
     def condition(self, up: Tensor) -> Tensor:
-        """I^up -> l, what the denoiser is shown."""
+        """Compute the conditioning latent l from I^up."""
         ...
 
     def target(self, hr: Tensor, up: Tensor) -> Tensor:
-        """HR -> y, what the denoiser estimates."""
+        """Compute the denoiser's target y from HR."""
         ...
 
     def decode(self, y: Tensor, l: Tensor) -> Tensor:
-        """The inverse of ``target`` given l: y -> video, not clamped."""
+        """Compute the video from y, the inverse of ``target`` given l; not clamped."""
         ...
 
 
 @dataclass(frozen=True)
 class SVDLatents:
-    """SVD's two: the estimated latent times ``scale``, the conditioning latent as it is (spec 2.3, A15)."""
+    """Latents of SVD: the target is scaled by ``scale``, the condition is not (spec 2.3, A15)."""
 
     autoencoder: Autoencoder
     scale: float
 
     def condition(self, up: Tensor) -> Tensor:
+        """Compute the conditioning latent l from I^up."""
         return self.autoencoder.encode(up)
 
     def target(self, hr: Tensor, up: Tensor) -> Tensor:
+        """Compute the target y from HR and I^up."""
         return self.autoencoder.encode(hr) * self.scale
 
     def decode(self, y: Tensor, l: Tensor) -> Tensor:
+        """Compute the video from y and l."""
         return self.autoencoder.decode(y / self.scale)
 
 
 @dataclass(frozen=True)
 class ResidualLatents:
-    """y = (E(HR) - E(I^up)) / (``residual_std`` a): the detail that I^up lacks, whitened.
+    """Latents of the whitened residual: y = (E(HR) - E(I^up)) / (``residual_std`` a).
 
-    A small network learns the missing detail long before it learns to copy brightness through its
-    normalisation layers. a is the contrast of I^up around a place (ours): little detail is missing where I^up
-    is flat, and what the network gets wrong there stays as small. l = (E(I^up) - ``condition_mean``) /
-    (``condition_std`` a), without a for brightness and colour, so that what is shown and what is estimated
-    have one measure. The three have a number per channel.
+    A small network learns the missing detail much sooner than it learns to copy brightness through its
+    normalisation layers. a is the local contrast of I^up (ours): where I^up is flat, little detail is missing
+    and errors of the network are scaled down. l = (E(I^up) - ``condition_mean``) / (``condition_std`` a),
+    without a for brightness and colour, so that condition and target have the same unit. The three
+    parameters have one number per channel.
 
     Args:
-        means: the channels that hold brightness and colour; all others are zero where a block is flat.
-        window: latents that the contrast is taken over, an odd number.
-        least_contrast: added to it in squares; a standard deviation of luma in [0, 1].
+        autoencoder: E and its inverse.
+        means: channels of brightness and colour; all others are zero in flat blocks.
+        residual_std: standard deviations of E(HR) - E(I^up).
+        condition_mean: means of E(I^up).
+        condition_std: standard deviations of E(I^up).
+        window: odd number of latent pixels over which the contrast is computed.
+        least_contrast: added to the contrast in squares; a standard deviation of luma in [0, 1].
     """
 
     autoencoder: Autoencoder
@@ -86,16 +103,19 @@ class ResidualLatents:
     least_contrast: float
 
     def condition(self, up: Tensor) -> Tensor:
+        """Compute the conditioning latent l from I^up."""
         latent = self.autoencoder.encode(up)
         measure = torch.where(self._is_mean(latent), 1, self._contrast(up))
         centred = latent - _per_channel(self.condition_mean, latent)
         return centred / (_per_channel(self.condition_std, latent) * measure)
 
     def target(self, hr: Tensor, up: Tensor) -> Tensor:
+        """Compute the target y from HR and I^up."""
         residual = self.autoencoder.encode(hr) - self.autoencoder.encode(up)
         return residual / (_per_channel(self.residual_std, residual) * self._contrast(up))
 
     def decode(self, y: Tensor, l: Tensor) -> Tensor:
+        """Compute the video from y and l."""
         flat = torch.where(self._is_mean(l), l, 0)
         contrast = self._contrast(self.autoencoder.decode(self._latent(flat)))
         base = self._latent(torch.where(self._is_mean(l), l, l * contrast))

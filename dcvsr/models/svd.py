@@ -1,6 +1,6 @@
-"""Stable Video Diffusion through diffusers, whose quirks end here: its U-Net, VAE and CLIP image encoder.
+"""Stable Video Diffusion from diffusers: U-Net, VAE and CLIP image encoder.
 
-``source`` is always a local folder in diffusers' layout or a repository on the Hugging Face hub.
+``source`` is a local folder in diffusers' layout or a repository on the Hugging Face hub.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,17 @@ def new_unet(
     embedding: int,
     frames: int,
 ) -> UNetSpatioTemporalConditionModel:
-    """SVD's U-Net at a smaller size, freshly initialised; its last resolution has no attention, as in SVD.
+    """Build a smaller U-Net of SVD's structure with random weights.
+
+    Its last resolution has no attention, as in SVD.
 
     Args:
-        latent_channels: channels of x; l has as many, so the U-Net takes twice that.
-        channels, heads: width and attention heads of each resolution.
+        latent_channels: channels of x; l has as many, so the U-Net has twice as many inputs.
+        channels: width of each resolution.
+        heads: attention heads of each resolution.
         layers: residual blocks (each with an attention stage) per resolution.
         embedding: length of the image embedding.
-        frames: clip length it is made for.
+        frames: clip length.
     """
     attentive = len(channels) - 1
     return UNetSpatioTemporalConditionModel(
@@ -54,11 +57,11 @@ def new_unet(
 
 
 def attend_frame_by_frame(unet: UNetSpatioTemporalConditionModel) -> None:
-    """Let the frames of a clip that comes with an embedding for each attend to their own (spec A12).
+    """Let each frame attend to its own image embedding if the clip has one per frame (spec A12).
 
-    diffusers repeats all embeddings of a clip for each of its frames. A hook on each block picks the frame's
-    own, as DepthCrafter does in a forward of its own. The temporal blocks attend to the first frame's, as SVD
-    has them do. Clips with one embedding are left as they are.
+    diffusers repeats all embeddings of a clip for each of its frames. A hook on each block selects the
+    frame's own embedding; DepthCrafter does so in its forward function. The temporal blocks attend to the
+    first frame's embedding, as in SVD. Clips with one embedding are unchanged.
     """
     for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
         if getattr(block, "has_cross_attention", False):
@@ -68,7 +71,7 @@ def attend_frame_by_frame(unet: UNetSpatioTemporalConditionModel) -> None:
 def _with_own_embedding(
     _: nn.Module, args: tuple[object, ...], kwargs: dict[str, Tensor]
 ) -> tuple[tuple[object, ...], dict[str, Tensor]] | None:
-    """``(b f) f d``, the same for each frame of a clip -> ``(b f) 1 d``."""
+    """Select each frame's embedding: ``(b f) f d``, equal for all frames of a clip, -> ``(b f) 1 d``."""
     embeddings = kwargs["encoder_hidden_states"]
     frames = embeddings.shape[1]
     if frames == 1:
@@ -78,7 +81,7 @@ def _with_own_embedding(
 
 
 def pretrained_unet(source: str, checkpointing: bool) -> UNetSpatioTemporalConditionModel:
-    """SVD's U-Net; ``checkpointing`` recomputes activations in backward, to fit 14x512x512 into 80 GB."""
+    """Load SVD's U-Net; ``checkpointing`` recomputes activations in backward: 14x512x512 fits 80 GB."""
     unet = UNetSpatioTemporalConditionModel.from_pretrained(snapshot(source), subfolder="unet")
     if checkpointing:
         unet.enable_gradient_checkpointing()
@@ -86,12 +89,12 @@ def pretrained_unet(source: str, checkpointing: bool) -> UNetSpatioTemporalCondi
 
 
 class SVDAutoencoder(nn.Module):
-    """SVD's VAE, frozen and in float32: the encoder per frame (its mode), the decoder over chunks of frames.
+    """SVD's VAE, frozen, in float32: encodes each frame (mode of the posterior) and decodes chunks of frames.
 
     Args:
         vae: the network.
         chunk: frames decoded together (spec A20).
-        overlap: frames that consecutive chunks share and are cross-faded over.
+        overlap: frames that consecutive chunks share; they are cross-faded.
 
     Raises:
         ValueError: if chunks of ``chunk`` frames cannot overlap by ``overlap``.
@@ -107,19 +110,19 @@ class SVDAutoencoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, video: Tensor) -> Tensor:
-        """Video ``b f c h w`` in [0, 1] -> latent ``b f k h/8 w/8``, unscaled."""
+        """Encode video ``b f c h w`` in [0, 1] to an unscaled latent ``b f k h/8 w/8``."""
         frames = rearrange(2 * video.float() - 1, "b f c h w -> (b f) 1 c h w")
         latent = torch.cat([self.vae.encode(frame).latent_dist.mode() for frame in frames])  # type: ignore
         return rearrange(latent, "(b f) k h w -> b f k h w", b=len(video))
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
-        """Unscaled latent ``b f k h w`` -> video ``b f c 8h 8w``, not clamped."""
+        """Decode an unscaled latent ``b f k h w`` to video ``b f c 8h 8w``, not clamped."""
         parts = [self._decode_chunk(latent[:, chunk].float()) for chunk in self._chunks(latent.shape[1])]
         return (crossfaded(parts, self.overlap) + 1) / 2
 
     def decoded_frames(self, frames: int) -> int:
-        """Frames that are decoded for a video of ``frames``; those that two chunks share count twice."""
+        """Return the number of frames decoded for a video of ``frames``; frames of two chunks count twice."""
         return sum(chunk.stop - chunk.start for chunk in self._chunks(frames))
 
     def _chunks(self, frames: int) -> list[slice]:
@@ -133,13 +136,13 @@ class SVDAutoencoder(nn.Module):
 
 
 def pretrained_autoencoder(source: str, chunk: int, overlap: int = 0) -> SVDAutoencoder:
-    """SVD's VAE from ``source``."""
+    """Load SVD's VAE from ``source``."""
     vae = AutoencoderKLTemporalDecoder.from_pretrained(snapshot(source), subfolder="vae")
     return SVDAutoencoder(vae, chunk, overlap)
 
 
 class CLIPImageEncoder(nn.Module):
-    """CLIP's image embedding of a frame, frozen: one token (spec 2.3)."""
+    """Frozen CLIP image encoder: one token per frame (spec 2.3)."""
 
     def __init__(self, clip: CLIPVisionModelWithProjection) -> None:
         super().__init__()
@@ -147,7 +150,7 @@ class CLIPImageEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames ``b c h w`` in [0, 1] -> ``b 1 d``."""
+        """Encode frames ``b c h w`` in [0, 1] to ``b 1 d``."""
         side: int = self.clip.config.image_size  # type: ignore[assignment]
         small = F.interpolate(
             frames.float(), (side, side), mode="bicubic", antialias=True, align_corners=False
@@ -157,7 +160,7 @@ class CLIPImageEncoder(nn.Module):
 
 
 def pretrained_image_encoder(source: str) -> CLIPImageEncoder:
-    """SVD's CLIP image encoder from ``source``."""
+    """Load SVD's CLIP image encoder from ``source``."""
     return CLIPImageEncoder(
         CLIPVisionModelWithProjection.from_pretrained(snapshot(source), subfolder="image_encoder")
     )

@@ -1,4 +1,4 @@
-"""A denoiser for canvases of any size: tiles in, one blended estimate out."""
+"""Tiled denoising of a canvas of any size, with blending of the tiles."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,23 +20,23 @@ from dcvsr.tiling.canvas import Canvas
 from dcvsr.tiling.grid import Tile
 
 Group = dict[int, Tile]
-"""Index m -> tile: equal tiles of a window, which the U-Net takes as one batch."""
+"""Index m -> tile: tiles of a window with equal shape, one batch of the U-Net."""
 
 
 @dataclass(frozen=True)
 class TiledDenoiser:
     """D over a canvas ``f k h w``: guidance within each tile, Gaussian blending between them (spec A18).
 
-    The windows are visited in the order that the propagation gives; the tiles of one advance side by side.
+    The propagation gives the order of the windows; the tiles of a window advance side by side.
 
     Attributes:
         windows: step -> tiles by temporal window.
         condition: tile -> its condition, batch 1.
         blend, blend_time: widths of the Gaussian window in tiles.
-        steps: of the sampler.
-        batch: tiles that the U-Net takes together; None for all of a window that are equal.
+        steps: number of sampler steps.
+        batch: tiles per batch of the U-Net; None for all equal tiles of a window.
         on_tile: called after each tile.
-        observer: watches the evaluations and the propagated layers.
+        observer: receives the evaluations and the propagated layers.
     """
 
     denoiser: Denoiser
@@ -52,7 +52,7 @@ class TiledDenoiser:
     observer: Observer = NOBODY
 
     def __call__(self, x: Tensor, sigma: float, step: int) -> Tensor:
-        """The denoised canvas at noise level ``sigma``; float32."""
+        """Return the denoised canvas at noise level ``sigma``; float32."""
         canvas = Canvas(x, self.blend, self.blend_time)
         windows, round = self.windows(step), self.propagation.round(step, self.steps)
         for order in round.orders(len(windows)):
@@ -72,7 +72,7 @@ class TiledDenoiser:
             yield from zip(group.values(), D, strict=True)
 
     def _guided(self, canvas: Tensor, group: Group, round: Round, place: Place) -> Tensor:
-        """The guided estimate of one group, ``m f k h w``."""
+        """Return the guided estimate of one group, ``m f k h w``."""
         tiles = list(group.values())
         x = torch.stack([canvas[tile.index] for tile in tiles])
         branches = count()
@@ -102,7 +102,7 @@ class TiledDenoiser:
 
 
 def _groups(tiles: Sequence[Tile], batch: int | None) -> Iterator[Group]:
-    """Equal tiles, at most ``batch`` together."""
+    """Yield groups of equal tiles, at most ``batch`` in each."""
     for _, equal in groupby(sorted(enumerate(tiles), key=_shape), key=_shape):
         members = list(equal)
         size = batch or len(members)

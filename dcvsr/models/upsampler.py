@@ -1,4 +1,4 @@
-"""I^up of scale=nano: bicubic upsampling, sharpened by a small network that is trained before the denoiser.
+"""Upsampler of scale=nano: bicubic upsampling plus the residual predicted by a small network.
 
 Axes: video ``f c h w`` in [0, 1].
 """
@@ -14,18 +14,18 @@ from dcvsr.imaging import FACTOR, upsample
 from dcvsr.runtime.errors import UserError
 
 SHIPPED = Path(__file__).parent / "nano_upsampler.safetensors"
-"""In half precision."""
+"""Shipped weights, in half precision."""
 
 
 class Upsampler(nn.Module):
-    """Between what HR may be, frame by frame: the denoiser is left with what is uncertain (ours).
+    """Predictor of the per-pixel median of the HR frame (L1 training), one frame at a time (ours).
 
-    Residual blocks on the LR grid without normalisation, as in EDSR (Lim et al. 2017), trained on absolute
-    errors: their median. With ``last`` at zero, as initialised, it is bicubic.
+    Residual blocks on the LR grid without normalisation, as in EDSR (Lim et al. 2017). With ``last`` at zero,
+    as initialised, the output is bicubic upsampling.
 
     Args:
         channels: width of the blocks.
-        blocks: of two 3x3 convolutions each.
+        blocks: number of blocks of two 3x3 convolutions.
     """
 
     factor = FACTOR
@@ -39,7 +39,7 @@ class Upsampler(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """LR -> I^up ``f c 4h 4w``, clamped to [0, 1]."""
+        """Compute I^up ``f c 4h 4w`` from LR, clamped to [0, 1]."""
         features = self.first(lr - 0.5)
         for block in self.blocks:
             features = block(features)
@@ -58,10 +58,10 @@ class _Block(nn.Module):
 
 
 def frozen(channels: int, blocks: int, weights: str | Path | None = SHIPPED) -> Upsampler:
-    """An upsampler that is used, not trained; ``weights``: a safetensors file, None for initial ones.
+    """Return a frozen upsampler; ``weights`` is a safetensors file, None for initial weights.
 
     Raises:
-        UserError: if the file is none, or holds an upsampler of another size.
+        UserError: if the file cannot be read, or holds an upsampler of another size.
     """
     upsampler = Upsampler(channels, blocks)
     if weights is not None:
@@ -70,6 +70,6 @@ def frozen(channels: int, blocks: int, weights: str | Path | None = SHIPPED) -> 
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[-1].strip()
             raise UserError(
-                f"{weights} holds no upsampler of channels={channels}, blocks={blocks}: {reason}"
+                f"{weights} does not hold an upsampler of channels={channels}, blocks={blocks}: {reason}"
             ) from error
     return upsampler.requires_grad_(False).eval()

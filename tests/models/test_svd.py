@@ -267,7 +267,7 @@ def test_scale_svd_hands_on_a_quarter_of_the_positions_and_four_frames(folder):
 def test_scale_svd_does_not_begin_stage_2_without_a_stage_1(folder, tmp_path):
     cfg = _scale_svd("train", folder, "+experiment=stage2", f"runs={tmp_path}", "metrics=fidelity")
     refused = (
-        r"no stage-1 checkpoint of scale=svd under .*\+experiment=stage1 scale=svd`, or name one with ckpt="
+        r"no stage-1 checkpoint of scale=svd under .*\+experiment=stage1 scale=svd`, or give one with ckpt="
     )
     with pytest.raises(InstantiationException, match=refused):
         instantiate(cfg.module.upscaler)

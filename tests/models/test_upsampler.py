@@ -57,12 +57,12 @@ def test_a_file_that_holds_none_is_refused_in_one_line(tmp_path, content):
     file = tmp_path / "e.safetensors"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(UserError, match=r"e\.safetensors holds no upsampler of channels=8, blocks=2"):
+    with pytest.raises(UserError, match=r"e\.safetensors does not hold an upsampler of channels=8, blocks=2"):
         frozen(8, 2, file)
 
 
 def test_one_of_another_size_is_refused():
-    with pytest.raises(UserError, match="holds no upsampler of channels=32, blocks=8: size mismatch"):
+    with pytest.raises(UserError, match="does not hold an upsampler of channels=32, blocks=8: size mismatch"):
         frozen(32, 8)
 
 
