@@ -491,7 +491,7 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["include=[z]", "output=new", "manifest=lr/manifest.json"], ["lr/manifest.json has no clip z"]),
         (["output=new", "manifest=none.json"], ["cannot read none.json"]),
         (["output=new", "manifest=lr"], ["cannot read lr"]),
-        (["output=new", "manifest=text.mp4"], ["text.mp4 holds no JSON"]),
+        (["output=new", "manifest=text.mp4"], ["text.mp4 is not JSON"]),
         (["output=new", "manifest=empty.json"], ["empty.json is no manifest of an LR set"]),
         (["output=new", "manifest=lr/manifest.json", "degradation=light"], ["is of degradation=realbasic"]),
         (["output=new", "degradation=none"], ["degradation=none does not make LR"]),

@@ -1,0 +1,1 @@
+"""Command line, configuration, cache, files, hashing and provenance; nothing here knows the method."""

@@ -1,4 +1,4 @@
-"""Which parts of a configuration can be made here, and what the others lack."""
+"""Instantiation of those parts of a configuration whose weights and packages are present."""
 
 import logging
 from typing import Any
@@ -13,7 +13,10 @@ log = logging.getLogger(__name__)
 
 
 def available(parts: DictConfig) -> tuple[dict[str, Any], dict[str, str]]:
-    """Parts by name, and why others are missing: weights, or a package, are not here; a warning says so."""
+    """Instantiate ``parts``; return them by name, and the reasons why others are missing.
+
+    A part is missing if its weights or a package are absent; a warning names it.
+    """
     made, missing = {}, {}
     for name, part in parts.items():
         try:

@@ -1,7 +1,6 @@
-"""basicsr 1.4.2, optional: its architectures, its NIQE and its kernels; the one place that imports it.
+"""Lazy access to basicsr 1.4.2 (optional): architectures, NIQE and kernels. No other module imports basicsr.
 
-It asks torchvision for a module that is gone: one with the function it wants takes the place. Nothing of it
-is imported before it is asked for.
+basicsr imports a module that torchvision has removed; a substitute provides the one function it needs.
 """
 
 import importlib
@@ -23,13 +22,13 @@ ARCHITECTURES = {
     "ConvResidualBlocks": "archs.basicvsr_arch",
     "SpyNet": "archs.spynet_arch",
 }
-"""Classes that this module offers as its own, each with where basicsr keeps it."""
+"""Classes available as attributes of this module -> their module in basicsr."""
 
 GONE = "torchvision.transforms.functional_tensor"
 
 
 def module(name: str) -> Any:
-    """The module ``basicsr.<name>``.
+    """Import and return the module ``basicsr.<name>``.
 
     Raises:
         UserError: if basicsr, or a package it needs, is not installed.
@@ -40,7 +39,9 @@ def module(name: str) -> Any:
         substitute = ModuleType(GONE)
         vars(substitute)["rgb_to_grayscale"] = rgb_to_grayscale
         sys.modules[GONE] = substitute
-    warnings.filterwarnings("ignore", "torch.meshgrid", module="torch.functional")  # its warping is of 2021
+    warnings.filterwarnings(
+        "ignore", "torch.meshgrid", module="torch.functional"
+    )  # basicsr's warping uses an old signature
     try:
         return importlib.import_module(f"basicsr.{name}")
     except ModuleNotFoundError as error:
@@ -48,6 +49,7 @@ def module(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    """Return a class of `ARCHITECTURES`, imported on first use."""
     if name not in ARCHITECTURES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     return getattr(module(ARCHITECTURES[name]), name)

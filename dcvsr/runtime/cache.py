@@ -1,4 +1,4 @@
-"""What one run made and another need not make again: tensors in files, found by what they are made of."""
+"""On-disk cache for tensors shared between runs, keyed by content hash."""
 
 import logging
 import os
@@ -18,28 +18,29 @@ from dcvsr.runtime.hashing import digest, software
 log = logging.getLogger(__name__)
 
 SUFFIX = ".cache.safetensors"
-"""No other files are removed, whatever folder is named."""
+"""Suffix of cache files; only files with it are removed."""
 
 Make = Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
 class NoCache:
-    """Makes everything anew."""
+    """Cache that stores nothing."""
 
     def __call__(self, name: str, parts: Mapping[str, object], make: Make) -> Tensor:
+        """Return the result of ``make``."""
         return make().contiguous()
 
 
 class Cache:
-    """A folder that runs share, also at the same time.
+    """Cache in a folder that several runs may share at the same time.
 
-    The bits of what it gives do not depend on whether it was stored: it is contiguous, and aligned as new
-    tensors are. Its state, which ``_store`` alone writes, is whether the folder takes files, and the bytes
-    written since it was last looked through.
+    Stored and computed tensors are identical: contiguous, with the alignment of new tensors. ``is_writable``
+    and ``unseen``, the bytes written since the last check of the limit, are written only by ``_store``.
 
     Args:
-        limit_gb: beyond it, files that were not used for longest are removed, to about one per cent.
+        folder: folder of the files.
+        limit_gb: size limit, kept to about one per cent; the least recently used files are removed.
     """
 
     def __init__(self, folder: Path | str, limit_gb: float) -> None:
@@ -49,9 +50,9 @@ class Cache:
         self.is_writable, self.unseen = True, self.limit
 
     def __call__(self, name: str, parts: Mapping[str, object], make: Make) -> Tensor:
-        """What ``make`` makes of ``parts``, on the CPU if it was made before.
+        """Return the stored tensor of ``parts`` on the CPU, or the result of ``make``, which is then stored.
 
-        ``parts`` are all that decides it, as `dcvsr.runtime.hashing` reads them, beside this package's code.
+        ``parts`` must contain everything that determines the result except this package's code.
         """
         about = digest({"name": name, "parts": parts, "software": software()})
         path = self.folder / f"{name}-{about}{SUFFIX}"
@@ -68,7 +69,7 @@ class Cache:
             write_whole(path, content)
         except UserError as error:
             self.is_writable = False
-            log.warning(f"going on without a cache, {self.folder} takes no more: {error.__cause__}")
+            log.warning(f"cannot write to the cache {self.folder}, continuing without it: {error.__cause__}")
             return
         self.unseen += len(content)
         if self.unseen > self.limit / 100:
@@ -77,8 +78,8 @@ class Cache:
 
     def _make_room(self) -> None:
         files = []
-        for path in self.folder.glob(f"*{SUFFIX}*"):  # with what a run that was killed left half written
-            with suppress(OSError):  # another run was faster
+        for path in self.folder.glob(f"*{SUFFIX}*"):  # including partial files of killed runs
+            with suppress(OSError):  # another run has removed it
                 files.append((path.stat().st_mtime_ns, path.stat().st_size, path))
         excess = sum(size for _, size, _ in files) - self.limit
         for _, size, path in sorted(files):
@@ -90,17 +91,17 @@ class Cache:
 
 
 def _stored(path: Path) -> Tensor | None:
-    """A file's tensor; None if there is none, or it is damaged."""
+    """Return a file's tensor; None if the file is missing or damaged."""
     try:
         with safe_open(path, "pt") as file:
-            stored = file.get_tensor("tensor").clone()  # what lies in the file's own pages is not aligned
+            stored = file.get_tensor("tensor").clone()  # memory-mapped tensors are not aligned
             if file.metadata()["digest"] != digest(stored):
-                raise ValueError("its content is not what was written")
+                raise ValueError("its content does not match its hash")
     except FileNotFoundError:
         return None
-    except Exception as error:  # safetensors says 'damaged' with many types
-        log.warning(f"{path} is damaged ({error}); it is made anew")
+    except Exception as error:  # safetensors raises many types
+        log.warning(f"{path} is damaged ({error}) and will be recomputed")
         return None
-    with suppress(OSError):  # a folder that may only be read serves as well
+    with suppress(OSError):  # a read-only folder is enough
         os.utime(path)
     return stored

@@ -1,4 +1,4 @@
-"""Check of options that are chosen by name."""
+"""Validation of options that are chosen by name."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Keys of a configuration: which there are, and which of those that a user adds are read."""
+"""Keys of a configuration, and a check that added keys are read."""
 
 import difflib
 import inspect
@@ -10,26 +10,26 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 HYDRA_S = {"_target_", "_args_", "_partial_", "_convert_", "_recursive_"}
-"""Keys that hydra itself reads of an object."""
+"""Keys of an object that Hydra itself reads."""
 
 
 def keys(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key below ``node``, a plain container, as ``a.b.c``, and its value."""
+    """Yield every key below ``node``, a plain container, as ``a.b.c``, and its value."""
     for key, value in node.items() if isinstance(node, dict) else ():
         yield f"{prefix}{key}", value
         yield from keys(value, f"{prefix}{key}.")
 
 
 def similar(name: str, known: Iterable[str]) -> str | None:
-    """The key that ``name`` was most likely meant to be, or None if none is like it."""
+    """Return the known key closest to ``name``, or None if none is similar."""
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), None)
 
 
 def is_read(key: str, before: DictConfig, after: DictConfig) -> bool:
-    """Tell whether anything reads ``key``, which was added to ``before`` to make ``after``.
+    """Tell if anything reads ``key``, which was added to ``before`` and gave ``after``.
 
-    Objects read the arguments of their constructors, and whatever is inside a mapping that is an argument. A
-    mapping of objects by name takes another object. Nothing reads other keys, unless they were there before.
+    Objects read the arguments of their constructors and everything inside an argument that is a mapping. A
+    mapping of named objects accepts another object. Other keys are read only if they existed before.
     """
     name, _, last = key.rpartition(".")
     parent = _select(before, name) if name else before
@@ -45,12 +45,12 @@ def is_read(key: str, before: DictConfig, after: DictConfig) -> bool:
 
 
 def arguments(key: str, cfg: DictConfig) -> list[str]:
-    """The keys that the objects above ``key`` would read, as far as they can be imported."""
+    """Return the keys that the objects above ``key`` read, as far as they can be imported."""
     return [f"{prefix}{name}" for target, prefix, _ in _owners(key, cfg) for name in _parameters(target)]
 
 
 def _owners(key: str, cfg: DictConfig) -> Iterator[tuple[str, str, str]]:
-    """Of each object above ``key``: its target, its own key and a dot, and the part of ``key`` below it."""
+    """Yield target, key with a dot, and the next part of ``key`` for each object above ``key``."""
     parts = key.split(".")
     for depth in range(1, len(parts)):
         name = ".".join(parts[:depth])
@@ -66,7 +66,7 @@ def _takes(target: str, argument: str) -> bool:
 
 
 def _parameters(target: str) -> dict[str, inspect.Parameter]:
-    """By name; none where it cannot be imported, which is for others to say."""
+    """Return the parameters of ``target`` by name; empty if it cannot be imported."""
     try:
         return dict(inspect.signature(get_object(target)).parameters)
     except (ImportError, ValueError, TypeError):
@@ -74,7 +74,7 @@ def _parameters(target: str) -> dict[str, inspect.Parameter]:
 
 
 def _select(cfg: DictConfig, key: str) -> Any:
-    """The value at ``key``, interpolations resolved; None if there is none, or it lacks something itself."""
+    """Return the resolved value at ``key``; None if it is missing or cannot be resolved."""
     try:
         return OmegaConf.select(cfg, key)
     except OmegaConfBaseException:

@@ -1,4 +1,4 @@
-"""Where the network runs, in what precision, and whether a job fits there."""
+"""Choice of device and precision, and a check of free memory."""
 
 from pathlib import Path
 
@@ -8,22 +8,22 @@ from dcvsr.runtime.errors import UserError
 
 
 def choose(name: str) -> torch.device:
-    """``auto`` takes a GPU where there is one.
+    """Return the device ``name``; ``auto`` is a GPU if there is one.
 
     Raises:
-        UserError: if the device that was asked for is not here.
+        UserError: if the device does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device=cuda, but torch sees no GPU here; use device=cpu")
+        raise UserError("device=cuda, but torch finds no GPU; use device=cpu")
     if name not in ("cpu", "cuda"):
         raise UserError(f"device must be auto, cpu or cuda, got {name}")
     return torch.device(name)
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Return whether ``device`` has instructions for bfloat16.
+    """Return True if ``device`` has instructions for bfloat16.
 
     A CPU without them emulates it: with AVX2 alone, a convolution takes 40 times as long as in float32.
     """
@@ -33,14 +33,14 @@ def computes_bfloat16(device: torch.device) -> bool:
 
 
 def settled_precision(name: str, device: torch.device) -> str:
-    """Return the precision that ``auto`` stands for on ``device``; any other name stays as it is."""
+    """Return the precision that ``auto`` stands for on ``device``; any other name is returned unchanged."""
     if name != "auto":
         return name
     return "bfloat16" if computes_bfloat16(device) else "float32"
 
 
 def trainer_precision(name: str, device: torch.device) -> str:
-    """Return Lightning's precision that ``auto`` stands for on ``device``; any other name stays as it is."""
+    """Return Lightning's name of the precision that ``auto`` stands for; other names are unchanged."""
     if name != "auto":
         return name
     return "bf16-mixed" if computes_bfloat16(device) else "32-true"
@@ -50,7 +50,7 @@ def precision(name: str) -> torch.dtype:
     """Return the dtype named ``auto``, ``float32``, ``bfloat16`` or ``float16``.
 
     Raises:
-        UserError: if it is none of them.
+        UserError: if ``name`` is another.
     """
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     name = settled_precision(name, choose("auto"))
@@ -60,14 +60,15 @@ def precision(name: str) -> torch.dtype:
 
 
 def require_memory(needed: int, frames: int, device: torch.device) -> None:
-    """Refuse a job that would be killed half-way for want of memory.
+    """Refuse a job that needs more memory than is free.
 
     Args:
         needed: bytes.
-        frames: of the video, to say how many would fit.
+        frames: length of the video, for the message.
+        device: the device that runs the job.
 
     Raises:
-        UserError: if less than ``needed`` is free on ``device``, as far as that is known.
+        UserError: if less than ``needed`` is known to be free on ``device``.
     """
     free = _free(device)
     if free is not None and needed > free:

@@ -1,8 +1,8 @@
-"""What goes wrong through no fault of the program."""
+"""The error class of user mistakes."""
 
 
 class UserError(Exception):
-    """A user's mistake: commands print it as one line on stderr and exit with 2.
+    """User mistake; commands print it as one line on stderr and exit with code 2.
 
     The message names the value and the way out.
     """

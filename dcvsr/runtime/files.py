@@ -1,4 +1,4 @@
-"""Small files, read with errors that name them and written whole or not at all."""
+"""Reading of small files with one-line errors, and atomic writing."""
 
 import hashlib
 import json
@@ -17,47 +17,45 @@ def file_sha256(path: Path) -> str:
 
 
 def read_text(path: Path) -> str:
-    """A text file.
+    """Read a text file.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: if it cannot be read.
     """
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error.strerror}; name what a finished run left behind"
-        ) from error
+        raise UserError(f"cannot read {path}: {error.strerror}; give a file of a finished run") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text") from error
+        raise UserError(f"{path} is not UTF-8 text") from error
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content.
+    """Read a JSON file.
 
     Raises:
-        UserError: it cannot be read, or holds no JSON.
+        UserError: if it cannot be read or is not JSON.
     """
     try:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} holds no JSON: {error}") from error
+        raise UserError(f"{path} is not JSON: {error}") from error
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write ``path`` or leave it as it was.
+    """Write ``path`` as a whole or leave it unchanged.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: if it cannot be written.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
-            content = content.encode(errors="replace")  # names of files may be no UTF-8
+            content = content.encode(errors="replace")  # file names need not be UTF-8
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror}; name another with output=") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; give another output=") from error

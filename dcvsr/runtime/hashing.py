@@ -1,4 +1,4 @@
-"""What a thing is, as one hash: tensors, plain values, containers of them, settings, and networks."""
+"""Content hashing of tensors, modules, dataclasses and plain values."""
 
 import functools
 import hashlib
@@ -16,15 +16,17 @@ from dcvsr.runtime.versions import NETWORKS, package_versions
 Plain = None | bool | int | float | str | bytes
 
 _SEEN: WeakKeyDictionary[nn.Module, tuple[list[tuple[int, int]], str]] = WeakKeyDictionary()
-"""Where weights lay, how often they had been written, and their digest then; kept by ``_weights`` alone."""
+"""Module -> address and version of its tensors, and their hash; only ``_weights`` writes it."""
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of the content: types count, so 1, 1.0, True and "1" are four things; the order in a mapping
-    does not, nor which kind of sequence or mapping it is.
+    """Compute the SHA-256 of ``value``'s content.
+
+    Types count: 1, 1.0, True and "1" have different hashes. The order of a mapping and the class of a
+    sequence or mapping do not count.
 
     Raises:
-        TypeError: for what it cannot look into.
+        TypeError: if ``value`` has an unsupported type.
     """
     match value:
         case None | bool() | int() | float() | str() | bytes():
@@ -41,12 +43,12 @@ def digest(value: Any) -> str:
             return _sha256("sequence", "".join(map(digest, value)).encode())
     if is_dataclass(value) and not isinstance(value, type):
         return _of_parts(value, {field.name: getattr(value, field.name) for field in fields(value)})
-    raise TypeError(f"cannot tell what {value!r} is made of")
+    raise TypeError(f"cannot hash {value!r}")
 
 
 @functools.cache
 def software() -> dict[str, str]:
-    """The code that results depend on, so that none outlives an edit of it; and whose arithmetic it is."""
+    """Return hashes and versions of the code that results depend on, and the processor's capability."""
     root = Path(__file__).parents[1]
     sources = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.py")}
     return {
@@ -68,7 +70,7 @@ def _of_parts(value: object, parts: Mapping[str, object]) -> str:
 
 
 def _weights(module: nn.Module) -> str:
-    """Parameters and buffers, those that are not saved too; read again only if they were moved or written."""
+    """Hash parameters and buffers, also unsaved ones; computed again only after they moved or changed."""
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     state = [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors.values()]
     before, found = _SEEN.get(module, (None, ""))
@@ -79,7 +81,7 @@ def _weights(module: nn.Module) -> str:
 
 
 def _settings(module: nn.Module) -> dict[str, object]:
-    """Of it and what it holds, by name: the class, and attributes that are plain values."""
+    """Return class and plain attributes of the module and its submodules, by name."""
     return {
         name: [type(part).__qualname__, {key: value for key, value in vars(part).items() if _is_plain(value)}]
         for name, part in module.named_modules()

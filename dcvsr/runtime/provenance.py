@@ -1,4 +1,4 @@
-"""What a result was made with, so that another can make it again."""
+"""Provenance of results: weights, seed, versions and machine."""
 
 import csv
 import hashlib
@@ -14,11 +14,11 @@ from dcvsr.runtime.files import file_sha256, write_whole
 from dcvsr.runtime.versions import package_versions
 
 NO_RECIPE = {"seed", "runs", "ckpt", "resume", "wandb", "loggers", "callbacks", "cache"}
-"""Settings of a training that are no part of its recipe; what it started from is told apart from them."""
+"""Settings of a training run that are not part of its recipe; its starting point is recorded separately."""
 
 
 def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
-    """Weights (checkpoint, SHA-256, training), seed, versions and machine, as plain values."""
+    """Return weights (checkpoint, SHA-256, training), seed, versions and machine as plain values."""
     weights = origin and {
         "file": str(origin.path),
         "sha256": file_sha256(origin.path),
@@ -37,22 +37,22 @@ def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
 def training(ckpt: Path) -> dict[str, Any] | None:
     """Return ``seed`` and ``recipe`` of the training that left a checkpoint; None without its run folder.
 
-    ``recipe`` is the SHA-256 of the settings without seed and places and of the recipe of the checkpoint that
-    it started from. Trainings of one recipe, to one step, differ in their seeds alone.
+    ``recipe`` is the SHA-256 of the settings, without seed and paths, and of the recipe of the checkpoint
+    that the run started from. Runs with one recipe and step differ only in their seeds.
     """
     folder = ckpt.resolve().parent.parent
     settings, resolved = folder / ".hydra" / "config.yaml", folder / "config.yaml"
     if not (settings.is_file() and resolved.is_file()):
         return None
-    told: Any = OmegaConf.to_container(OmegaConf.load(settings))
+    given: Any = OmegaConf.to_container(OmegaConf.load(settings))
     start = str(OmegaConf.select(OmegaConf.load(resolved), "start"))
-    kept = {key: value for key, value in told.items() if key not in NO_RECIPE}
+    kept = {key: value for key, value in given.items() if key not in NO_RECIPE}
     text = json.dumps([kept, _recipe_of_start(start)], sort_keys=True)
-    return {"seed": told.get("seed"), "recipe": hashlib.sha256(text.encode()).hexdigest()}
+    return {"seed": given.get("seed"), "recipe": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _recipe_of_start(start: str) -> str:
-    """``start``: as `dcvsr.train` writes it, ``FILE (scale=..., stage ..., step ...)``."""
+    """Return the recipe of ``start``, which is ``FILE (scale=..., stage ..., step ...)``."""
     name, _, about = start.rpartition(" (scale=")
     file = Path(name)
     if not (name and file.is_file()):
