@@ -50,7 +50,7 @@ def main(cfg: DictConfig) -> None:
     if missing and not metrics:
         raise UserError(f"no metric can score: {'; '.join(missing.values())}")
     sources = configured_sources(cfg)
-    sources.require_truth([name for name, metric in metrics.items() if metric.needs_reference])
+    sources.require_reference([name for name, metric in metrics.items() if metric.needs_reference])
     _require_results(upscaler, sources)
     upscaler.to(device)
     probes = [Probe()] if cfg.debug.attention else []

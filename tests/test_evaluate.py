@@ -52,7 +52,7 @@ def test_a_finished_run_is_neither_repeated_nor_written_over(run, tmp_path):
     assert "finished: nothing to do" in again.out
     other = run("evaluate", "upscaler=bicubic", "lr_seed=1", *QUICK)
     assert (other.code, other.err.count("\n")) == (2, 1)
-    assert "run holds a run already, of other settings (lr_seed is 0 there, 1 here); name" in other.err
+    assert "run holds a run with other settings (lr_seed is 0 there, 1 here); name" in other.err
     assert (tmp_path / "run/summary.json").read_bytes() == before
 
 
@@ -76,7 +76,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
     assert (changed.code, len(restored)) == (2, 2)
     done = run(*usual, "hydra.run.dir=stopped")
     assert done.code == 0, done.err
-    assert "results from before: 1" in done.out
+    assert "already done: 1 results" in done.out
     assert len(restored) == 3
     results = [(tmp_path / folder / "results.csv").read_text() for folder in ("whole", "stopped")]
     assert results[0] == results[1]
@@ -106,7 +106,7 @@ def test_what_draws_nothing_is_run_once_whatever_the_seeds(run, tmp_path):
 def test_a_dry_run_tells_what_is_ahead_and_restores_nothing(run, tmp_path):
     done = run("evaluate", "upscaler=bicubic", "dry_run=true", *QUICK)
     assert done.code == 0
-    assert "clips: 1, seeds: 1, ahead: 16 tiles or frames" in done.out
+    assert "clips: 1, seeds: 1, to do: 16 tiles or frames" in done.out
     assert not (tmp_path / "run/videos").exists()
 
 

@@ -1,4 +1,4 @@
-"""What metrics say of clips."""
+"""Scores of clips: computation, means over seeds and means over clips."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,29 +15,33 @@ from dcvsr.runtime.errors import UserError
 log = logging.getLogger(__name__)
 
 ClipScores = dict[str, float | None]
-"""Metric -> value; None where it is infinite or not defined, as JSON has neither."""
+"""Metric -> value; None if it is infinite or NaN, which JSON cannot hold."""
 
 Scores = Mapping[str, ClipScores]
 """Clip -> its scores."""
 
 
-def scored(
+def score_clip(
     name: str, restored: Tensor, hr: Tensor | None, metrics: Mapping[str, Any]
 ) -> tuple[ClipScores, dict[str, str]]:
-    """What every metric says of a clip, other readings of it by ``<metric>_<reading>``; and why some do not.
+    """Score a clip by each metric.
 
     Args:
         name: of the clip, for messages.
         restored: ``f c h w`` in [0, 1].
-        hr: its truth, or None.
+        hr: the reference, or None.
         metrics: by name.
 
+    Returns:
+        Scores by metric and, for other readings, by ``<metric>_<reading>``; then reasons by metric without
+        a score.
+
     Raises:
-        UserError: if the clip differs from its truth in frames or size; nothing is cropped.
+        UserError: if the clip differs from its reference in length or size; nothing is cropped.
     """
     if hr is not None:
         require_same_shape(restored, hr)
-        _warn_of_shift(name, restored, hr)
+        _warn_if_shifted(name, restored, hr)
     values: dict[str, Any] = {}
     refused = {}
     for metric_name, metric in tqdm(metrics.items(), desc=f"{name}: score"):
@@ -46,7 +50,7 @@ def scored(
             metric.update(restored, hr)
         except UserError as error:
             refused[metric_name] = str(error)
-            log.warning(f"{name}: no {metric_name}: {error}")
+            log.warning(f"{name}: {metric_name} has no score: {error}")
             continue
         values[metric_name] = metric.compute()
         if hasattr(metric, "readings"):
@@ -55,19 +59,19 @@ def scored(
     return known | dict.fromkeys(refused), refused
 
 
-def _warn_of_shift(name: str, restored: Tensor, hr: Tensor) -> None:
-    """Warns where the result lies beside its reference. No failure of this check costs a run its scores."""
+def _warn_if_shifted(name: str, restored: Tensor, hr: Tensor) -> None:
+    """Warn if the result is shifted against its reference; an error in this check never stops a run."""
     try:
         x, y = shift(restored, hr)
     except Exception as error:
         log.warning(f"{name}: the check for a shift failed: {type(error).__name__}: {error}")
         return
     if max(abs(x), abs(y)) >= TOLERANCE:
-        log.warning(f"{name}: the result lies {x:+.1f} pixels right of and {y:+.1f} below its truth")
+        log.warning(f"{name}: the result lies {x:+.1f} pixels right of and {y:+.1f} below its reference")
 
 
-def over_seeds(by_seed: Sequence[Scores]) -> dict[str, ClipScores]:
-    """Each clip's mean over seeds; None if one has none."""
+def mean_over_seeds(by_seed: Sequence[Scores]) -> dict[str, ClipScores]:
+    """Average each clip's scores over seeds; None if the score of any seed is None."""
     first = by_seed[0]
     return {
         clip: {metric: _mean([seed[clip].get(metric) for seed in by_seed]) for metric in first[clip]}
@@ -76,9 +80,9 @@ def over_seeds(by_seed: Sequence[Scores]) -> dict[str, ClipScores]:
 
 
 def means(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Mean of each metric over the clips that have a score, and its direction; `unscored` names the others.
+    """Average each metric over the clips that have a score; `unscored` lists the others.
 
-    A reading has the direction of its metric.
+    Each entry holds ``mean`` and ``higher_is_better``; a reading has the direction of its metric.
     """
     found = {}
     for name in dict.fromkeys(name for row in scores.values() for name in row):
@@ -89,7 +93,7 @@ def means(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any
 
 
 def unscored(scores: Scores) -> dict[str, list[str]]:
-    """Clips that a metric's mean leaves out, by metric; metrics that score every clip are left out."""
+    """List the clips without a score by metric; metrics that score all clips are omitted."""
     names = dict.fromkeys(name for row in scores.values() for name in row)
     out = {name: [clip for clip, row in scores.items() if row.get(name) is None] for name in names}
     return {name: clips for name, clips in out.items() if clips}

@@ -1,4 +1,4 @@
-"""What an evaluation restores, and what it compares with; checked before the first clip is read."""
+"""Inputs of an evaluation: LR clips and their references, checked before the first clip is read."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ UNCACHED = NoCache()
 
 @dataclass(frozen=True)
 class InputClip:
-    """A clip in full.
+    """All frames of a clip.
 
     Args:
         lr: ``f c h w`` in [0, 1].
-        hr: the truth, None where nobody knows it.
-        parameters: of its degradation, None where nobody knows them.
+        hr: the reference, or None.
+        parameters: of the degradation, None if unknown.
     """
 
     lr: Tensor
@@ -44,7 +44,7 @@ class InputClip:
 
     @property
     def digest(self) -> str:
-        """Of LR, as `dcvsr.degrade.clip_hash` has it: two evaluations compare if it is the same."""
+        """Hash of LR by `dcvsr.degrade.clip_hash`; evaluations are comparable if it is equal."""
         frames, _, height, width = self.lr.shape
         digest = Digest(frames, height, width)
         for frame in to_bytes(self.lr):
@@ -53,17 +53,17 @@ class InputClip:
 
 
 class Sources:
-    """LR and truth of clips by name; LR is the clip's own, or what `dcvsr.degrade` makes with this seed.
+    """LR and reference clips by name; LR is the clip's own, or made like `dcvsr.degrade` with this seed.
 
     Args:
-        clips: HR, or pairs.
-        degradation: of HR.
+        clips: HR clips, or pairs.
+        degradation: applied to HR clips.
         seed: of the degradation.
-        manifest: of the LR set that pairs are from, if it has one.
-        cache: keeps LR that the degradation makes.
+        manifest: of the pairs' LR set, if it has one.
+        cache: stores LR that the degradation makes.
 
     Raises:
-        UserError: if LR of a clip comes from nowhere, or twice, or its HR cannot be reduced.
+        UserError: if a clip has no LR or two sources of LR, or if its HR cannot be downsampled.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class Sources:
         self.clips, self.degradation, self.cache = clips, degradation, cache
         self.entries = read(manifest).clips if manifest is not None and manifest.is_file() else {}
 
-    def require_truth(self, metrics: Collection[str]) -> None:
-        """Raises UserError if a clip has none for ``metrics`` to compare with."""
+    def require_reference(self, metrics: Collection[str]) -> None:
+        """Raise UserError if a clip has no reference although ``metrics`` need one."""
         for name, clip in self.clips.items():
             if isinstance(clip, Pair) and clip.hr is None and metrics:
                 raise UserError(
@@ -92,7 +92,7 @@ class Sources:
                 )
 
     def lr_shape(self, name: str) -> tuple[int, int, int]:
-        """Frames, height and width, without reading it."""
+        """Return an LR clip's frames, height and width without reading it."""
         clip = self.clips[name]
         if isinstance(clip, Pair):
             return len(clip.lr), *clip.lr.size
@@ -100,15 +100,16 @@ class Sources:
         return len(clip), height // FACTOR, width // FACTOR
 
     def rate(self, name: str) -> Fraction | None:
-        """Frames per second, where the clip has a rate of its own."""
+        """Return the clip's frames per second, None if unknown."""
         clip = self.clips[name]
         parts = (clip.lr, clip.hr) if isinstance(clip, Pair) else (clip,)
         return next((rate for part in parts if (rate := getattr(part, "rate", None)) is not None), None)
 
     def read(self, name: str) -> InputClip:
-        """
+        """Read a clip, degrading HR where it has no LR.
+
         Raises:
-            UserError: if LR is not what the manifest of its set says.
+            UserError: if LR has another hash than in the manifest of its set.
         """
         clip = self.clips[name]
         if isinstance(clip, Pair):
@@ -129,7 +130,7 @@ class Sources:
         if entry is not None and entry.lr_sha256 not in (None, source.digest):
             raise UserError(
                 f"LR clip {name} has SHA-256 {source.digest[:8]}..., its set's manifest.json says "
-                f"{str(entry.lr_sha256)[:8]}...: python -m dcvsr.degrade verify tells more"
+                f"{str(entry.lr_sha256)[:8]}...; run python -m dcvsr.degrade verify for details"
             )
         return source
 

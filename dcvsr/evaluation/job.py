@@ -1,4 +1,4 @@
-"""An evaluation at work: each clip by each seed, restored, kept and scored, unless that is done already."""
+"""Evaluation loop: restores, stores and scores each clip with each seed, skipping finished ones."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dcvsr.attention.observer import Observers
 from dcvsr.degradation.strength import strength
-from dcvsr.evaluation.clip_scores import scored
+from dcvsr.evaluation.clip_scores import score_clip
 from dcvsr.evaluation.inputs import InputClip, Sources
 from dcvsr.evaluation.progress import Progress
 from dcvsr.imaging import to_bytes, to_unit
@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is evaluated, on what, and by what.
+    """Evaluation of an upscaler, for one or more seeds, on a set of clips.
 
     Args:
-        upscalers: seed -> the upscaler with it.
-        sources: the clips.
+        upscalers: seed -> upscaler with that seed.
+        sources: LR and reference clips.
         metrics: by name.
-        keep: ``(name, frames f c h w)``, called with the results of the first seed.
-        probes: observers that want to know the name of the clip.
-        device: where it is done.
+        keep: called with ``(name, frames f c h w)`` for each result of the first seed.
+        probes: observers whose ``clip`` is set to the name of the current clip.
+        device: of the computation.
     """
 
     upscalers: Mapping[int, Any]
@@ -41,27 +41,27 @@ class Evaluation:
     device: torch.device
 
     def todo(self, progress: Progress) -> list[tuple[str, int]]:
-        """Clips and seeds without a result."""
+        """List the pairs of clip and seed without a result."""
         every = [(name, seed) for name in self.sources.clips for seed in self.upscalers]
         return [(name, seed) for name, seed in every if progress.result(name, seed) is None]
 
     def work(self, name: str, seed: int) -> int:
-        """Tiles, or frames of an upscaler that takes no tiles."""
+        """Return the number of tiles of a clip, or of frames if the upscaler does not tile."""
         return self.upscalers[seed].work(*self.sources.lr_shape(name))
 
     def plan(self, progress: Progress) -> str:
-        """What is ahead, in words."""
+        """Describe the remaining work."""
         todo, clips = self.todo(progress), len(self.sources.clips)
         done = clips * len(self.upscalers) - len(todo)
         tiles = sum(self.work(*task) for task in todo)
-        before = f", results from before: {done}" if done else ""
-        return f"clips: {clips}, seeds: {len(self.upscalers)}, ahead: {tiles} tiles or frames{before}"
+        before = f", already done: {done} results" if done else ""
+        return f"clips: {clips}, seeds: {len(self.upscalers)}, to do: {tiles} tiles or frames{before}"
 
     def run(self, progress: Progress) -> None:
-        """Do what is to be done, and tell ``progress``.
+        """Restore and score the remaining clips and add the results to ``progress``.
 
         Raises:
-            UserError: if a result differs from its truth in frames or size; nothing is cropped.
+            UserError: if a result differs from its reference in length or size; nothing is cropped.
         """
         first, todo = min(self.upscalers), self.todo(progress)
         ledger = Ledger(self.upscalers[first])
@@ -70,7 +70,7 @@ class Evaluation:
                 bar.set_description(name)
                 source = self.sources.read(name)
                 restored = self._restored(name, seed, source, ledger, bar.update)
-                scores, refused = scored(name, restored, self._truth(source), self.metrics)
+                scores, refused = score_clip(name, restored, self._reference(source), self.metrics)
                 if seed == first:
                     self.keep(name, restored)
                 result = {
@@ -86,12 +86,12 @@ class Evaluation:
     def _restored(
         self, name: str, seed: int, source: InputClip, ledger: Ledger, on_tile: Callable[[], object]
     ) -> Tensor:
-        """Rounded to eight bits, as files hold it."""
+        """Restore a clip, rounded to eight bits as in a file."""
         upscaler, lr = self.upscalers[seed], source.lr.to(self.device)
         for part in [*self.probes, *([upscaler] if hasattr(upscaler, "clip") else [])]:
             part.clip = name
         with ledger.running(lr):
             return to_unit(to_bytes(upscaler(lr, on_tile, Observers([ledger, *self.probes]))))
 
-    def _truth(self, source: InputClip) -> Tensor | None:
+    def _reference(self, source: InputClip) -> Tensor | None:
         return None if source.hr is None else source.hr.to(self.device)

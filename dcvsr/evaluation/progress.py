@@ -1,4 +1,4 @@
-"""What an evaluation has done: kept as it goes, so that the same command goes on where it was stopped."""
+"""Progress of an evaluation, saved after each clip so that the same command resumes a stopped run."""
 
 import json
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from typing import Any
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_json, write_whole
 
-ELSEWHERE = {"wandb", "runs", "cache", "dry_run"}
-"""Settings that do not touch scores."""
+IGNORED = {"wandb", "runs", "cache", "dry_run"}
+"""Settings that do not change scores; a run may resume with other values of them."""
 
 
 class Progress:
-    """Results so far, in ``progress.json`` of the run folder; ``add`` and ``finish`` alone write it.
+    """Results so far, in ``progress.json`` of the run folder; only ``add`` and ``finish`` write it.
 
     Args:
         folder: of the run.
-        identity: ``settings`` and ``weights``, of which results are.
+        identity: ``settings`` and ``weights`` that the results belong to.
 
     Raises:
-        UserError: if the folder holds a run of others.
+        UserError: if the folder holds a run with other settings or weights.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -36,41 +36,41 @@ class Progress:
         self._cost_before = self.cost
 
     def result(self, clip: str, seed: int) -> dict[str, Any] | None:
-        """What ``add`` was told of it, None if it is still to be done."""
+        """Return the result that ``add`` stored, None if there is none."""
         return self.results.get(clip, {}).get(str(seed))
 
     def add(self, clip: str, seed: int, result: Mapping[str, Any], cost: Mapping[str, Any]) -> None:
-        """Keep a clip's result, and the cost of all that was done since this process started."""
+        """Store a clip's result, and the add_costs cost since this process started."""
         self.results.setdefault(clip, {})[str(seed)] = dict(result)
-        self.cost = total(self._cost_before, cost)
+        self.cost = add_costs(self._cost_before, cost)
         content = {**self.identity, "results": self.results, "cost": self.cost}
         write_whole(self.path, json.dumps(content, ensure_ascii=False))
 
     def finish(self) -> None:
-        """The summary tells it all now."""
+        """Delete ``progress.json``; call once summary.json is written."""
         self.path.unlink(missing_ok=True)
 
 
 def require_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raises UserError, naming a difference, unless a run in ``folder`` has these settings and weights."""
+    """Raise UserError, naming a difference, if the run in ``folder`` has other settings or weights."""
     there, here = (
         _leaves({"weights": part["weights"] and part["weights"]["sha256"], **part["settings"]})
         for part in (before, now)
     )
     for key in dict.fromkeys([*there, *here]):
-        if ELSEWHERE.isdisjoint(key.split(".")) and there.get(key) != here.get(key):
+        if IGNORED.isdisjoint(key.split(".")) and there.get(key) != here.get(key):
             raise UserError(
-                f"{folder} holds a run already, of other settings ({key} is {there.get(key)} there, "
-                f"{here.get(key)} here); name another folder, or move it away"
+                f"{folder} holds a run with other settings ({key} is {there.get(key)} there, "
+                f"{here.get(key)} here); name another folder or move it away"
             )
 
 
-def total(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """What two costs come to: counts and seconds add up, of peaks the larger is taken."""
+def add_costs(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Add two costs: sum counts and seconds, take the maximum of peaks."""
     both = dict(other)
     for key, value in one.items():
         if isinstance(value, Mapping):
-            both[key] = total(value, other.get(key, {}))
+            both[key] = add_costs(value, other.get(key, {}))
         elif key in other:
             both[key] = max(value, other[key]) if key.startswith("peak") else value + other[key]
         else:

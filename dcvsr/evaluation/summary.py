@@ -1,27 +1,27 @@
-"""What an evaluation found, as summary.json holds it."""
+"""Summary of an evaluation, as written to summary.json."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from dcvsr.evaluation.clip_scores import Scores, means, over_seeds, unscored
+from dcvsr.evaluation.clip_scores import Scores, mean_over_seeds, means, unscored
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Clip -> seed, as text -> what `dcvsr.evaluation.job` found."""
+"""Clip -> seed as text -> result of `dcvsr.evaluation.job`."""
 
 
 def summary(results: Results, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Means over clips, and clips; with several seeds the means over them, and ``by_seed`` each alone.
+    """Summarise results as means over clips and scores by clip.
 
-    ``unscored``: metric -> the clips that its mean leaves out, where there are any. ``refused``: clip ->
-    metric -> why it has no score. ``lr_sha256``: of each clip's LR. ``strength``: of its degradation, None
-    where that is not known.
+    With several seeds, both are means over seeds, and ``by_seed`` holds the scores of each seed.
+    ``unscored``: metric -> clips that its mean leaves out. ``refused``: clip -> metric -> reason without a
+    score. ``lr_sha256``: hash of each clip's LR. ``strength``: of each clip's degradation, None if unknown.
     """
     first = {clip: next(iter(by_seed.values())) for clip, by_seed in results.items()}
     seeds = sorted({seed for by_seed in results.values() for seed in by_seed}, key=int)
     scores: dict[str, Scores] = {
         seed: {clip: by_seed[seed]["scores"] for clip, by_seed in results.items()} for seed in seeds
     }
-    clips = over_seeds(list(scores.values()))
+    clips = mean_over_seeds(list(scores.values()))
     return {
         "metrics": means(clips, metrics),
         "unscored": unscored(clips),

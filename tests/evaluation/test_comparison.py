@@ -1,4 +1,4 @@
-"""Which convention is said to reproduce a number, on made-up subjects; and how it is written down."""
+"""Verdicts on artificial subjects, and their output files."""
 
 import csv
 import io
@@ -55,7 +55,7 @@ def found(
 
 
 @pytest.mark.parametrize("planted", ["psnr_rgb", "psnr_y", "psnr_cropped"])
-def test_the_convention_that_a_number_was_made_with_is_found(planted: str) -> None:
+def test_the_convention_behind_a_number_is_identified(planted: str) -> None:
     values = {"psnr_rgb": 25.114, "psnr_y": 26.432, "psnr_cropped": 25.171, "ssim_y": 0.7}
     calibration = found(subject(("psnr", f"{values[planted]:.2f}")), values=values)
     assert verdicts(calibration) == [f"psnr (somebody): words for {planted} reproduces 1 of 1"]
@@ -79,13 +79,13 @@ def test_verdicts(values: dict[str, float], verdict: str) -> None:
     assert verdicts(found(subject(("psnr", "25.92")), values=values)) == [f"psnr (somebody): {verdict}"]
 
 
-def test_the_convention_that_reproduces_most_of_a_source_s_numbers_is_named() -> None:
+def test_the_convention_that_reproduces_most_numbers_of_a_source_is_named() -> None:
     subjects = [subject(("psnr", value)) for value in ("25.92", "25.92", "25.91", "30.00")]
     calibration = found(*subjects, values={"psnr_a": 25.92, "psnr_b": 25.91})
     assert verdicts(calibration) == ["psnr (somebody): words for psnr_a reproduces 2 of 4, near 1 more"]
 
 
-def test_a_number_that_a_convention_has_no_value_for_is_not_reproduced() -> None:
+def test_a_convention_without_a_value_does_not_reproduce_a_number() -> None:
     small = ("small", torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
     name, restored, _ = clip()
     subjects = [subject(("ssim", "1.00"), clips=[each]) for each in (small, (name, restored, restored))]
@@ -93,16 +93,16 @@ def test_a_number_that_a_convention_has_no_value_for_is_not_reproduced() -> None
     assert verdicts(calibration) == ["ssim (somebody): luma reproduces 1 of 2"]
 
 
-def test_sources_are_judged_each_by_itself() -> None:
-    theirs = Subject("it", [PublishedScore("psnr", "25", "another")], lambda: [clip()])
-    lines = verdicts(found(subject(("psnr", "26")), theirs, values={"psnr_a": 26, "psnr_b": 25}))
+def test_each_source_has_its_own_verdict() -> None:
+    another = Subject("it", [PublishedScore("psnr", "25", "another")], lambda: [clip()])
+    lines = verdicts(found(subject(("psnr", "26")), another, values={"psnr_a": 26, "psnr_b": 25}))
     assert lines == [
         "psnr (somebody): words for psnr_a reproduces 1 of 1",
         "psnr (another): words for psnr_b reproduces 1 of 1",
     ]
 
 
-def test_a_metric_without_its_weights_is_named_with_what_it_needs() -> None:
+def test_a_metric_without_weights_is_listed_with_its_requirement() -> None:
     published = subject(("dover", "11.91"), ("psnr", "26"))
     calibration = found(published, values={"psnr_a": 26}, missing={"dover_overall": "put DOVER.pth there"})
     assert verdicts(calibration)[0] == "dover (somebody): not computed: put DOVER.pth there"
@@ -110,16 +110,16 @@ def test_a_metric_without_its_weights_is_named_with_what_it_needs() -> None:
     assert "missing: dover_overall: put DOVER.pth there" in markdown(calibration)
 
 
-def test_of_what_nobody_published_everything_is_computed_and_so_it_says() -> None:
+def test_subjects_without_published_values_are_scored_by_all_conventions() -> None:
     calibration = found(subject(), values={"psnr_a": 26, "ssim_a": 0.7})
     assert [(row.metric, row.ours, row.verdict) for row in calibration.rows] == [
         ("psnr", 26, ""),
         ("ssim", pytest.approx(0.7), ""),
     ]
-    assert verdicts(calibration) == ["it: no published value is known of it"]
+    assert verdicts(calibration) == ["it: no published value is known"]
 
 
-def test_scores_are_means_over_clips_each_by_itself() -> None:
+def test_scores_are_means_over_separately_scored_clips() -> None:
     clips = [clip(0, frames=1), clip(1, frames=3)]
     chosen = {"psnr_mean": Convention("mean", PSNR()), "psnr_pooled": Convention("pooled", PooledPSNR())}
     rows = calibrate([subject(clips=clips)], chosen, {}).rows
@@ -133,14 +133,14 @@ def test_scores_are_means_over_clips_each_by_itself() -> None:
         assert row.ours == pytest.approx(sum(alone) / 2, rel=1e-6)
 
 
-def test_readings_with_words_are_conventions() -> None:
+def test_readings_with_descriptions_are_conventions() -> None:
     tof = {"tof_farneback": Convention("L1", TOF(FARNEBACK), {"components": "mean over components"})}
     whole, half = calibrate([subject(("tof", "2.91"))], tof, {}).rows
     assert (whole.convention, half.convention) == ("L1", "mean over components")
     assert half.ours == pytest.approx(whole.ours / 2)  # type: ignore[operator]
 
 
-def test_clips_without_truth_are_scored_by_what_needs_none() -> None:
+def test_clips_without_reference_are_scored_by_no_reference_metrics() -> None:
     chosen = conventions({"psnr_a": 26}) | {"niqe_a": Convention("brightness", Brightness())}
     name, restored, _ = clip()
     psnr, niqe = calibrate([subject(clips=[(name, restored, None)])], chosen, {}).rows
@@ -148,13 +148,13 @@ def test_clips_without_truth_are_scored_by_what_needs_none() -> None:
     assert niqe.ours == pytest.approx(restored.mean().item(), abs=1e-3)
 
 
-def test_a_metric_that_refuses_a_subject_has_no_value(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_metric_that_rejects_a_subject_has_no_value(caplog: pytest.LogCaptureFixture) -> None:
     small = ("small", torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
     (row,) = calibrate(
         [subject(("ssim", "0.7"), clips=[small])], {"ssim_y": Convention("y", SSIM())}, {}
     ).rows
     assert (row.ours, row.verdict) == (None, "no value")
-    assert "small: no ssim_y: SSIM needs 11x11" in caplog.text
+    assert "small: ssim_y has no score: SSIM needs 11x11" in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_markdown_shows_the_verdicts_and_every_row(calibration: Calibration) -> 
     assert shown in table
 
 
-def test_the_csv_file_and_the_json_file_hold_the_same(calibration: Calibration) -> None:
+def test_csv_and_json_hold_the_same_rows(calibration: Calibration) -> None:
     rows = list(csv.DictReader(io.StringIO(comma_separated(calibration))))
     content = json.loads(as_json(calibration), parse_constant=lambda name: pytest.fail(f"JSON has no {name}"))
     assert content["verdicts"] == verdicts(calibration)
@@ -195,7 +195,7 @@ def test_the_csv_file_and_the_json_file_hold_the_same(calibration: Calibration) 
         assert {key: "" if "inf" in value else value for key, value in row.items()} == finite
 
 
-def test_three_files_are_left(calibration: Calibration, tmp_path: Path) -> None:
+def test_write_creates_three_files(calibration: Calibration, tmp_path: Path) -> None:
     write(tmp_path, calibration)
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
         "calibration.md": markdown(calibration),

@@ -1,4 +1,4 @@
-"""Variants of metrics against their formulas in float64."""
+"""Conventions of metrics against their formulas in float64."""
 
 import math
 from functools import partial
@@ -23,7 +23,7 @@ from dcvsr.runtime.errors import UserError
 
 
 def clips(frames: int = 3, height: int = 24, width: int = 30) -> tuple[Tensor, Tensor]:
-    """A clip and a noisier one, noisier from frame to frame, in eight-bit levels."""
+    """A noisy clip, whose noise grows from frame to frame, and its reference, in eight-bit levels."""
     rng = np.random.default_rng(0)
     clip = rng.integers(0, 256, (frames, 3, height, width))
     noise = rng.normal(0, 1, clip.shape) * 10 * np.arange(1, frames + 1).reshape(-1, 1, 1, 1)
@@ -37,7 +37,7 @@ def value(metric: Framewise, restored: Tensor, reference: Tensor) -> float:
     return float(metric.compute())
 
 
-def test_pooled_psnr_is_of_all_pixels_of_all_frames() -> None:
+def test_pooled_psnr_averages_over_all_pixels_of_all_frames() -> None:
     restored, reference = clips()
     error = (restored.double() - reference.double()).square().mean().item()
     pooled = value(PooledPSNR(), restored, reference)
@@ -45,7 +45,7 @@ def test_pooled_psnr_is_of_all_pixels_of_all_frames() -> None:
     assert pooled < value(PSNR(), restored, reference) - 0.1
 
 
-def test_a_view_is_of_frames_rounded_to_eight_bits_and_is_not_rounded_itself() -> None:
+def test_a_view_gets_eight_bit_frames_and_its_result_is_not_rounded() -> None:
     restored, reference = clips(1)
     pixels = [clip.double().mul(255).round() for clip in (restored + 0.3 / 255, reference)]
     lumas = [(0.299 * r + 0.587 * g + 0.114 * b) for r, g, b in (x[0] for x in pixels)]
@@ -53,11 +53,11 @@ def test_a_view_is_of_frames_rounded_to_eight_bits_and_is_not_rounded_itself() -
     assert value(Seen(PSNR(), luma), restored + 0.3 / 255, reference) == pytest.approx(expected, abs=1e-6)
 
 
-def test_video_luma_seen_is_psnr_y() -> None:
+def test_psnr_of_video_luma_equals_psnr_y() -> None:
     assert value(Seen(PSNR(), video_luma), *clips()) == pytest.approx(value(PSNRY(), *clips()), abs=1e-6)
 
 
-def test_views_stand_one_before_the_other() -> None:
+def test_views_can_be_nested() -> None:
     restored, reference = clips()
     both = Seen(Seen(PSNR(), rounded_video_luma), partial(cropped, border=4))
     inner = [clip[..., 4:-4, 4:-4] for clip in (restored, reference)]
@@ -66,12 +66,12 @@ def test_views_stand_one_before_the_other() -> None:
     )
 
 
-def test_what_a_metric_refuses_it_refuses_through_a_view() -> None:
+def test_a_viewed_metric_keeps_the_metrics_minimum_size() -> None:
     with pytest.raises(UserError, match="needs 11x11"):
         Seen(SSIM(), luma).update(torch.zeros(1, 3, 10, 20), torch.zeros(1, 3, 10, 20))
 
 
-def test_a_function_is_averaged_over_frames() -> None:
+def test_a_functions_values_are_averaged_over_frames() -> None:
     restored, reference = clips()
     worst = Computed(lambda x, y: (x - y).abs().max())
     expected = (restored - reference).abs().amax(dim=(1, 2, 3)).mean().item()
@@ -87,40 +87,40 @@ def niqe() -> NIQE:
 
 
 def picture() -> Tensor:
-    """Texture of several scales, ``1 3 192 192``."""
+    """Random texture of several scales, ``1 3 192 192``."""
     generator = torch.Generator().manual_seed(0)
     parts = [torch.rand(1, 3, side, side, generator=generator) for side in (12, 48, 192)]
     sizes = [torch.nn.functional.interpolate(part, 192, mode="bicubic") for part in parts]
     return (torch.cat(sizes).mean(dim=0, keepdim=True).clamp(0, 1) * 255).round() / 255
 
 
-def test_niqe_of_a_view_is_basicsr_s_of_these_levels_in_float64(niqe: NIQE) -> None:
+def test_niqe_of_a_view_equals_basicsrs_on_float64_levels(niqe: NIQE) -> None:
     seen = np.round(255 * luma(picture())[0, 0].numpy(), 9)
     expected = niqe._niqe.niqe(seen, *niqe._pristine)
     assert value(NIQEOf(luma), picture(), picture()) == pytest.approx(expected, rel=1e-6)
     assert abs(value(NIQEOf(rounded_video_luma), picture(), picture()) - expected) > 1e-6 * expected
 
 
-def test_rounded_levels_reach_niqe_whole(niqe: NIQE, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounded_levels_stay_integers_in_niqe(niqe: NIQE, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(niqe._niqe, "niqe", lambda levels, *_: seen.append(levels) or 0.0)
     NIQEOf(rounded_luma).update(picture(), None)
     assert np.array_equal(seen[0], np.round(seen[0]))
 
 
-def test_niqe_of_a_view_leaves_niqe_alone(niqe: NIQE) -> None:
+def test_niqe_of_a_view_does_not_change_niqe(niqe: NIQE) -> None:
     before = value(niqe, picture(), picture())
     value(NIQEOf(luma), picture(), picture())
     assert value(niqe, picture(), picture()) == before
 
 
-def test_stablevsr_s_flow_is_backwards_of_frames_between_a_half_and_one() -> None:
-    asked = []
+def test_stablevsrs_flow_swaps_the_frames_and_maps_them_to_half_to_one() -> None:
+    calls = []
 
     def flow(first: Tensor, second: Tensor) -> Tensor:
-        asked.append((first, second))
+        calls.append((first, second))
         return first[:, :2]
 
     first, second = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
     StableVSRFlow(flow)(first, second)
-    assert [frame.mean().item() for frame in asked[0]] == [1, 0.5]
+    assert [frame.mean().item() for frame in calls[0]] == [1, 0.5]

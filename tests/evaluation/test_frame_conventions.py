@@ -1,4 +1,4 @@
-"""Views against their definitions in numpy, and their laws."""
+"""Frame preprocessing against its definitions in numpy."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ from dcvsr.evaluation.calibration.frame_conventions import (
 from dcvsr.runtime.errors import UserError
 
 NTSC = [[1, 0.956, 0.621], [1, -0.272, -0.647], [1, -1.106, 1.703]]
-"""From luma and two chroma to RGB, as MATLAB has it."""
+"""MATLAB's matrix from luma and two chroma to RGB."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def levels() -> np.ndarray:
         (matlab_gray, np.linalg.inv(NTSC)[0], 0, 1),
     ],
 )
-def test_luma_is_what_it_says(
+def test_luma_follows_its_definition(
     view: Callable[[Tensor], Tensor], weights: list[float], offset: int, step: float, levels: np.ndarray
 ) -> None:
     exact = np.einsum("chw,c->hw", levels, weights) + offset
@@ -48,24 +48,24 @@ def test_luma_is_what_it_says(
     np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-6)
 
 
-def test_a_half_is_rounded_up() -> None:
+def test_halves_are_rounded_up() -> None:
     frame = torch.tensor([0, 0, 250]).view(1, 3, 1, 1) / 255  # luma 28.5
     assert 255 * rounded_luma(frame).item() == pytest.approx(29)
 
 
-def test_a_border_is_cut_on_all_sides(levels: np.ndarray) -> None:
+def test_cropping_removes_the_border_on_all_sides(levels: np.ndarray) -> None:
     frame = torch.from_numpy(levels)[None]
     assert torch.equal(cropped(frame, 4), frame[..., 4:36, 4:46])
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 50), (50, 7)])
-def test_a_border_that_leaves_nothing_is_refused(height: int, width: int) -> None:
+def test_a_border_that_leaves_no_pixels_is_rejected(height: int, width: int) -> None:
     with pytest.raises(UserError, match=f"leaves nothing of .*{width}x{height}"):
         cropped(torch.zeros(1, 3, height, width), 4)
 
 
-def test_reduction_is_pillow_s(levels: np.ndarray) -> None:
-    """torchvision's of an image, which the authors of DISTS use, is Pillow's; it may round otherwise."""
+def test_downsampling_matches_pillow(levels: np.ndarray) -> None:
+    """The authors of DISTS resize with torchvision, which uses Pillow on images; rounding may differ by 1."""
     pixels = np.moveaxis(levels, 0, 2).astype(np.uint8)
     expected = np.asarray(Image.fromarray(pixels).resize((25, 20), Image.Resampling.BILINEAR)).astype(int)
     seen = 255 * reduced(torch.from_numpy(levels / 255).float()[None], 20)[0].permute(1, 2, 0).numpy()
@@ -73,11 +73,11 @@ def test_reduction_is_pillow_s(levels: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("side", [40, 41])
-def test_nothing_is_upsampled(side: int, levels: np.ndarray) -> None:
+def test_small_frames_are_not_upsampled(side: int, levels: np.ndarray) -> None:
     frame = torch.from_numpy(levels / 255)[None]
     assert reduced(frame, side) is frame
 
 
-def test_stretching_to_plus_and_minus_one_leaves_what_was_not_stretched(levels: np.ndarray) -> None:
+def test_scaling_to_minus_one_and_one_inverts_unstretched(levels: np.ndarray) -> None:
     frame = torch.from_numpy(levels / 255)
     torch.testing.assert_close(2 * unstretched(frame) - 1, frame)

@@ -1,4 +1,4 @@
-"""The configuration, and what its conventions say of the images whose scores are known."""
+"""The calibration's configuration, and its conventions on images with published scores."""
 
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from dcvsr.evaluation.calibration.comparison import calibrate, metric_of
 from dcvsr.evaluation.calibration.conventions import Convention
-from dcvsr.evaluation.calibration.published_scores import of_paper
+from dcvsr.evaluation.calibration.published_scores import paper_scores
 from dcvsr.evaluation.calibration.subjects import Subject
 from dcvsr.evaluation.calibration.verdicts import verdicts
 from dcvsr.evaluation.paper_tables import Paper
@@ -39,7 +39,7 @@ def conventions(*names: str) -> dict[str, Convention]:
 
 
 def subjects(*metrics: str) -> list[Subject]:
-    """Those with published values of ``metrics``, and of nothing else."""
+    """Subjects with published values of ``metrics``, without other published values."""
     if not GOLDEN.is_dir():
         pytest.skip("golden images are absent")
     pictures = [instantiate(part).subject(GOLDEN, CPU) for part in known().pictures.values()]
@@ -48,7 +48,7 @@ def subjects(*metrics: str) -> list[Subject]:
     return [Subject(each.name, values, each.clips) for each, values in kept if values]
 
 
-def test_every_number_is_one_and_has_conventions_to_try() -> None:
+def test_every_published_metric_has_conventions() -> None:
     table = Paper(**known().table1)
     published = [
         *table.columns,
@@ -56,49 +56,49 @@ def test_every_number_is_one_and_has_conventions_to_try() -> None:
     ]
     published += list(known().scoreboard.rows)
     assert {*published} <= {metric_of(name) for name in known().conventions}
-    values = [value for dataset in table.values for value in of_paper(table, dataset, "bicubic")]
+    values = [value for dataset in table.values for value in paper_scores(table, dataset, "bicubic")]
     assert {(value.metric, value.value) for value in values} >= {("psnr", "25.92"), ("ssim", "0.6910")}
     for part in known().pictures.values():
         assert type(instantiate(part).published) is dict
 
 
-FETCHED = "${flows.raft}"
-"""Weights that a test must not download."""
+DOWNLOADED = "${flows.raft}"
+"""Config reference to weights that tests must not download."""
 
 
 @pytest.mark.parametrize(
-    "name", [key for key, part in known().conventions.items() if FETCHED not in str(part)]
+    "name", [key for key, part in known().conventions.items() if DOWNLOADED not in str(part)]
 )
-def test_every_convention_is_built_where_nothing_is_missing(name: str) -> None:
+def test_every_convention_can_be_instantiated(name: str) -> None:
     (convention,) = conventions(name).values()
     assert isinstance(convention, Convention)
     assert not convention.readings or hasattr(convention.metric, "readings")
 
 
-def test_no_two_conventions_of_a_metric_are_called_the_same() -> None:
-    words = [
+def test_descriptions_of_a_metrics_conventions_are_unique() -> None:
+    descriptions = [
         (metric_of(name), says)
         for name, part in known().conventions.items()
         for says in [part.says, *part.get("readings", {}).values()]
     ]
-    assert len({*words}) == len(words)
+    assert len({*descriptions}) == len(descriptions)
 
 
-def test_the_official_psnr_is_of_rgb() -> None:
+def test_the_official_psnr_uses_rgb() -> None:
     names = ("psnr_rgb", "psnr_rgb_cropped", "psnr_y", "psnr_y_rounded", "psnr_y_video")
     assert verdicts(calibrate(subjects("psnr"), conventions(*names), {})) == [
         "psnr (chaofengc/IQA-PyTorch, ResultsCalibra, row psnr): RGB reproduces 5 of 5"
     ]
 
 
-def test_the_official_ssim_is_of_matlab_s_gray() -> None:
+def test_the_official_ssim_uses_matlabs_gray() -> None:
     names = ("ssim_y_rounded", "ssim_matlab", "ssim_rgb")
     assert verdicts(calibrate(subjects("ssim"), conventions(*names), {})) == [
         "ssim (chaofengc/IQA-PyTorch, ResultsCalibra, row ssim): MATLAB's rgb2gray, rounded reproduces 5 of 5"
     ]
 
 
-def test_lpips_is_alexnet_s() -> None:
+def test_published_lpips_uses_alexnet() -> None:
     names = ("lpips_alex", "lpips_alex_unstretched")
     assert verdicts(calibrate(subjects("lpips"), conventions(*names), {})) == [
         f"lpips ({source}): v0.1 on AlexNet reproduces {number} of {number}"
@@ -109,7 +109,7 @@ def test_lpips_is_alexnet_s() -> None:
     ]
 
 
-def test_niqe_has_two_conventions_and_matlab_s_own_is_neither() -> None:
+def test_published_niqe_follows_two_conventions_and_matlabs_neither() -> None:
     names = ("niqe_basicsr", "niqe_matlab")
     ours, official, matlab = verdicts(calibrate(subjects("niqe"), conventions(*names), {}))
     assert ours.endswith("in float32 (basicsr's) reproduces 1 of 1")

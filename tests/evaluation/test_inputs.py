@@ -1,4 +1,4 @@
-"""What is restored and compared with: made as the LR set was, or refused."""
+"""Inputs of an evaluation: LR made like the LR set, read from pairs, or rejected."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ GIVEN = Given(4, {})
 
 
 class Frames:
-    """A clip of given frames."""
+    """Clip of given frames."""
 
     name, shots = "clip", ()
 
@@ -55,7 +55,7 @@ def pair(clip: Tensor, hr: Clip | None = HR) -> dict[str, Pair]:
     return {"clip": Pair(hr, Frames(to_bytes(clip)))}
 
 
-def test_hr_is_degraded_with_what_is_told_of_it() -> None:
+def test_hr_is_degraded_with_the_recorded_parameters() -> None:
     source = lr()
     assert source.parameters is not None
     assert source.hr is not None
@@ -63,20 +63,20 @@ def test_hr_is_degraded_with_what_is_told_of_it() -> None:
     assert Sources({"clip": HR}, bicubic(4), 0, None).lr_shape("clip") == (3, 4, 6)
 
 
-def test_hr_that_cannot_be_reduced_is_named_before_any_is_read() -> None:
+def test_hr_that_cannot_be_downsampled_is_rejected_before_reading() -> None:
     odd = Translation(seed=0, frames=3, height=18, width=24, dx=0.5, dy=0.2)
     with pytest.raises(UserError, match="clip odd: frames of 24x18 cannot be downsampled 4 times"):
         Sources({"clip": HR, "odd": odd}, bicubic(4), 0, None)
 
 
-def test_an_lr_set_brings_its_parameters(tmp_path: Path) -> None:
+def test_pairs_take_their_parameters_from_the_manifest(tmp_path: Path) -> None:
     made = lr()
     found = Sources(pair(made.lr), GIVEN, 0, lr_set(tmp_path, made.digest)).read("clip")
     assert torch.equal(found.lr, made.lr)
     assert found.parameters == {"reduce": {"kernel": "bicubic"}}
 
 
-def test_lr_that_is_not_its_manifest_s_is_refused(tmp_path: Path) -> None:
+def test_lr_with_another_hash_than_in_the_manifest_is_rejected(tmp_path: Path) -> None:
     made = lr()
     changed = made.lr.clone()
     changed[1, 0, 2, 3] = 1 - changed[1, 0, 2, 3].round()
@@ -85,26 +85,26 @@ def test_lr_that_is_not_its_manifest_s_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("manifest", [None, Path("none/manifest.json")])
-def test_without_a_manifest_nothing_is_known_of_the_degradation(manifest: Path | None) -> None:
+def test_without_a_manifest_the_parameters_are_unknown(manifest: Path | None) -> None:
     assert Sources(pair(lr().lr), GIVEN, 0, manifest).read("clip").parameters is None
 
 
-def test_the_digest_sees_every_pixel_and_the_shape() -> None:
+def test_the_digest_depends_on_pixels_and_shape() -> None:
     source = InputClip(torch.zeros(2, 3, 4, 6), None, None)
     others = [torch.zeros(2, 3, 6, 4), torch.zeros(3, 3, 4, 6), source.lr.clone()]
     others[-1][1, 2, 3, 5] = 1
     assert len({source.digest, *(replace(source, lr=other).digest for other in others)}) == 4
 
 
-def test_without_truth_nothing_is_compared() -> None:
+def test_clips_without_reference_are_rejected_by_full_reference_metrics() -> None:
     sources = Sources(pair(lr().lr, hr=None), GIVEN, 0, None)
-    sources.require_truth([])
+    sources.require_reference([])
     with pytest.raises(UserError, match="clip clip has no HR for psnr, dists to compare with"):
-        sources.require_truth(["psnr", "dists"])
+        sources.require_reference(["psnr", "dists"])
     assert sources.read("clip").hr is None
 
 
-def test_lr_is_made_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_degraded_lr_is_cached_across_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = Noise(gaussian=1, poisson=0, sigma=Walk(9, 9, 0), scale=Walk(1, 1, 0), gray=0)
     noisy = Degradation(4, {**bicubic(4).steps, "noise": noise})
 
@@ -113,9 +113,9 @@ def test_lr_is_made_once_for_all_runs(tmp_path: Path, monkeypatch: pytest.Monkey
 
     whole, made = Degradation.apply, []
 
-    def apply(*told: Any) -> Tensor:
-        made.append(told)
-        return whole(*told)
+    def apply(*arguments: Any) -> Tensor:
+        made.append(arguments)
+        return whole(*arguments)
 
     monkeypatch.setattr(Degradation, "apply", apply)
     cold, warm, other = read(0), read(0), read(1)

@@ -1,4 +1,4 @@
-"""What was done is kept, and only gone on with by the same run."""
+"""Progress of an evaluation: stored, and resumed only by the same run."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcvsr.evaluation.progress import Progress, total
+from dcvsr.evaluation.progress import Progress, add_costs
 from dcvsr.runtime.errors import UserError
 
 RUN: dict[str, Any] = {
@@ -18,7 +18,7 @@ RUN: dict[str, Any] = {
 COST = {"evaluations": 3, "seconds": 1.5, "peak_memory_bytes": 10, "flops": {"plain": 2}}
 
 
-def test_results_and_cost_outlive_the_process(tmp_path: Path) -> None:
+def test_results_and_cost_are_resumed(tmp_path: Path) -> None:
     first = Progress(tmp_path, RUN)
     first.add("a", 0, {"scores": {"psnr": 30.0}}, COST)
     second = Progress(tmp_path, RUN)
@@ -28,7 +28,7 @@ def test_results_and_cost_outlive_the_process(tmp_path: Path) -> None:
     assert second.cost == {"evaluations": 6, "seconds": 3.0, "peak_memory_bytes": 10, "flops": {"plain": 4}}
 
 
-def test_a_process_s_cost_counts_once_however_often_it_is_told(tmp_path: Path) -> None:
+def test_the_cost_of_a_process_is_not_counted_twice(tmp_path: Path) -> None:
     progress = Progress(tmp_path, RUN)
     for clip in "abc":
         progress.add(clip, 0, {}, COST)
@@ -36,26 +36,28 @@ def test_a_process_s_cost_counts_once_however_often_it_is_told(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "message"),
     [
         ({"settings": {"seed": 0, "sampler": {"steps": 8}}}, "sampler.steps is 4 there, 8 here"),
         ({"weights": {"file": "a", "sha256": "2"}}, "weights is 1 there, 2 here"),
         ({"weights": None}, "weights is 1 there, None here"),
     ],
 )
-def test_another_run_is_refused(tmp_path: Path, other: dict[str, Any], said: str) -> None:
+def test_a_run_with_other_settings_or_weights_is_rejected(
+    tmp_path: Path, other: dict[str, Any], message: str
+) -> None:
     Progress(tmp_path, RUN).add("a", 0, {}, COST)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         Progress(tmp_path, RUN | other)
 
 
-def test_where_wandb_goes_makes_no_other_run(tmp_path: Path) -> None:
+def test_output_settings_may_change_on_resume(tmp_path: Path) -> None:
     Progress(tmp_path, RUN).add("a", 0, {}, COST)
-    elsewhere = {"settings": RUN["settings"] | {"wandb": {"save_dir": "b"}, "runs": "c"}}
-    assert Progress(tmp_path, RUN | elsewhere).result("a", 0) == {}
+    other = {"settings": RUN["settings"] | {"wandb": {"save_dir": "b"}, "runs": "c"}}
+    assert Progress(tmp_path, RUN | other).result("a", 0) == {}
 
 
-def test_a_summary_ends_a_run(tmp_path: Path) -> None:
+def test_a_summary_marks_the_run_as_finished(tmp_path: Path) -> None:
     progress = Progress(tmp_path, RUN)
     progress.add("a", 0, {}, COST)
     assert not progress.is_finished
@@ -69,8 +71,10 @@ COUNTS = st.fixed_dictionaries({"n": st.integers(0, 99), "peak": st.integers(0, 
 
 
 @given(COUNTS, COUNTS, COUNTS)
-def test_totals_may_be_taken_in_any_order(one: dict, other: dict, third: dict) -> None:
+def test_adding_costs_is_associative_and_commutative(one: dict, other: dict, third: dict) -> None:
     assert (
-        total(total(one, other), third) == total(one, total(other, third)) == total(third, total(other, one))
+        add_costs(add_costs(one, other), third)
+        == add_costs(one, add_costs(other, third))
+        == add_costs(third, add_costs(other, one))
     )
-    assert total({}, one) == total(one, {}) == one
+    assert add_costs({}, one) == add_costs(one, {}) == one

@@ -1,4 +1,4 @@
-"""Images with published scores, as a folder holds them; results on a data set."""
+"""Calibration subjects: images with published scores in a folder, and results on a dataset."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def pixels(path: Path) -> torch.Tensor:
     return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None]
 
 
-def test_a_picture_is_compared_with_its_reference(golden: Path) -> None:
+def test_an_image_is_read_with_its_reference(golden: Path) -> None:
     subject = PICTURE.subject(golden, CPU)
     ((name, restored, reference),) = subject.clips()
     assert reference is not None
@@ -48,13 +48,13 @@ def test_a_picture_is_compared_with_its_reference(golden: Path) -> None:
     assert subject.published == [PublishedScore("lpips", "0.722", "somebody")]
 
 
-def test_a_picture_may_have_no_reference(golden: Path) -> None:
+def test_an_image_may_have_no_reference(golden: Path) -> None:
     ((_, restored, reference),) = ScoredImage("p0.png", None, "somebody", {}).subject(golden, CPU).clips()
     assert restored.shape == (1, 3, 6, 8)
     assert reference is None
 
 
-def test_a_scoreboard_gives_each_image_its_column_as_it_is_written(golden: Path) -> None:
+def test_a_scoreboard_gives_each_image_the_scores_of_its_column(golden: Path) -> None:
     a, b = BOARD.subjects(golden, CPU)
     assert a.published == [
         PublishedScore("niqe", "1.25", "somebody, row niqe"),
@@ -73,37 +73,37 @@ def subjects(folder: Path) -> list[Subject]:
 
 
 @pytest.mark.parametrize("name", ["p0.png", "ref.png", "scores.csv", "dist_a.png", "ref_b.png"])
-def test_a_folder_that_lacks_a_file_is_refused_before_anything_is_scored(golden: Path, name: str) -> None:
+def test_a_folder_that_lacks_a_file_is_rejected_before_scoring(golden: Path, name: str) -> None:
     subjects(golden)
     (golden / name).unlink()
     with pytest.raises(UserError, match=rf"golden={golden} lacks {name}; name a folder"):
         subjects(golden)
 
 
-def test_an_image_that_cannot_be_read_is_refused_by_name(golden: Path) -> None:
+def test_an_unreadable_image_is_rejected_by_name(golden: Path) -> None:
     (golden / "p0.png").write_bytes((golden / "p0.png").read_bytes()[:60])
     with pytest.raises(UserError, match=r"p0\.png cannot be read as an image"):
         list(PICTURE.subject(golden, CPU).clips())
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "holds no scores"),
         ("Method\npsnr\n", "holds no scores"),
         (SCORES.replace("psnr", "PSNR"), "has no psnr of a.png"),
         (SCORES.replace("21.10,30", "21.10"), "has no psnr of b.png"),
-        (SCORES.replace("2.50", "good"), "row niqe: niqe is 'good', which is no number"),
+        (SCORES.replace("2.50", "good"), "row niqe: niqe is 'good', which is not a number"),
         (SCORES.replace("Method", "method"), "lacks dist_method"),
     ],
 )
-def test_a_scoreboard_that_is_none_is_refused(golden: Path, text: str, said: str) -> None:
+def test_malformed_scoreboards_are_rejected(golden: Path, text: str, message: str) -> None:
     (golden / "scores.csv").write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         BOARD.subjects(golden, CPU)
 
 
-def test_results_on_a_data_set_are_rounded_and_compared_with_hr() -> None:
+def test_results_on_a_dataset_are_rounded_and_paired_with_hr() -> None:
     hr = Translation(seed=0, frames=2, height=32, width=40, dx=0.5, dy=0.2)
     published = [PublishedScore("psnr", "25.92", "Table 1")]
     sources = Sources({"clip": hr}, bicubic(4), 0, None)

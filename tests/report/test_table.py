@@ -133,7 +133,7 @@ def test_rows_and_columns_come_in_the_paper_s_order_with_its_values() -> None:
 def test_other_data_have_none_of_the_paper_s_values() -> None:
     [table] = tables([run("dcvsr", dataset="mine", psnr=[25.0])], PAPER)
     assert not any(cell.paper for row in table.rows for cell in row.cells)
-    assert table.note == "The paper's values are of X: data.name=... says so."
+    assert table.note == "The paper reports values for X; they are shown only if data.name is one of these."
     [same] = tables([run("dcvsr", psnr=[25.0])], PAPER)
     assert same.note == ""
 

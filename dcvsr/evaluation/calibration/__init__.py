@@ -1,0 +1,1 @@
+"""Calibration: the conventions that reproduce published scores."""

@@ -20,7 +20,7 @@ def main(cfg: DictConfig) -> None:
     preflight(cfg)
     from dcvsr.evaluation.calibration.calibration_tables import markdown, write
     from dcvsr.evaluation.calibration.comparison import calibrate
-    from dcvsr.evaluation.calibration.published_scores import of_paper
+    from dcvsr.evaluation.calibration.published_scores import paper_scores
     from dcvsr.evaluation.calibration.subjects import results
     from dcvsr.evaluation.inputs import configured_sources
     from dcvsr.evaluation.paper_tables import Paper
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     if cfg.golden is not None:
         subjects += [instantiate(part).subject(Path(cfg.golden), device) for part in known.pictures.values()]
         subjects += instantiate(known.scoreboard).subjects(Path(cfg.golden), device)
-    published = of_paper(Paper(**known.table1), cfg.data.name, "bicubic")
+    published = paper_scores(Paper(**known.table1), cfg.data.name, "bicubic")
     sources, bicubic = configured_sources(cfg), instantiate(known.bicubic)
     subjects.append(results(f"bicubic on {cfg.data.name}", published, sources, bicubic, device))
     conventions, missing = available(known.conventions)

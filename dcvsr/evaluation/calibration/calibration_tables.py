@@ -1,4 +1,4 @@
-"""A calibration as Markdown, CSV and JSON."""
+"""Calibration results as Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -17,13 +17,13 @@ COLUMNS: tuple[str, ...] = (
 
 
 def write(folder: Path, calibration: Calibration) -> None:
-    """Write calibration.md, calibration.csv and calibration.json, each whole or not at all."""
+    """Write calibration.md, calibration.csv and calibration.json, each atomically."""
     for suffix, form in {".md": markdown, ".csv": comma_separated, ".json": as_json}.items():
         write_whole(folder / f"calibration{suffix}", form(calibration))
 
 
 def markdown(calibration: Calibration) -> str:
-    """The verdicts, what is missing, and the table."""
+    """Format the verdicts, the missing conventions and the table as Markdown."""
     missing: dict[str, list[str]] = {}
     for name, why in calibration.missing.items():
         missing.setdefault(why, []).append(name)
@@ -35,7 +35,7 @@ def markdown(calibration: Calibration) -> str:
 
 
 def comma_separated(calibration: Calibration) -> str:
-    """A line each row of the table; ours in full."""
+    """Format the table as CSV, our values at full precision."""
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -44,7 +44,7 @@ def comma_separated(calibration: Calibration) -> str:
 
 
 def as_json(calibration: Calibration) -> str:
-    """``rows`` as in the CSV file, ``verdicts`` and ``missing``; null where there is no finite value."""
+    """Format ``rows`` as in the CSV file, ``verdicts`` and ``missing`` as JSON; null for infinite values."""
     rows = [_plain(row) for row in calibration.rows]
     content = {
         "verdicts": verdicts(calibration),
@@ -68,7 +68,7 @@ def _plain(row: ComparisonRow) -> dict[str, Any]:
 
 
 def _cells(row: ComparisonRow) -> dict[str, str]:
-    """Ours with two digits more than the published value has, six at most."""
+    """Format a row; our value has two decimals more than the published one, at most six."""
     places = 4 if row.published is None else min(len(row.published.value.partition(".")[2]) + 2, 6)
     cells = {name: "-" if value in (None, "") else str(value) for name, value in _plain(row).items()}
     if row.ours is not None:

@@ -1,4 +1,4 @@
-"""Published numbers and what each convention gives instead."""
+"""Comparison of published scores with those that each convention gives."""
 
 import logging
 import math
@@ -16,17 +16,19 @@ from dcvsr.runtime.errors import UserError
 log = logging.getLogger(__name__)
 
 Scores = dict[str, float]
-"""Name of a convention, or ``<name>_<reading>`` -> value, where there is one."""
+"""Name of a convention, or ``<name>_<reading>`` -> value; undefined values are left out."""
 
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A convention's value of a subject beside the published one.
+    """A convention's score of a subject and the published score.
 
     Args:
-        published: None where nobody published any.
-        convention: in words; None where each of the metric's lacks something.
-        ours: infinite where nothing differs; None where there is no value.
+        subject: name of the subject.
+        metric: name of the metric.
+        published: None if no score is published.
+        convention: description; None if no convention of the metric could be computed.
+        ours: infinite if the images are equal; None if the score is undefined.
     """
 
     subject: str
@@ -37,7 +39,7 @@ class ComparisonRow:
 
     @property
     def verdict(self) -> str:
-        """``reproduced``, ``near``, ``not``; nothing where nothing is published."""
+        """``reproduced``, ``near``, ``not``, ``missing`` or ``no value``; empty if nothing is published."""
         if self.ours is None:
             return "missing" if self.convention is None else "no value"
         return "" if self.published is None else self.published.verdict(self.ours)
@@ -45,11 +47,11 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found.
+    """Result of a calibration.
 
     Args:
         rows: in the order of the subjects.
-        missing: names of conventions that could not be computed, each with what it needs.
+        missing: names of conventions that could not be computed, each with its missing requirement.
     """
 
     rows: Sequence[ComparisonRow]
@@ -59,12 +61,12 @@ class Calibration:
 def calibrate(
     subjects: Sequence[Subject], conventions: Mapping[str, Convention], missing: Mapping[str, str]
 ) -> Calibration:
-    """Score all subjects by all conventions of the metrics that are published of them, means over clips.
+    """Score each subject by all conventions of its published metrics, averaged over clips.
 
     Args:
-        subjects: what to score.
-        conventions: by name, which begins with that of the metric: ``ssim_rgb`` is one of ``ssim``.
-        missing: names of conventions that lack something, each with what it needs.
+        subjects: results and references to score.
+        conventions: by name, which begins with the metric's name: ``ssim_rgb`` belongs to ``ssim``.
+        missing: names of conventions that could not be built, each with its missing requirement.
 
     Raises:
         UserError: if a subject cannot be read.
@@ -74,7 +76,7 @@ def calibrate(
 
 
 def metric_of(name: str) -> str:
-    """That a convention is one of, by its name."""
+    """Return the metric that a convention belongs to, from its name."""
     return name.partition("_")[0]
 
 
@@ -83,10 +85,10 @@ def _rows(subject: Subject, conventions: Mapping[str, Convention]) -> Iterator[C
     chosen = {key: each for key, each in conventions.items() if not wanted or metric_of(key) in wanted}
     scores = _scores(subject, chosen)
     if not wanted:
-        for key, says in _named(chosen).items():
+        for key, says in _descriptions(chosen).items():
             yield ComparisonRow(subject.name, metric_of(key), None, says, scores.get(key))
     for known in subject.published:
-        named = {key: says for key, says in _named(chosen).items() if metric_of(key) == known.metric}
+        named = {key: says for key, says in _descriptions(chosen).items() if metric_of(key) == known.metric}
         for key, says in named.items():
             yield ComparisonRow(subject.name, known.metric, known, says, scores.get(key))
         if not named:
@@ -94,13 +96,13 @@ def _rows(subject: Subject, conventions: Mapping[str, Convention]) -> Iterator[C
 
 
 def _scores(subject: Subject, conventions: Mapping[str, Convention]) -> Scores:
-    """Means over the clips that have a value."""
-    by_clip = [_scored(clip, conventions) for clip in subject.clips()] if conventions else []
+    """Average each convention's scores over the clips for which it is defined."""
+    by_clip = [_score_clip(clip, conventions) for clip in subject.clips()] if conventions else []
     names = dict.fromkeys(name for scores in by_clip for name in scores)
     return {name: fmean(scores[name] for scores in by_clip if name in scores) for name in names}
 
 
-def _scored(clip: Compared, conventions: Mapping[str, Convention]) -> Scores:
+def _score_clip(clip: Compared, conventions: Mapping[str, Convention]) -> Scores:
     name, restored, reference = clip
     scores = {}
     for key, convention in tqdm(conventions.items(), desc=f"{name}: score", leave=False):
@@ -111,7 +113,7 @@ def _scored(clip: Compared, conventions: Mapping[str, Convention]) -> Scores:
         try:
             metric.update(restored, reference)
         except UserError as error:
-            log.warning(f"{name}: no {key}: {error}")
+            log.warning(f"{name}: {key} has no score: {error}")
             continue
         readings = metric.readings() if convention.readings else {}  # type: ignore[operator]
         scores |= {key: metric.compute().item()} | {
@@ -120,8 +122,8 @@ def _scored(clip: Compared, conventions: Mapping[str, Convention]) -> Scores:
     return {key: score for key, score in scores.items() if not math.isnan(score)}
 
 
-def _named(conventions: Mapping[str, Convention]) -> dict[str, str]:
-    """Every convention, and every reading that is one, in words."""
+def _descriptions(conventions: Mapping[str, Convention]) -> dict[str, str]:
+    """Return the description of each convention, and of each reading that is one, by name."""
     return {
         name: says
         for key, convention in conventions.items()

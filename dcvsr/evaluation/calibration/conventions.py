@@ -1,4 +1,4 @@
-"""Conventions: what different programs compute under a metric's name, each with words for it."""
+"""Conventions: the variants that different programs compute under one metric's name."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ View = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Convention:
-    """A metric in one of its variants.
+    """One variant of a metric.
 
     Args:
-        says: what it is, in words.
-        metric: of `dcvsr.metrics`, or as one.
-        readings: those of the metric's ``readings`` that are conventions too, each in words.
+        says: description for tables.
+        metric: a metric of `dcvsr.metrics`, or one with its interface.
+        readings: entries of the metric's ``readings`` that are conventions too, with their descriptions.
     """
 
     says: str
@@ -32,7 +32,7 @@ class Convention:
 
 
 class Seen(Framewise):
-    """A metric's score of what ``view`` makes of either frame."""
+    """A metric applied to frames that ``view`` transforms first."""
 
     def __init__(self, metric: Framewise, view: View) -> None:
         super().__init__()
@@ -40,22 +40,24 @@ class Seen(Framewise):
         self.smallest = metric.smallest
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Score the transformed frames."""
         return self.metric.score(self.view(restored), self.view(reference))
 
 
 class Computed(Framewise):
-    """What a function says of two frames, ``1 c h w`` in [0, 1]."""
+    """A metric computed by a function of two frames, ``1 c h w`` in [0, 1]."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
         self.function = function
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Apply the function to a frame and its reference."""
         return self.function(restored, reference)
 
 
 class NIQEOf(no_reference.NIQE):
-    """NIQE of what ``view`` makes of a frame, ``1 1 h w``, in float64 as MATLAB computes.
+    """NIQE of the luma ``1 1 h w`` that ``view`` computes from a frame, in float64 like MATLAB.
 
     Raises:
         UserError: if basicsr is not installed.
@@ -66,8 +68,10 @@ class NIQEOf(no_reference.NIQE):
         self.view = view
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
+        """Compute the NIQE of a frame's luma."""
+
         def levels(frame: Tensor) -> np.ndarray:
-            # NIQE is not continuous: the rounding errors of 255 / 255 alone would move it.
+            # NIQE is discontinuous: even the rounding error of 255 * (level / 255) changes it.
             return (255 * self.view(frame)[0, 0]).round(decimals=9).cpu().numpy()
 
         with patch.object(no_reference, "luma", levels):
@@ -76,9 +80,10 @@ class NIQEOf(no_reference.NIQE):
 
 @dataclass(frozen=True)
 class StableVSRFlow:
-    """Flow as StableVSR's eval.py asks for it: backwards, of [0, 1] where RAFT was trained on [-1, 1]."""
+    """Flow as in StableVSR's eval.py: from second to first, with RAFT's input in [0, 1], not [-1, 1]."""
 
     flow: Flow
 
     def __call__(self, first: Tensor, second: Tensor) -> Tensor:
+        """Estimate the flow from ``second`` to ``first``."""
         return self.flow(unstretched(second), unstretched(first))

@@ -1,4 +1,4 @@
-"""What different programs see of a frame, ``1 c h w`` of eight-bit levels in [0, 1].
+"""Preprocessing that different programs apply to a frame, ``1 c h w`` of eight-bit levels in [0, 1].
 
 Axes: f frames, c colours, y luma, h w pixels.
 """
@@ -13,36 +13,39 @@ from dcvsr.runtime.errors import UserError
 
 
 def luma(frame: Tensor) -> Tensor:
-    """ITU-R BT.601 over the full range, .299 R + .587 G + .114 B; float64 ``f 1 h w``."""
+    """Compute full-range ITU-R BT.601 luma, .299 R + .587 G + .114 B; float64 ``f 1 h w``."""
     return full_range_luma(frame) / 255
 
 
 def rounded_luma(frame: Tensor) -> Tensor:
-    """`luma` as eight bits hold it."""
+    """Compute `luma` rounded to eight bits."""
     return _half_up(full_range_luma(frame)) / 255
 
 
 def video_luma(frame: Tensor) -> Tensor:
-    """The same luma over 16 to 235 of 255, as basicsr and MATLAB's rgb2ycbcr have it."""
+    """Compute luma scaled to [16, 235] of 255, as in basicsr and MATLAB's rgb2ycbcr."""
     return (16 + 219 * luma(frame)) / 255
 
 
 def rounded_video_luma(frame: Tensor) -> Tensor:
-    """`video_luma` as eight bits hold it: MATLAB's of uint8."""
+    """Compute `video_luma` rounded to eight bits, like MATLAB's rgb2ycbcr of uint8."""
     return _half_up(16 + 219 * luma(frame)) / 255
 
 
 def matlab_gray(frame: Tensor) -> Tensor:
-    """MATLAB's rgb2gray of uint8: the inverse of NTSC's matrix, 1e-4 off BT.601, moves levels near a half."""
+    """Compute MATLAB's rgb2gray of uint8.
+
+    Its weights invert NTSC's matrix and differ from BT.601 by 1e-4, which changes the rounding near halves.
+    """
     rgb = levels(frame)
     return _half_up(einsum(rgb, rgb.new_tensor([NTSC]), "f c h w, y c -> f y h w")) / 255
 
 
 def cropped(frame: Tensor, border: int) -> Tensor:
-    """Without ``border`` pixels on each side.
+    """Remove ``border`` pixels on each side.
 
     Raises:
-        UserError: if that leaves nothing.
+        UserError: if no pixels remain.
     """
     if min(frame.shape[-2:]) <= 2 * border:
         raise UserError(f"a border of {border} pixels leaves nothing of {described(frame)}")
@@ -50,17 +53,17 @@ def cropped(frame: Tensor, border: int) -> Tensor:
 
 
 def reduced(frame: Tensor, side: int) -> Tensor:
-    """The shorter side is ``side`` pixels, antialiased bilinear in eight bits; smaller frames as they are."""
+    """Downsample to a shorter side of ``side`` pixels, antialiased bilinear in eight bits; never upsample."""
     if min(frame.shape[-2:]) <= side:
         return frame
     return to_unit(resize(to_bytes(frame), [side], antialias=True))
 
 
 def unstretched(frame: Tensor) -> Tensor:
-    """What makes a network that stretches [0, 1] to [-1, 1] see [0, 1]."""
+    """Undo in advance a network's scaling of [0, 1] to [-1, 1], so that the network computes on [0, 1]."""
     return (frame + 1) / 2
 
 
 def _half_up(luma: Tensor) -> Tensor:
-    """Rounded as MATLAB rounds, where torch takes halves to the even neighbour."""
+    """Round halves up, as MATLAB does for positive numbers; torch rounds halves to even."""
     return (luma + 0.5).floor()

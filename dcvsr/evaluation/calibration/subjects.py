@@ -1,4 +1,4 @@
-"""What is scored to calibrate: images that others scored, and an upscaler's results on a data set."""
+"""Subjects of a calibration: images with published scores, and an upscaler's results on a dataset."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,17 +17,17 @@ from dcvsr.runtime.files import read_text
 from dcvsr.video.frame_folder import read_frame
 
 Compared = tuple[str, Tensor, Tensor | None]
-"""A clip's name, a result and its truth, if there is one: ``f c h w`` in [0, 1]."""
+"""A clip's name, a result and its reference, or None: ``f c h w`` in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Something to score.
+    """Results to score.
 
     Args:
-        name: in tables.
-        published: what others say of it; if nothing, all metrics are computed.
-        clips: read when they are scored.
+        name: for tables.
+        published: published scores; if empty, all metrics are computed.
+        clips: function that reads the clips.
     """
 
     name: str
@@ -40,8 +40,8 @@ class ScoredImage:
     """An image with published scores.
 
     Args:
-        restored, reference: names of files in one folder; None: nothing to compare with.
-        source: of its scores.
+        restored, reference: names of files in one folder; None if there is no reference.
+        source: of the scores.
         published: metric -> value, as text.
     """
 
@@ -51,7 +51,8 @@ class ScoredImage:
     published: Mapping[str, str]
 
     def subject(self, folder: Path, device: torch.device) -> Subject:
-        """
+        """Return the image in ``folder`` as a subject.
+
         Raises:
             UserError: if the folder lacks one of its files.
         """
@@ -69,13 +70,13 @@ class ScoredImage:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """A CSV file of scores: a row a metric, a column an image, and Method on top of the metrics' names.
+    """CSV file of scores with a row per metric, a column per image, and the metrics' names under ``Method``.
 
     Args:
-        file: its name in the folder of the images.
-        restored, reference: names of an image's files; ``*`` stands for what is on top of its column.
+        file: name of the CSV file in the folder of the images.
+        restored, reference: names of an image's files; ``*`` stands for the header of its column.
         source: of the scores.
-        rows: metric -> rows that give it.
+        rows: metric -> rows that hold its scores.
     """
 
     file: str
@@ -85,10 +86,10 @@ class Scoreboard:
     rows: Mapping[str, Sequence[str]]
 
     def subjects(self, folder: Path, device: torch.device) -> list[Subject]:
-        """One an image.
+        """Return one subject per image.
 
         Raises:
-            UserError: if the folder lacks a file, or the file a row or a value.
+            UserError: if the folder lacks a file, or the CSV file lacks a row or a value.
         """
         path = folder / self.file
         _require(path)
@@ -104,21 +105,21 @@ class Scoreboard:
             ]
             found.append(Subject(subject.name, published, subject.clips))
         if not found:
-            raise UserError(f"{path} holds no scores; its first line is Method and the images' names")
+            raise UserError(f"{path} holds no scores; its first line must be Method and the images' names")
         return found
 
 
 def results(
     name: str, published: Sequence[PublishedScore], sources: Sources, upscaler: Any, device: torch.device
 ) -> Subject:
-    """An upscaler's results on a data set, rounded to eight bits.
+    """Return an upscaler's results on a dataset as a subject, rounded to eight bits.
 
     Args:
-        name: of the results, in tables.
-        published: what others say of them.
-        sources: LR and truth.
+        name: of the results, for tables.
+        published: published scores of these results.
+        sources: LR and reference clips.
         upscaler: ``f c h w`` -> ``f c 4h 4w``.
-        device: where it is done.
+        device: of the computation.
     """
 
     def clips() -> Iterator[Compared]:
@@ -141,5 +142,5 @@ def _require(file: Path) -> None:
 def _value(scores: Mapping[Any, Mapping[Any, Any]], row: str, image: str, path: Path) -> str:
     value = scores.get(row, {}).get(image)
     if value is None:
-        raise UserError(f"{path} has no {row} of {image}")
+        raise UserError(f"{path} has no {row} of {image}; give a complete file")
     return value

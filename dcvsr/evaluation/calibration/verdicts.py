@@ -1,4 +1,4 @@
-"""One line on each metric of each source: which convention reproduces it."""
+"""Verdict lines: the convention that reproduces each metric of each source."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from dcvsr.evaluation.calibration.comparison import Calibration, ComparisonRow, 
 
 
 def verdicts(calibration: Calibration) -> list[str]:
-    """The lines, in the order of the rows."""
+    """Return one line per metric and source, in the order of the rows."""
     by_source: dict[tuple[str, str], list[ComparisonRow]] = {}
     unknown: dict[str, None] = {}
     for row in calibration.rows:
@@ -18,7 +18,7 @@ def verdicts(calibration: Calibration) -> list[str]:
         f"{metric} ({source}): {_verdict(metric, rows, calibration)}"
         for (metric, source), rows in by_source.items()
     ]
-    return lines + [f"{subject}: no published value is known of it" for subject in unknown]
+    return lines + [f"{subject}: no published value is known" for subject in unknown]
 
 
 def _verdict(metric: str, rows: Sequence[ComparisonRow], calibration: Calibration) -> str:
@@ -41,13 +41,13 @@ def _verdict(metric: str, rows: Sequence[ComparisonRow], calibration: Calibratio
 
 
 def _rank(rows: Sequence[ComparisonRow]) -> tuple[int, int]:
-    """How many it reproduces, and to how many more it is near."""
+    """Count the rows that a convention reproduces, and those that it comes near."""
     found = [row.verdict for row in rows]
     return found.count("reproduced"), found.count("near")
 
 
 def _nearest(by_convention: dict[str, list[ComparisonRow]]) -> str:
-    """What is said where no convention comes near."""
+    """Name the convention with the smallest error, for metrics that no convention comes near."""
     off = {
         convention: max((difference(row) for row in rows if row.ours is not None), key=abs)
         for convention, rows in by_convention.items()
@@ -58,7 +58,7 @@ def _nearest(by_convention: dict[str, list[ComparisonRow]]) -> str:
 
 
 def difference(row: ComparisonRow) -> float:
-    """Ours minus the published value of a row that has both."""
+    """Subtract the published value from ours; the row must have both."""
     assert row.ours is not None
     assert row.published is not None
     return row.ours - float(row.published.value)
