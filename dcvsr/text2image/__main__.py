@@ -1,4 +1,4 @@
-"""``python -m dcvsr.text2image guidance=dssag``: images of captions by Stable Diffusion, scored."""
+"""Command that generates images of captions with Stable Diffusion and scores them (Table 3)."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 RESULTS = ("clip", "metric", "value")
 SET = "captions"
-"""All images together, where other evaluations have clips: IS and FID are of sets."""
+"""Name of the set of all images, in the place of a clip's name: IS and FID score sets."""
 
-LEAST = {"captions.count": 1, "batch": 1, "sampler.steps": 2}
+MINIMA = {"captions.count": 1, "batch": 1, "sampler.steps": 2}
 
 
 @command("text2image")
 def main(cfg: DictConfig) -> None:
-    """Leaves images/, captions.txt, results.csv and summary.json in the run folder."""
+    """Write images/, captions.txt, results.csv and summary.json to the run folder."""
     _require(cfg)
     captions = instantiate(cfg.captions, _convert_="all")
     from dcvsr.runtime.device import choose
@@ -47,26 +47,26 @@ def main(cfg: DictConfig) -> None:
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
     gallery = Gallery(folder, identity, captions)
-    _draw(cfg, pipe, captions, gallery)
+    _generate(cfg, pipe, captions, gallery)
     del pipe
     scores, refused = _scores(metrics, gallery.files, cfg.batch, device)
     better = {name: metrics[name].higher_is_better for name in scores} | {"forwards": False}
     found = {"missing": missing | refused, "cost": gallery.cost, **identity}
-    _leave(_dataset(cfg, len(captions)), folder, scores | {"forwards": gallery.forwards}, better, found)
+    _report(_dataset(cfg, len(captions)), folder, scores | {"forwards": gallery.forwards}, better, found)
 
 
 def _require(cfg: DictConfig) -> None:
-    """Raises UserError for what would be found out late."""
-    for key, least in LEAST.items():
+    """Raise UserError for bad settings that would otherwise fail late."""
+    for key, least in MINIMA.items():
         value = OmegaConf.select(cfg, key)
         if not isinstance(value, int) or value < least:
-            raise UserError(f"{key} must be a number of at least {least}, got {value}")
+            raise UserError(f"{key} must be an integer of at least {least}, got {value}")
     if cfg.real_images is not None:
         instantiate(OmegaConf.select(cfg, "metrics.fid.real_images"))
 
 
 def _dataset(cfg: DictConfig, count: int) -> str:
-    """Label of the images' captions and weights; the paper's data set only where both are the paper's."""
+    """Return the name of the captions and weights: the paper's dataset only if both are the paper's."""
     from dcvsr.text2image.captions import of_val2014
 
     choices = HydraConfig.get().runtime.choices
@@ -77,26 +77,26 @@ def _dataset(cfg: DictConfig, count: int) -> str:
     return f"{count} captions{source}, {'Stable Diffusion' if real else 'random weights'}"
 
 
-def _draw(cfg: DictConfig, pipe: Any, captions: Sequence[str], gallery: "Gallery") -> None:
-    """Make the images that are not there yet."""
+def _generate(cfg: DictConfig, pipe: Any, captions: Sequence[str], gallery: "Gallery") -> None:
+    """Generate the images that the gallery lacks."""
     from tqdm import tqdm
 
-    from dcvsr.text2image.generation import Drawing
+    from dcvsr.text2image.generation import ImageGeneration
 
     pipe.set_progress_bar_config(disable=True)
-    drawing = Drawing(pipe, instantiate(cfg.guidance), captions, cfg.sampler.steps, cfg.seed)
+    generate = ImageGeneration(pipe, instantiate(cfg.guidance), captions, cfg.sampler.steps, cfg.seed)
     todo = gallery.todo(cfg.batch)
     log.info(f"{len(captions)} images, {sum(map(len, todo))} to do")
     with tqdm(total=sum(map(len, todo)), desc=_guidance(), unit="image", disable=not todo) as bar:
-        for drawn in drawing(todo):
-            gallery.add(drawn)
-            bar.update(len(drawn.images))
+        for generated in generate(todo):
+            gallery.add(generated)
+            bar.update(len(generated.images))
 
 
 def _scores(
     metrics: Mapping[str, Any], files: Sequence[Path], batch: int, device: "torch.device"
 ) -> tuple[dict[str, float | None], dict[str, str]]:
-    """What metrics say of all images, None where it is not finite; and why others say nothing."""
+    """Return scores of the set of images, None if not finite, and reasons for metrics without a score."""
     from dcvsr.text2image.real_images import batches
 
     scores, refused = {}, {}
@@ -108,20 +108,20 @@ def _scores(
             value = metric.compute()
         except UserError as error:
             refused[name] = str(error)
-            log.warning(f"no {name}, and its cell stays empty: {error}")
+            log.warning(f"{name} has no score, and its cell stays empty: {error}")
             continue
         scores[name] = value.item() if value.isfinite() else None
     return scores, refused
 
 
-def _leave(
+def _report(
     dataset: str,
     folder: Path,
     scores: Mapping[str, float | None],
     better: Mapping[str, bool],
     found: Mapping[str, Any],
 ) -> None:
-    """Write what was found, as `dcvsr.evaluate` does, and say it."""
+    """Write results.csv and summary.json in the layout of `dcvsr.evaluate`, and log the scores."""
     from dcvsr.runtime.provenance import write_csv, write_json
 
     write_csv(folder / "results.csv", RESULTS, [[SET, name, value] for name, value in scores.items()])
@@ -132,7 +132,7 @@ def _leave(
         "metrics": {name: {"mean": scores[name], "higher_is_better": better[name]} for name in scores},
         "clips": {SET: scores},
         **found,
-        # The guidance is the row's name in a report, and need not be told there once more.
+        # A report names the row after the guidance, so the override is left out.
         "overrides": [override for override in overrides if not override.startswith("guidance=")],
     }
     write_json(folder / "summary.json", summary)

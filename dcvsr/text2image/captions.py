@@ -1,4 +1,4 @@
-"""Captions to make images of: COCO's, or one's own."""
+"""Captions for image generation, from COCO or from the user."""
 
 import random
 from collections.abc import Sequence
@@ -9,22 +9,24 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_json, read_text
 
 VAL2014 = "COCO_val2014_"
-"""Start of the names of images of COCO's 2014 validation set."""
+"""Prefix of image names in COCO's 2014 validation set."""
 
 
 def repeated(captions: Sequence[str], count: int) -> list[str]:
-    """``count`` captions in their order, over and over."""
+    """Return ``count`` captions by cycling through ``captions``."""
     return list(islice(cycle(captions), count))
 
 
 def drawn(path: str, count: int, seed: int) -> list[str]:
-    """``count`` captions in random order, the same first ones whatever ``count`` is.
+    """Draw captions from a file in random order; a larger ``count`` only appends captions.
 
     Args:
-        path: captions in COCO's JSON, or a text file with one a line.
+        path: COCO's captions in JSON, or a text file with one caption per line.
+        count: number of captions.
+        seed: of the order.
 
     Raises:
-        UserError: if the file is no such file, or has fewer.
+        UserError: if the file cannot be read as captions, or has fewer than ``count``.
     """
     file = Path(path)
     captions = _coco(file) if file.suffix == ".json" else read_text(file).splitlines()
@@ -36,7 +38,7 @@ def drawn(path: str, count: int, seed: int) -> list[str]:
 
 
 def of_val2014(path: str) -> bool:
-    """Tell whether a captions file is COCO's and of images of its 2014 validation set alone.
+    """Check if a file holds COCO's captions of images of its 2014 validation set only.
 
     Raises:
         UserError: if the file cannot be read.
@@ -51,4 +53,7 @@ def _coco(file: Path) -> list[str]:
     try:
         return [str(annotation["caption"]) for annotation in read_json(file)["annotations"]]
     except (KeyError, TypeError) as error:
-        raise UserError(f"{file} is no captions file of COCO: it lacks annotations[].caption") from error
+        raise UserError(
+            f"{file} is not a captions file of COCO: it lacks annotations[].caption; "
+            "give captions_*.json or a text file"
+        ) from error

@@ -1,4 +1,4 @@
-"""Images of captions by a diffusers pipeline under one of our guidances (Table 3)."""
+"""Image generation from captions by a diffusers pipeline with one of our guidances (Table 3)."""
 
 import random
 import time
@@ -15,12 +15,13 @@ from dcvsr.text2image.guided_unet import GuidedUNet, Prompt, guided
 
 @dataclass(frozen=True)
 class GeneratedImages:
-    """Images made together.
+    """Images of one batch.
 
     Args:
         images: by number.
-        forwards: evaluations of the U-Net per iteration.
-        evaluations: of the U-Net, of an image each.
+        forwards: U-Net evaluations per sampler step.
+        evaluations: U-Net evaluations in total, counted per image.
+        seconds: duration of the batch.
     """
 
     images: dict[int, Image.Image]
@@ -30,12 +31,15 @@ class GeneratedImages:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """What is drawn, and how: image i of caption i, from noise of (seed, i), whatever else is drawn with it.
+class ImageGeneration:
+    """Generator of image i from caption i and noise of (seed, i), independent of the other images in a batch.
 
     Args:
         pipe: Stable Diffusion.
-        steps: iterations of its sampler.
+        guidance: applied in the place of the pipeline's own.
+        captions: one per image.
+        steps: sampler steps.
+        seed: of the noise.
     """
 
     pipe: Any
@@ -45,14 +49,14 @@ class Drawing:
     seed: int
 
     def __call__(self, batches: Sequence[Sequence[int]]) -> Iterator[GeneratedImages]:
-        """Images by their numbers, batch by batch."""
+        """Yield the images of each batch of numbers."""
         with torch.no_grad():
             null, _ = self.pipe.encode_prompt("", self.pipe.device, 1, do_classifier_free_guidance=False)
         with guided(self.pipe, self.guidance, null) as unet:
             for numbers in batches:
-                yield self._drawn(numbers, unet)
+                yield self._generated(numbers, unet)
 
-    def _drawn(self, numbers: Sequence[int], unet: GuidedUNet) -> GeneratedImages:
+    def _generated(self, numbers: Sequence[int], unet: GuidedUNet) -> GeneratedImages:
         began, unet.forwards, unet.iterations = time.perf_counter(), 0, 0
         images = self.pipe(
             [self.captions[i] for i in numbers],

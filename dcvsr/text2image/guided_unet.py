@@ -1,8 +1,9 @@
-"""Our guidances in diffusers' Stable Diffusion pipelines: what stands there for the U-Net (Table 3).
+"""Our guidances in diffusers' Stable Diffusion pipelines, by replacing the U-Net (Table 3).
 
-A pipeline's scheduler never learns of it: what it takes for the U-Net's prediction is the guided one.
+The replacement returns the guided prediction in the U-Net's parametrisation, so that the scheduler works
+unchanged.
 
-Axes: latents ``b k h w``; prompt embeddings ``b n d``. An image is what a frame is in a video, so maxima of
+Axes: latents ``b k h w``; prompt embeddings ``b n d``. An image takes the place of a frame, so maxima of
 Eq. (7) per tile would mix the images of a batch.
 """
 
@@ -24,7 +25,7 @@ from dcvsr.diffusion.protocols import Guidance
 from dcvsr.runtime.errors import UserError
 
 Scalings = tuple[float, float, float]
-"""``c_skip, c_out, c_in`` of Eq. (12), at one noise level."""
+"""``c_skip, c_out, c_in`` of Eq. (12) at one noise level."""
 
 
 def _epsilon(sigma: float) -> Scalings:
@@ -44,18 +45,19 @@ SCALINGS: dict[str, Callable[[float], Scalings]] = {
     "v_prediction": _v_prediction,
     "sample": _sample,
 }
-"""Karras et al. 2022, Table 1 (VP), by diffusers' name for what the U-Net predicts."""
+"""Scalings of Karras et al. 2022, Table 1 (VP), by diffusers' ``prediction_type``."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """c: the embedding of the prompt, and that of the empty or negative one."""
+    """Condition c: the embeddings of a prompt and of the empty or negative prompt."""
 
     embedding: Tensor
     empty: Tensor
 
     @property
     def null(self) -> "Prompt":
+        """The empty or negative prompt as the condition."""
         return Prompt(self.empty, self.empty)
 
     @property
@@ -65,10 +67,10 @@ class Prompt:
 
 
 def noise_level(scheduler: Any, timestep: float | Tensor) -> float:
-    """sigma at a timestep, which may lie between two of those in training: ln sigma is linear there.
+    """Return sigma at a timestep, interpolating ln sigma linearly between training timesteps.
 
     Raises:
-        ValueError: if it is infinite, as with zero terminal SNR.
+        ValueError: if sigma is infinite, as with zero terminal SNR.
     """
     alpha = scheduler.alphas_cumprod.double().cpu().numpy()
     with np.errstate(divide="ignore"):
@@ -80,11 +82,11 @@ def noise_level(scheduler: Any, timestep: float | Tensor) -> float:
 
 
 class GuidedUNet(nn.Module):
-    """A pipeline's U-Net whose prediction is guided; whatever else is asked of it, the U-Net itself answers.
+    """A pipeline's U-Net with guided predictions; other attributes are those of the U-Net.
 
     Attributes:
-        iterations: how often the pipeline called it; written by ``forward`` alone, as is
-        forwards: how often the U-Net was evaluated for it.
+        iterations: number of calls by the pipeline.
+        forwards: number of U-Net evaluations.
     """
 
     def __init__(self, pipe: DiffusionPipeline, guidance: Guidance["Prompt"], null: Tensor) -> None:
@@ -109,10 +111,10 @@ class GuidedUNet(nn.Module):
         return_dict: bool = True,
         **others: Any,
     ) -> UNet2DConditionOutput | tuple[Tensor]:
-        """The guided prediction for ``sample``, x / sqrt(1 + sigma^2), as the U-Net would have made its own.
+        """Return the guided prediction for ``sample`` = x / sqrt(1 + sigma^2) in the U-Net's parametrisation.
 
         Raises:
-            ValueError: if the pipeline guides too, or conditions on more than a prompt.
+            ValueError: if the pipeline applies guidance too, or conditions on more than a prompt.
         """
         self._refuse_other_conditions(others)
         sigma = noise_level(self.pipe.scheduler, timestep)
@@ -141,7 +143,7 @@ class GuidedUNet(nn.Module):
     def _refuse_other_conditions(self, others: dict[str, Any]) -> None:
         if getattr(self.pipe, "do_classifier_free_guidance", False):
             raise ValueError(
-                f"the pipeline guides too, by guidance_scale={self.pipe.guidance_scale}; call it with 1"
+                f"the pipeline guides too, guidance_scale={self.pipe.guidance_scale}; call it with 1"
             )
         if added := others.get("added_cond_kwargs"):
             raise ValueError(
@@ -150,7 +152,7 @@ class GuidedUNet(nn.Module):
             )
 
     def _empty(self, embedding: Tensor) -> Tensor:
-        """``null``, as often as images are made of one prompt."""
+        """Repeat ``null`` for the images of each prompt."""
         times, rest = divmod(len(embedding), len(self.null))
         if rest:
             raise ValueError(f"{len(self.null)} empty prompts cannot go with {len(embedding)} images; use 1")
@@ -159,21 +161,21 @@ class GuidedUNet(nn.Module):
 
 @contextmanager
 def guided(pipe: DiffusionPipeline, guidance: Guidance["Prompt"], null: Tensor) -> Iterator[GuidedUNet]:
-    """Inside, ``pipe(..., guidance_scale=1)`` is guided by ``guidance``; after, it is as it was.
+    """Apply ``guidance`` to ``pipe(..., guidance_scale=1)`` inside a with block; restore the pipeline after.
 
     Args:
-        pipe: any with a ``UNet2DConditionModel`` and a scheduler that keeps ``alphas_cumprod``.
-        guidance: one of ours. Its scale s is diffusers' ``guidance_scale`` less one.
-        null: embedding of the empty or negative prompt, one for all or one for each prompt.
+        pipe: pipeline with a ``UNet2DConditionModel`` and a scheduler that has ``alphas_cumprod``.
+        guidance: one of ours. Its scale s equals diffusers' ``guidance_scale`` minus one.
+        null: embedding of the empty or negative prompt, one for all prompts or one per prompt.
 
     Raises:
-        ValueError: if the U-Net lacks the layers that the method works on.
+        ValueError: if the U-Net lacks the layers that the guidance changes.
     """
     unet = pipe.unet  # type: ignore[attr-defined]
-    stand_in = GuidedUNet(pipe, guidance, null)
+    guided_unet = GuidedUNet(pipe, guidance, null)
     with propagated(unet):
-        pipe.unet = stand_in
+        pipe.unet = guided_unet
         try:
-            yield stand_in
+            yield guided_unet
         finally:
             pipe.unet = unet

@@ -1,6 +1,6 @@
-"""How good generated images look as a set: Inception Score and FID, by torchmetrics and torch-fidelity.
+"""Inception Score and FID of a set of images, by torchmetrics and torch-fidelity.
 
-Axes: images ``b c h w`` of bytes.
+Axes: images ``b c h w``, uint8.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,14 +15,15 @@ from dcvsr.weights.registry import locate
 
 
 class InceptionScore(nn.Module):
-    """Salimans et al. 2016: how sure Inception is of each image, and how varied the images are.
+    """Inception Score (Salimans et al. 2016), averaged over random parts of the set.
 
     Args:
-        weights: a file, or the name of torch-fidelity's.
-        splits: parts of the set, drawn by ``seed``, whose scores are averaged.
+        weights: a file, or the name of one that torch-fidelity publishes.
+        splits: number of parts.
+        seed: of the division into parts.
 
     Raises:
-        UserError: if Inception cannot be had.
+        UserError: if torch-fidelity or the weights are missing.
     """
 
     higher_is_better = True
@@ -33,13 +34,15 @@ class InceptionScore(nn.Module):
         self.splits, self.seed, self.count = splits, seed, 0
 
     def update(self, images: Tensor) -> None:
+        """Add images to the set."""
         self.score.update(images)
         self.count += len(images)
 
     def compute(self) -> Tensor:
-        """
+        """Compute the score of the set, a scalar.
+
         Raises:
-            UserError: if a part would be of one image, whose score is 1 whatever it shows.
+            UserError: if a part would hold one image only, whose score is always 1.
         """
         if self.count < 2 * self.splits:
             raise UserError(f"IS in {self.splits} parts needs {2 * self.splits} images, got {self.count}")
@@ -49,14 +52,14 @@ class InceptionScore(nn.Module):
 
 
 class FID(nn.Module):
-    """Heusel et al. 2017: Fréchet inception distance to real images, seen at the size of the images.
+    """Fréchet inception distance (Heusel et al. 2017) to real images, resized to the generated images' size.
 
     Args:
-        weights: a file, or the name of torch-fidelity's.
-        real_images: height and width -> batches of them.
+        weights: a file, or the name of one that torch-fidelity publishes.
+        real_images: function from (height, width) to batches of real images.
 
     Raises:
-        UserError: if Inception cannot be had.
+        UserError: if torch-fidelity or the weights are missing.
     """
 
     higher_is_better = False
@@ -67,6 +70,7 @@ class FID(nn.Module):
         self.real_images = real_images
 
     def update(self, images: Tensor) -> None:
+        """Add generated images, and on the first call all real images."""
         if not self.distance.real_features_num_samples:
             height, width = images.shape[-2:]
             for batch in self.real_images((height, width)):
@@ -74,28 +78,31 @@ class FID(nn.Module):
         self.distance.update(images, real=False)
 
     def compute(self) -> Tensor:
-        """
+        """Compute the distance, a scalar.
+
         Raises:
-            UserError: if there is a single image.
+            UserError: if there are fewer than two generated images.
         """
         if self.distance.fake_features_num_samples < 2:
-            raise UserError("FID needs two images or more")
+            raise UserError("FID needs at least two images")
         return self.distance.compute()
 
 
 def embedding(output: str, weights: str) -> nn.Module:
-    """Inception's ``output`` for images of any size: ``b c h w`` -> ``b d``.
+    """Return Inception up to ``output``, for images of any size: ``b c h w`` -> ``b d``.
 
     Raises:
-        UserError: if torch-fidelity is not installed, or the weights cannot be had or are another network's.
+        UserError: if torch-fidelity is missing, or the weights cannot be found or belong to another network.
     """
     if not fid._TORCH_FIDELITY_AVAILABLE:
         raise missing("Inception", "torch-fidelity", "text2image")
     path = locate(weights)
     try:
-        torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity would run what is pickled
+        torch.load(path, map_location="cpu", weights_only=True)  # torch-fidelity would execute pickles
         with torch.random.fork_rng(devices=[]):
             return fid.NoTrainInceptionV3("inception-v3-compat", [output], str(path))
-    except Exception as error:  # torch.load says 'no weights' with many types
+    except Exception as error:  # torch.load raises many exception types
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is not Inception as torch-fidelity has it ({reason})") from error
+        raise UserError(
+            f"{path} is not torch-fidelity's Inception ({reason}); give weights of inception-v3-compat"
+        ) from error

@@ -1,6 +1,6 @@
-"""Images from files, alike in size, as what embeds them wants them.
+"""Batches of images from files, cropped and resized to one size.
 
-Axes: images ``b c h w`` of bytes.
+Axes: images ``b c h w``, uint8.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,14 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 class RealImages:
-    """The images in a folder, to be cropped to a shape and resized.
+    """Images in a folder, in batches of one size.
+
+    Args:
+        folder: path of the folder; None raises.
+        batch: images per batch.
 
     Raises:
-        UserError: if there is no folder, or it holds fewer than two.
+        UserError: if the folder is None or cannot be read, or holds fewer than two images.
     """
 
     def __init__(self, folder: str | None, batch: int) -> None:
@@ -31,24 +35,27 @@ class RealImages:
         except OSError as error:
             raise UserError(f"cannot read {folder}: {error.strerror}; give a folder of images") from error
         if len(files) < 2:
-            raise UserError(f"FID needs two real images or more: {folder} holds {len(files)}")
+            raise UserError(f"FID needs at least two real images: {folder} holds {len(files)}")
         self.files, self.batch = files, batch
 
     def __call__(self, size: tuple[int, int]) -> "Iterator[Tensor]":
-        """All of them, at ``size``, height and width."""
+        """Return all images in batches, cropped and resized to ``size`` (height, width)."""
         return batches(self.files, size, self.batch, "real_images")
 
 
 def batches(
     files: Sequence[Path], size: tuple[int, int] | None, batch: int, title: str
 ) -> "Iterator[Tensor]":
-    """Images in order, under a progress bar.
+    """Yield images in order with a progress bar.
 
     Args:
-        size: height and width to crop to the shape of, and to resize to; None where all have one size.
+        files: paths of the images.
+        size: height and width to crop and resize to; None if all images have the same size.
+        batch: images per batch.
+        title: of the progress bar.
 
     Raises:
-        UserError: if a file is no image.
+        UserError: if a file is not an image.
     """
     import numpy as np
     import torch
@@ -58,14 +65,19 @@ def batches(
 
     with tqdm(total=len(files), desc=title, unit="image") as bar:
         for start in range(0, len(files), batch):
-            images = [opened(file) for file in files[start : start + batch]]
+            images = [read_image(file) for file in files[start : start + batch]]
             if size is not None:
                 images = [ImageOps.fit(image, (size[1], size[0])) for image in images]
             yield rearrange(torch.from_numpy(np.stack(images)), "b h w c -> b c h w")
             bar.update(len(images))
 
 
-def opened(file: Path) -> "Image.Image":
+def read_image(file: Path) -> "Image.Image":
+    """Read an image as RGB.
+
+    Raises:
+        UserError: if the file is not an image.
+    """
     from PIL import Image
 
     try:

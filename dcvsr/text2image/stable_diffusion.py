@@ -1,4 +1,4 @@
-"""Stable Diffusion 1 and 2 through diffusers, for Table 3: with its weights, or small and random."""
+"""Stable Diffusion 1 and 2 by diffusers, for Table 3: pretrained, or small with random weights."""
 
 import hashlib
 from typing import Any
@@ -47,23 +47,24 @@ NOISE: dict[str, Any] = {
     "clip_sample": False,
     "set_alpha_to_one": False,
 }
-"""Stable Diffusion's own."""
+"""Noise schedule of Stable Diffusion."""
 
 
 def pretrained(weights: str, precision: torch.dtype) -> StableDiffusionPipeline:
-    """Stable Diffusion with DDIM.
+    """Load Stable Diffusion with the DDIM sampler.
 
     Args:
         weights: a folder in diffusers' layout, or a repository on the Hugging Face hub.
+        precision: dtype of the weights.
 
     Raises:
-        UserError: if they cannot be loaded.
+        UserError: if the weights cannot be loaded.
     """
     try:
         pipe = StableDiffusionPipeline.from_pretrained(
             weights, dtype=precision, safety_checker=None, requires_safety_checker=False
         )
-    except Exception as error:  # diffusers raises whatever the file it stumbles over makes it raise
+    except Exception as error:  # diffusers passes on exceptions of many types
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"cannot load pipeline.weights={weights} ({reason}); give a folder in diffusers' layout, as "
@@ -74,7 +75,7 @@ def pretrained(weights: str, precision: torch.dtype) -> StableDiffusionPipeline:
 
 
 def small_random() -> StableDiffusionPipeline:
-    """A Stable Diffusion of 64x64 pixels whose weights are random, always the same, and which spells."""
+    """Build a Stable Diffusion for 64x64 pixels with fixed random weights and a letterwise tokenizer."""
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,'-"
     words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
     text = CLIPTextConfig(
@@ -96,14 +97,14 @@ def small_random() -> StableDiffusionPipeline:
 
 
 def noise_range(pipe: Any, steps: int) -> tuple[float, float]:
-    """The last and the first noise level of a pipeline's sampler: sigma_T and sigma_0 of Eq. (10)."""
+    """Return the last and the first noise level of a pipeline's sampler: sigma_T and sigma_0 of Eq. (10)."""
     pipe.scheduler.set_timesteps(steps)
     last, first = (noise_level(pipe.scheduler, pipe.scheduler.timesteps[i]) for i in (-1, 0))
     return last, first
 
 
 def digest(pipe: Any) -> str:
-    """SHA-256 of all weights as they are used, precision included: 64 hexadecimal digits."""
+    """Return the SHA-256 of all weights in the precision of their use, 64 hexadecimal digits."""
     found = hashlib.sha256()
     for network in NETWORKS:
         for name, tensor in getattr(pipe, network).state_dict().items():

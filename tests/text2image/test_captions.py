@@ -1,4 +1,4 @@
-"""Captions from files."""
+"""Captions read from files."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from dcvsr.text2image.captions import drawn, repeated
 TEXTS = ["one dog", "two", "three", "four"]
 
 
-def test_more_captions_begin_with_the_same_ones_and_none_is_lost(tmp_path: Path) -> None:
+def test_a_larger_count_appends_captions_until_all_are_used(tmp_path: Path) -> None:
     path = tmp_path / "captions.txt"
     path.write_text("one  dog\ntwo\n\n three\nfour\n")
     assert drawn(str(path), 2, seed=5) == drawn(str(path), 4, seed=5)[:2]
@@ -19,7 +19,7 @@ def test_more_captions_begin_with_the_same_ones_and_none_is_lost(tmp_path: Path)
     assert drawn(str(path), 4, seed=5) != drawn(str(path), 4, seed=6)
 
 
-def test_coco_s_json_holds_the_same_as_a_text_of_its_captions(tmp_path: Path) -> None:
+def test_coco_json_and_text_files_give_the_same_captions(tmp_path: Path) -> None:
     annotations = [{"image_id": i, "id": i, "caption": f"{text}\n"} for i, text in enumerate(TEXTS)]
     (tmp_path / "captions.json").write_text(json.dumps({"images": [], "annotations": annotations}))
     (tmp_path / "captions.txt").write_text("\n".join(TEXTS))
@@ -27,13 +27,13 @@ def test_coco_s_json_holds_the_same_as_a_text_of_its_captions(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"annotations": [{"text": "a"}]}', '{"annotations": [1]}'])
-def test_another_json_is_refused(content: str, tmp_path: Path) -> None:
+def test_other_json_files_are_rejected(content: str, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text(content)
-    with pytest.raises(UserError, match=r"list.json is no captions file of COCO"):
+    with pytest.raises(UserError, match=r"list.json is not a captions file of COCO"):
         drawn(str(tmp_path / "list.json"), 1, 0)
 
 
-def test_too_few_captions_are_refused(tmp_path: Path) -> None:
+def test_too_few_captions_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text("one\n\n")
     with pytest.raises(UserError, match=r"has 1 captions, 2 are needed; lower captions.count"):
         drawn(str(tmp_path / "captions.txt"), 2, 0)

@@ -1,4 +1,4 @@
-"""Stable Diffusion, small and random, and read from a folder."""
+"""Stable Diffusion, small with random weights, and loaded from a folder."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.text2image.stable_diffusion import digest, noise_range, pretrained, small_random
 
 
-def test_weights_are_read_from_a_folder_in_the_precision_asked_for(tmp_path) -> None:
+def test_weights_are_loaded_from_a_folder_in_the_given_precision(tmp_path) -> None:
     pipe = small_random()
     pipe.save_pretrained(tmp_path)
     read = pretrained(str(tmp_path), torch.float32)
@@ -18,7 +18,7 @@ def test_weights_are_read_from_a_folder_in_the_precision_asked_for(tmp_path) -> 
     assert digest(half) != digest(pipe)
 
 
-def test_the_digest_is_of_every_network() -> None:
+def test_the_digest_depends_on_every_network() -> None:
     digests = [digest(small_random())]
     for network in ("text_encoder", "unet", "vae"):
         pipe = small_random()
@@ -27,7 +27,7 @@ def test_the_digest_is_of_every_network() -> None:
     assert len(set(digests)) == 4
 
 
-def test_the_random_one_is_always_the_same_and_leaves_randomness_alone() -> None:
+def test_random_weights_are_fixed_and_keep_the_random_state() -> None:
     state = torch.get_rng_state()
     first = digest(small_random())
     assert torch.equal(torch.get_rng_state(), state)
@@ -35,14 +35,14 @@ def test_the_random_one_is_always_the_same_and_leaves_randomness_alone() -> None
     assert digest(small_random()) == first
 
 
-def test_noise_levels_go_from_the_last_to_the_first_timestep() -> None:
+def test_the_noise_range_is_that_of_the_last_and_first_timestep() -> None:
     pipe = small_random()
     alpha = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000).double() ** 2, 0)
     sigma = ((1 - alpha) / alpha).sqrt()
     assert noise_range(pipe, 50) == pytest.approx((sigma[1].item(), sigma[981].item()), rel=1e-3)
 
 
-def test_a_folder_without_a_pipeline_is_refused_in_one_line(tmp_path) -> None:
-    with pytest.raises(UserError, match=r"cannot load pipeline.weights=.*as `hf download") as refusal:
+def test_a_folder_without_a_pipeline_is_rejected_in_one_line(tmp_path) -> None:
+    with pytest.raises(UserError, match=r"cannot load pipeline.weights=.*as `hf download") as raised:
         pretrained(str(tmp_path), torch.float32)
-    assert "\n" not in str(refusal.value)
+    assert "\n" not in str(raised.value)

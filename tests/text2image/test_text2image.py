@@ -1,4 +1,4 @@
-"""Table 3 by its command, on a small random Stable Diffusion."""
+"""The text2image command (Table 3) on a small random Stable Diffusion."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def summary(folder: Path) -> dict:
     return json.loads((folder / "summary.json").read_text())
 
 
-def test_every_guidance_runs_at_its_forwards_and_without_inception_is_and_fid_are_missing(run, tmp_path):
+def test_each_guidance_has_its_forwards_and_without_inception_scores_are_missing(run, tmp_path):
     real_images(tmp_path / "real", 2)
     made = []
     for guidance, forwards in FORWARDS.items():
@@ -43,7 +43,7 @@ def test_every_guidance_runs_at_its_forwards_and_without_inception_is_and_fid_ar
     assert len(set(made)) == 2 * len(FORWARDS)
 
 
-def test_table_3_of_random_weights_stands_without_the_paper_s_values_and_says_why(run, tmp_path):
+def test_table_3_of_random_weights_explains_why_it_lacks_the_papers_values(run, tmp_path):
     done = run("text2image", "-m", "+experiment=table3", *QUICK[1:-1], "hydra.sweep.dir=sweep")
     assert done.code == 0, done.err
     done = run("report", "runs=sweep", "+paper=table3", "output=table3.html")
@@ -57,11 +57,14 @@ def test_table_3_of_random_weights_stands_without_the_paper_s_values_and_says_wh
     }
     for shown in (text, (tmp_path / "table3.html").read_text()):
         assert "(2 captions, random weights)" in shown
-        assert "they stand beside images of pipeline=sd and 10,000 captions of captions_val2014.json" in shown
+        assert (
+            "they are shown only for images of pipeline=sd and 10,000 captions of captions_val2014.json"
+            in shown
+        )
 
 
 def captions_file(path: Path, images: str, count: int = 3) -> Path:
-    """``images``: start of their names."""
+    """Write captions in COCO's layout; ``images`` is the prefix of the image names."""
     content = {
         "images": [{"id": i, "file_name": f"{images}{i:012d}.jpg"} for i in range(count)],
         "annotations": [{"image_id": i, "id": i, "caption": f"caption {i}"} for i in range(count)],
@@ -79,23 +82,23 @@ def captions_file(path: Path, images: str, count: int = 3) -> Path:
         ("COCO_val2014_", "random", 3, "3 captions of captions.json, random weights"),
     ],
 )
-def test_images_are_coco_2014_s_by_real_weights_and_all_captions_alone(
+def test_the_dataset_is_coco2014_only_with_real_weights_and_all_captions(
     run, tmp_path, monkeypatch, images, pipeline, count, dataset
 ):
-    """``dataset.count`` stands for the paper's 10,000, a small pipeline for Stable Diffusion's weights."""
+    """``dataset.count=3`` replaces the paper's 10,000 captions, and a small pipeline Stable Diffusion's."""
     from dcvsr.text2image import stable_diffusion
 
     small = stable_diffusion.small_random()
     monkeypatch.setattr(stable_diffusion, "pretrained", lambda weights, precision: small)
     path = captions_file(tmp_path / "captions.json", images)
-    told = (f"pipeline={pipeline}", "captions=coco", f"captions.path={path}", "dataset.count=3")
+    options = (f"pipeline={pipeline}", "captions=coco", f"captions.path={path}", "dataset.count=3")
     usual = [option for option in QUICK if not option.startswith("captions.count")]
-    done = run(*usual, *told, f"captions.count={count}")
+    done = run(*usual, *options, f"captions.count={count}")
     assert done.code == 0, done.err
     assert summary(tmp_path / "run")["dataset"] == dataset
 
 
-def test_a_stopped_run_goes_on_to_the_same_images(run, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_images(run, tmp_path):
     usual = (*QUICK, "captions.count=3", "batch=2")
     assert run(*usual, "hydra.run.dir=whole").code == 0
     assert run(*usual).code == 0
@@ -103,14 +106,14 @@ def test_a_stopped_run_goes_on_to_the_same_images(run, tmp_path):
     before = kept.stat().st_mtime_ns
     for lost in ("images/00001.png", "images/00002.png", "summary.json"):
         (tmp_path / "run" / lost).unlink()
-    assert "3 images, 3 to do" in run(*usual).out
+    assert "3 images, 3 to do" in run(*usual).out  # with the image of the first batch that was kept
     assert images(tmp_path / "run") == images(tmp_path / "whole")
     assert kept.stat().st_mtime_ns == before
     one, other = (summary(tmp_path / name) for name in ("run", "whole"))
     assert one["clips"] == other["clips"]
 
 
-def test_a_run_goes_on_with_more_captions_and_is_scored_again(run, tmp_path):
+def test_a_run_resumes_with_more_captions_and_is_rescored(run, tmp_path):
     usual = (*QUICK, "batch=1")
     assert run(*usual, "captions.count=1").code == 0
     first = images(tmp_path / "run")
@@ -120,21 +123,21 @@ def test_a_run_goes_on_with_more_captions_and_is_scored_again(run, tmp_path):
     assert summary(tmp_path / "run")["cost"]["evaluations"] == 2 * 2 * 2
 
 
-def test_images_of_other_settings_are_refused(run):
+def test_images_of_other_settings_are_rejected(run):
     assert run(*QUICK, "captions.count=1").code == 0
     done = run(*QUICK, "captions.count=1", "guidance.scale=3")
     assert (done.code, done.err.count("dcvsr: ")) == (2, 1), done.err
     assert "guidance.scale is 6.5 there, 3 here" in done.err
 
 
-def test_noise_levels_of_the_guidance_are_the_sampler_s_or_those_given(run, tmp_path):
+def test_noise_levels_of_the_guidance_default_to_the_samplers(run, tmp_path):
     assert run(*QUICK, "sampler.sigma_max=10").code == 0
     guidance = summary(tmp_path / "run")["settings"]["guidance"]
     assert guidance["sigma_max"] == 10
     assert 0 < guidance["sigma_min"] < 1
 
 
-def test_fid_is_the_frechet_distance_to_the_real_images_and_is_scored_beside_it(run, tmp_path, monkeypatch):
+def test_fid_is_the_frechet_distance_to_the_real_images(run, tmp_path, monkeypatch):
     from dcvsr.text2image import image_scores
 
     monkeypatch.setattr(image_scores, "embedding", lambda output, weights: Colours())
@@ -154,7 +157,7 @@ def test_fid_is_the_frechet_distance_to_the_real_images_and_is_scored_beside_it(
     assert found["missing"] == {}
 
 
-def test_a_set_too_small_for_a_score_leaves_its_cell_empty(run, tmp_path, monkeypatch):
+def test_a_set_too_small_for_a_score_has_an_empty_cell(run, tmp_path, monkeypatch):
     from dcvsr.text2image import image_scores
 
     monkeypatch.setattr(image_scores, "embedding", lambda output, weights: Colours())
@@ -165,12 +168,12 @@ def test_a_set_too_small_for_a_score_leaves_its_cell_empty(run, tmp_path, monkey
     assert found["clips"]["captions"].keys() == {"forwards"}
     assert found["missing"] == {
         "is": "IS in 10 parts needs 20 images, got 1",
-        "fid": "FID needs two images or more",
+        "fid": "FID needs at least two images",
     }
 
 
 def real_images(folder: Path, count: int) -> np.ndarray:
-    """Each of one colour; their colours ``n 3``."""
+    """Write images of one colour each and return the colours ``n 3``."""
     folder.mkdir()
     colours = np.random.default_rng(0).integers(0, 256, (count, 3), dtype=np.uint8)
     for i, colour in enumerate(colours):
@@ -181,9 +184,9 @@ def real_images(folder: Path, count: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["captions.count=0"], "captions.count must be a number of at least 1, got 0"),
-        (["sampler.steps=1"], "sampler.steps must be a number of at least 2, got 1"),
-        (["batch=two"], "batch must be a number of at least 1, got two"),
+        (["captions.count=0"], "captions.count must be an integer of at least 1, got 0"),
+        (["sampler.steps=1"], "sampler.steps must be an integer of at least 2, got 1"),
+        (["batch=two"], "batch must be an integer of at least 1, got two"),
         (["guidance.rho=-1"], "guidance: Eq. (10) needs rho >= 0"),
         (["captions=coco"], "missing captions.path=..."),
         (["captions=coco", "captions.path=three.txt"], "three.txt has 3 captions, 10000 are needed"),
@@ -192,7 +195,7 @@ def real_images(folder: Path, count: int) -> np.ndarray:
         (["device=tpu"], "device must be auto, cpu or cuda, got tpu"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(run, tmp_path, overrides, message):
+def test_bad_input_is_rejected_in_one_line(run, tmp_path, overrides, message):
     (tmp_path / "three.txt").write_text("one\ntwo\nthree\n")
     usual = [option for option in QUICK if option != "captions.count=2" or "captions=coco" not in overrides]
     done = run(*usual, *overrides)
