@@ -1,0 +1,1 @@
+"""Baseline upscalers with the protocol of ``dcvsr.models.upscaler.Upscaler``."""

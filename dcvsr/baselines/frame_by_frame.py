@@ -1,4 +1,4 @@
-"""Image restorers on a video: frame by frame, none of which sees another.
+"""Image restorers that upscale each frame of a video independently.
 
 Axes: video ``f c h w`` in [0, 1].
 """
@@ -14,14 +14,16 @@ from dcvsr.tiling.padding import padded
 
 
 class ImageRestorer:
-    """Real-ESRGAN (Wang et al. 2021), SwinIR (Liang et al. 2021); ``models.upscaler.Upscaler``'s protocol.
+    """Real-ESRGAN (Wang et al. 2021) or SwinIR (Liang et al. 2021) as an upscaler.
+
+    Follows the protocol of ``models.upscaler.Upscaler``.
 
     Args:
         network: ``b c h w`` -> ``b c (factor h) (factor w)``, in [0, 1].
         weights: as in `pretrained`.
-        multiple: of pixels a side that the network takes; frames are reflected up to it, and cut again.
-        factor: by which the network upsamples.
-        floats: numbers that the network keeps at once for each pixel of its result.
+        multiple: sides in pixels must be multiples of it; frames are padded by reflection and cropped again.
+        factor: upsampling factor of the network.
+        floats: peak number of floats in the network's memory per pixel of the result.
 
     Raises:
         UserError: as `pretrained`.
@@ -38,18 +40,18 @@ class ImageRestorer:
         self.network.to(device)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Bytes of the result, and of a frame on its way through the network."""
+        """Return the bytes of the result and of one frame in the network."""
         return 4 * (3 * frames + self.floats) * height * width * self.factor**2
 
     def work(self, frames: int, height: int, width: int) -> int:
-        """One piece of work a frame."""
+        """Return the number of frames."""
         return frames
 
     @torch.inference_mode()
     def __call__(
         self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
     ) -> Tensor:
-        """LR ``f c h w`` -> ``f c (factor h) (factor w)``, clamped; there is nothing to observe."""
+        """Upscale LR ``f c h w`` to ``f c (factor h) (factor w)``, clamped; ``observer`` is ignored."""
         frames, channels, height, width = lr.shape
         hr = lr.new_empty(frames, channels, height * self.factor, width * self.factor)
         rows, columns = (-(-side // self.multiple) * self.multiple for side in (height, width))

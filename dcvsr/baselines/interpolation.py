@@ -1,4 +1,4 @@
-"""Upsampling alone: bicubic, or by a network."""
+"""Baseline that only upsamples, bicubically or by a network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from dcvsr.imaging import FACTOR, Upsample, upsample
 
 @dataclass(frozen=True)
 class Upsampling:
-    """I^up as the result: the paper's first column of Table 1 where it is bicubic.
+    """I^up as the result; bicubic is the first column of the paper's Table 1.
 
-    The same protocol as ``models.upscaler.Upscaler``.
+    Follows the protocol of ``models.upscaler.Upscaler``.
     """
 
     upsample: Upsample = upsample
@@ -23,23 +23,23 @@ class Upsampling:
     origin = None  # no weights
 
     def to(self, device: torch.device) -> None:
-        """Move the network, if one upsamples."""
+        """Move the upsampling network, if any, to ``device``."""
         if isinstance(self.upsample, nn.Module):
             self.upsample.to(device)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Bytes that two copies of the upsampled video take."""
+        """Return the bytes of two copies of the upsampled video."""
         return 2 * 4 * 3 * frames * height * width * self.factor**2
 
     def work(self, frames: int, height: int, width: int) -> int:
-        """One piece of work a frame."""
+        """Return the number of frames."""
         return frames
 
     @torch.inference_mode()
     def __call__(
         self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
     ) -> Tensor:
-        """LR ``f c h w`` -> ``f c 4h 4w``, clamped; there is nothing to observe."""
+        """Upscale LR ``f c h w`` to ``f c 4h 4w``, clamped; ``observer`` is ignored."""
         frames = []
         for frame in lr.split(1):
             frames.append(self.upsample(frame))

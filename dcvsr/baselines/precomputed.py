@@ -1,4 +1,4 @@
-"""Results that another program made, in the place of an upscaler."""
+"""Results of another program, read from files in place of an upscaler."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -13,43 +13,44 @@ from dcvsr.runtime.errors import UserError
 
 
 class Precomputed:
-    """A folder with a folder of frames, or a video, for each clip; ``models.upscaler.Upscaler``'s protocol.
+    """Reader of results, a folder of frames or a video per clip, in place of an upscaler.
 
-    Its one state is ``clip``, the name of the clip whose LR comes next: who calls it writes it before.
+    Follows the protocol of ``models.upscaler.Upscaler``. The caller must set ``clip`` to the name of the clip
+    before each call.
 
     Args:
-        path: the folder.
-        read: ``(path, include=[name])`` -> clips by name, as `dcvsr.data.folders.folder_of_clips`.
-        factor: by which results are larger than LR.
+        path: folder of the results.
+        read: ``(path, include=[name])`` -> clips by name, such as `dcvsr.data.folders.folder_of_clips`.
+        factor: ratio of the results' size to LR's.
     """
 
-    origin = None  # whatever weights there were are not known
+    origin = None  # the weights behind the results are unknown
     clip: str | None = None
 
     def __init__(self, path: str, read: Callable[..., Mapping[str, Any]], factor: int) -> None:
         self.path, self.read, self.factor = path, read, factor
 
     def to(self, device: torch.device) -> None:
-        """Nothing to move."""
+        """Do nothing; results are read from files."""
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Bytes of the results, as eight bits and as float32."""
+        """Return the bytes of the results in eight bits and in float32."""
         return (1 + 4) * 3 * frames * height * width * self.factor**2
 
     def work(self, frames: int, height: int, width: int) -> int:
-        """One piece of work a frame."""
+        """Return the number of frames."""
         return frames
 
     def __call__(
         self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
     ) -> Tensor:
-        """The result kept for LR ``f c h w``: ``f c (factor h) (factor w)``, on LR's device.
+        """Read the result for LR ``f c h w``: ``f c (factor h) (factor w)``, on LR's device.
 
         Raises:
-            UserError: if the clip has no name, no result, or one of another length or size.
+            UserError: if ``clip`` is not set, or its result is missing or has another length or size.
         """
         if self.clip is None:
-            raise UserError(f"results under {self.path} go by the names of clips: python -m dcvsr.evaluate")
+            raise UserError(f"results under {self.path} are found by clip name; run python -m dcvsr.evaluate")
         frames, _, height, width = lr.shape
         result = self.require(self.clip, frames, height, width)
         for _ in lr:
@@ -57,21 +58,22 @@ class Precomputed:
         return to_unit(result.read(0, len(result))).to(lr.device)
 
     def require(self, name: str, frames: int, height: int, width: int, rate: Fraction | None = None) -> Any:
-        """The result of LR with this name, length and size.
+        """Return the result for the LR clip of this name, length and size.
 
         Raises:
-            UserError: if there is none, or one of another length or size; or, where both have a ``rate``, of
-                another.
+            UserError: if the result is missing, or has another length, size or, if both are known, rate.
         """
         result = self.read(self.path, include=[name])[name]
         expected, found = (frames, height * self.factor, width * self.factor), (len(result), *result.size)
         if found != expected:
             sizes = [f"{n} frames of {columns}x{rows}" for n, rows, columns in (found, expected)]
-            raise UserError(f"{self.path}: {name} has {sizes[0]}, not the {sizes[1]} that its LR asks for")
+            raise UserError(
+                f"{self.path}: {name} has {sizes[0]}, but its LR needs {sizes[1]}; restore it again"
+            )
         other = getattr(result, "rate", None)
         if None not in (rate, other) and rate != other:
             raise UserError(
                 f"{self.path}: {name} has {other} frames per second, its LR {rate}; frames may have been "
-                "dropped or repeated: make it again at that rate"
+                "dropped or repeated, so restore it again at that rate"
             )
         return result

@@ -1,4 +1,4 @@
-"""Published weights in a network, and where they came from."""
+"""Loading of published weights, with a record of their file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from dcvsr.weights.state_dicts import fill
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """A file of weights that others trained; it has neither the stage nor the step of a checkpoint."""
+    """File of published weights, without the stage and step of our checkpoints."""
 
     path: Path
 
@@ -23,13 +23,14 @@ class PublishedWeights:
 
 
 def pretrained(network: nn.Module, weights: str | None) -> PublishedWeights | None:
-    """Put ``weights`` into ``network``, ready for inference.
+    """Load ``weights`` into ``network`` and freeze it for inference.
 
     Args:
-        weights: a file, or the name of one that `dcvsr.weights.registry` knows; None leaves random weights.
+        network: changed in place.
+        weights: a file, or the name of one in `dcvsr.weights.registry`; None keeps the random weights.
 
     Raises:
-        UserError: if the file cannot be had, or holds another network.
+        UserError: if the file cannot be found, or holds another network.
     """
     network.eval().requires_grad_(False)
     if weights is None:

@@ -1,4 +1,4 @@
-"""RealBasicVSR (Chan et al. 2022), composed of basicsr's parts, which lacks it.
+"""RealBasicVSR (Chan et al. 2022), built from parts of basicsr, which does not include it.
 
 Axes: video ``b f c h w`` in [0, 1].
 """
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 
 from dcvsr.runtime import basicsr
 
-ROUNDS = 3  # of cleaning, at most (its Sec. 3.2)
+ROUNDS = 3  # maximum number of cleaning passes (Sec. 3.2 of its paper)
 
 NAMES = {
     r"(\.basic_module\.\d+\.basic_module)\.(\d)\.conv\.": lambda m: f"{m[1]}.{2 * int(m[2])}.",
     r"(back|for)ward_resblocks\.": lambda m: f"{m[1]}ward_trunk.",
     r"upsample(\d)\.upsample_conv\.": lambda m: f"upconv{m[1]}.",
 }
-"""Names in OpenMMLab's files that are not basicsr's: SpyNet's convolutions, the branches, the upsampling."""
+"""Patterns of OpenMMLab's parameter names, with basicsr's names: SpyNet, both branches, the upsampling."""
 
 
 class RealBasicVSR(nn.Module):
-    """An image cleaning module of residual blocks before BasicVSR; OpenMMLab's files can be loaded into it.
+    """An image cleaning module of residual blocks, then BasicVSR; loads OpenMMLab's files.
 
     Args:
         features: channels of all hidden layers.
-        cleaning_blocks, blocks: residual blocks of the cleaning, and of each direction of BasicVSR.
-        threshold: frames are cleaned again while the mean change is at least this, of 255.
+        cleaning_blocks, blocks: residual blocks of the cleaning module and of each direction of BasicVSR.
+        threshold: frames are cleaned again while their mean change is at least this, in levels of 255.
 
     Raises:
         UserError: if basicsr is not installed.
@@ -43,7 +43,7 @@ class RealBasicVSR(nn.Module):
         self.register_load_state_dict_pre_hook(_rename)
 
     def forward(self, lr: Tensor) -> Tensor:
-        """``b f c h w`` -> ``b f c 4h 4w``."""
+        """Upscale ``b f c h w`` to ``b f c 4h 4w``."""
         for _ in range(ROUNDS):
             residues = torch.stack([self.image_cleaning(frames) for frames in lr.unbind(1)], dim=1)
             lr = lr + residues

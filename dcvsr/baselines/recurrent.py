@@ -1,4 +1,4 @@
-"""Recurrent restorers: what a frame shows is carried to all others, backward and forward through the clip.
+"""Recurrent video restorers, which propagate features backward and forward through the clip.
 
 Axes: video ``f c h w`` in [0, 1].
 """
@@ -13,18 +13,21 @@ from dcvsr.baselines.pretrained import pretrained
 from dcvsr.imaging import FACTOR
 from dcvsr.tiling.padding import padded
 
-SMALLEST = 33  # pixels a side: of fewer, the six levels of SpyNet's pyramid leave nothing; such are reflected
+SMALLEST = (
+    33  # shortest side in pixels for SpyNet's six pyramid levels; shorter sides are padded by reflection
+)
 
 
 class RecurrentRestorer:
-    """BasicVSR (Chan et al. 2021), RealBasicVSR (Chan et al. 2022); ``models.upscaler.Upscaler``'s protocol.
+    """BasicVSR (Chan et al. 2021) or RealBasicVSR (Chan et al. 2022) as an upscaler.
 
-    The whole clip is one sequence, whatever cuts it has. Optical flow is made for a pair of frames at a time:
-    basicsr makes it of all at once, which at 64 features a pixel would be most of the memory.
+    Follows the protocol of ``models.upscaler.Upscaler``. The whole clip is one sequence, including any cuts.
+    Optical flow is computed for one pair of frames at a time. basicsr computes it for all pairs at once,
+    which would take most of the memory: 64 features per pixel.
 
     Args:
-        network: ``b f c h w`` -> ``b f c 4h 4w``; among its modules are ``spynet``, and ``conv_last``, which
-            runs once a frame.
+        network: ``b f c h w`` -> ``b f c 4h 4w``; contains the modules ``spynet``, and ``conv_last``, which
+            runs once per frame.
         weights: as in `pretrained`.
 
     Raises:
@@ -46,40 +49,43 @@ class RecurrentRestorer:
         self.network.to(device)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Bytes of a clip on its way: its results, twice; flows both ways; a frame, six times 64 features.
+        """Estimate the peak bytes for a clip.
 
-        Features that went backward wait, 64 a pixel, and each gives way to its frame's result.
+        Per frame: the result twice, the flows in both directions and LR. Once: six times 64 features of an
+        upsampled frame. The backward features, 64 per LR pixel, are freed as results replace them.
         """
         per_frame = 2 * 3 * self.factor**2 + 2 * 2 + 3
         return 4 * (per_frame * frames + 6 * 64 * self.factor**2) * height * width
 
     def work(self, frames: int, height: int, width: int) -> int:
-        """One piece of work a frame, done when its result is."""
+        """Return the number of frames."""
         return frames
 
     @torch.inference_mode()
     def __call__(
         self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
     ) -> Tensor:
-        """LR ``f c h w`` -> ``f c 4h 4w``, clamped; there is nothing to observe."""
+        """Upscale LR ``f c h w`` to ``f c 4h 4w``, clamped; ``observer`` is ignored."""
         _, _, height, width = lr.shape
         large = padded(lr, len(lr), *(max(side, SMALLEST) for side in (height, width)))
-        watch = self._last.register_forward_hook(lambda *_: on_tile() and None)
+        hook = self._last.register_forward_hook(lambda *_: on_tile() and None)
         try:
             with torch.autocast(lr.device.type, enabled=False):
                 hr = self.network(large[None])[0].clamp_(0, 1)
         finally:
-            watch.remove()
+            hook.remove()
         return hr[..., : height * self.factor, : width * self.factor]
 
 
 class _PairByPair(nn.Module):
+    """Flow estimator that processes one pair of a batch at a time, to save memory."""
+
     def __init__(self, flow: nn.Module) -> None:
         super().__init__()
         self.flow = flow
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Two batches ``b c h w`` -> flow ``b 2 h w``."""
+        """Estimate the flow ``b 2 h w`` between two batches ``b c h w``."""
         flow = first.new_empty(len(first), 2, *first.shape[-2:])
         for i in range(len(first)):
             flow[i] = self.flow(first[i : i + 1], second[i : i + 1])[0]

@@ -1,4 +1,4 @@
-"""What the tests of baselines make."""
+"""Helpers for the tests of baselines."""
 
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from dcvsr.video.io import read_video, to_unit
 
 @cache
 def upscaler(name: str, *settings: str) -> Any:
-    """The upscaler as commands make it; skips where basicsr or its weights cannot be had."""
+    """The configured upscaler; skips the test if basicsr or the weights are missing."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", [f"upscaler={name}", *settings]).upscaler
     try:

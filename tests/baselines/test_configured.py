@@ -1,4 +1,4 @@
-"""Every baseline that has a network, as its YAML makes it: with random weights, and with those of a file."""
+"""Baselines with a network, instantiated from their YAML with random weights and with weights of a file."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +15,7 @@ NAMES = ["realesrgan", "realesrgan_anime", "swinir", "basicvsr", "realbasicvsr"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_protocol_is_that_of_dcvsr(name: str) -> None:
+def test_baselines_follow_the_upscaler_protocol(name: str) -> None:
     baseline = upscaler(name, "upscaler.weights=null")
     baseline.to(torch.device("cpu"))
     done: list[None] = []
@@ -34,7 +34,7 @@ def test_longer_and_larger_videos_take_more_memory(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["swinir", "realbasicvsr"])
-def test_a_file_fills_the_whole_network_and_is_named_with_its_digest(name: str, tmp_path: Path) -> None:
+def test_a_file_sets_all_weights_and_is_recorded_with_its_digest(name: str, tmp_path: Path) -> None:
     network = upscaler(name, "upscaler.weights=null").network
     state = {key.replace(".spynet.flow.", ".spynet."): value for key, value in network.state_dict().items()}
     state = {key: value + 1 for key, value in state.items() if value.is_floating_point()} | {
@@ -55,7 +55,7 @@ def test_a_file_fills_the_whole_network_and_is_named_with_its_digest(name: str, 
     assert [field.name for field in fields(baseline.origin)] == ["path"]
 
 
-def test_the_file_of_another_network_is_refused(tmp_path: Path) -> None:
+def test_another_networks_weights_are_rejected(tmp_path: Path) -> None:
     network = upscaler("realesrgan_anime", "upscaler.weights=null").network
     path = saved(tmp_path / "anime.pth", network.state_dict())
     from dcvsr.baselines.pretrained import pretrained

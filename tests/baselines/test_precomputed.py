@@ -1,4 +1,4 @@
-"""Results made elsewhere: read by a clip's name, and refused if they are not that clip's."""
+"""Results of other programs: found by clip name, and rejected if they do not match the clip."""
 
 from fractions import Fraction
 from functools import partial
@@ -20,7 +20,7 @@ LR = noise(3, 3, 6, 8)
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """What another program left: ``frames`` as PNGs, ``video`` in a file, both flat by frame."""
+    """Folder of results: ``frames`` as PNGs and ``video`` as a file, each frame of one gray level."""
     folder = tmp_path / "results"
     folder.mkdir()
     write_frames(folder / "frames", expected().mul(255).byte().permute(0, 2, 3, 1).numpy(), [])
@@ -40,7 +40,7 @@ def precomputed(results: Path, clip: str | None) -> Precomputed:
 
 
 @pytest.mark.parametrize("clip", ["frames", "video"])
-def test_the_result_is_the_clips_own(results: Path, clip: str) -> None:
+def test_the_result_of_the_named_clip_is_returned(results: Path, clip: str) -> None:
     done: list[None] = []
     found = precomputed(results, clip)
     found.to(torch.device("cpu"))
@@ -50,16 +50,16 @@ def test_the_result_is_the_clips_own(results: Path, clip: str) -> None:
     assert 0 < found.memory(3, 6, 8) < found.memory(4, 6, 8)
 
 
-def test_frames_arrive_bit_for_bit(results: Path) -> None:
+def test_results_as_frames_are_read_exactly(results: Path) -> None:
     assert torch.equal(precomputed(results, "frames")(LR), expected())
 
 
-def test_a_clip_without_a_result_is_named_with_those_that_have_one(results: Path) -> None:
+def test_a_clip_without_a_result_is_rejected_listing_the_others(results: Path) -> None:
     with pytest.raises(UserError, match="holds no clip other; it has frames, video"):
         precomputed(results, "other")(LR)
 
 
-def test_another_frame_rate_is_refused(results: Path) -> None:
+def test_another_frame_rate_is_rejected(results: Path) -> None:
     found = precomputed(results, None)
     found.require("video", 3, 6, 8, Fraction(25))
     found.require("frames", 3, 6, 8, Fraction(30))
@@ -67,19 +67,17 @@ def test_another_frame_rate_is_refused(results: Path) -> None:
         found.require("video", 3, 6, 8, Fraction(30))
 
 
-def test_without_a_name_nothing_can_be_found(results: Path) -> None:
-    with pytest.raises(UserError, match=r"go by the names of clips: python -m dcvsr.evaluate"):
+def test_a_call_without_a_clip_name_is_rejected(results: Path) -> None:
+    with pytest.raises(UserError, match=r"are found by clip name; run python -m dcvsr.evaluate"):
         precomputed(results, None)(LR)
 
 
 @pytest.mark.parametrize(
-    ("lr", "asked"),
+    ("lr", "needed"),
     [(LR[:2], "2 frames of 32x24"), (LR[..., :7], "3 frames of 28x24"), (LR[:, :, :5], "3 frames of 32x20")],
 )
-def test_a_result_of_another_length_or_size_is_refused_with_both(
-    results: Path, lr: Tensor, asked: str
+def test_a_result_of_another_length_or_size_is_rejected_with_both_sizes(
+    results: Path, lr: Tensor, needed: str
 ) -> None:
-    with pytest.raises(
-        UserError, match=f"frames has 3 frames of 32x24, not the {asked} that its LR asks for"
-    ):
+    with pytest.raises(UserError, match=f"frames has 3 frames of 32x24, but its LR needs {needed};"):
         precomputed(results, "frames")(lr)

@@ -1,4 +1,4 @@
-"""Recurrent restorers, and BasicVSR with its own weights."""
+"""Recurrent restorers, and BasicVSR with its published weights."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.baselines.making import noise, pair, saved, upscaler
 
 @pytest.fixture
 def small() -> Any:
-    """A random BasicVSR of few features."""
+    """BasicVSR with 8 features and random weights."""
     torch.manual_seed(0)
     try:
         return basicsr.BasicVSR(8, 1).requires_grad_(False)
@@ -33,24 +33,24 @@ def cleaning(small: Any) -> RealBasicVSR:
 
 
 @pytest.mark.parametrize("name", ["basicvsr", "basicvsr_vimeo"])
-def test_basicvsr_is_far_closer_than_bicubic(name: str) -> None:
+def test_basicvsr_has_a_far_higher_psnr_than_bicubic(name: str) -> None:
     restorer, (lr, hr) = upscaler(name), pair(4)
     decibels = []
     for restored in (restorer(lr), upsample(lr)):
         metric = PSNR()
         metric.update(restored, hr)
         decibels.append(metric.compute().item())
-    assert decibels[0] > decibels[1] + 3  # of ten frames: 29.2 and 29.5, 24.2
+    assert decibels[0] > decibels[1] + 3  # measured on ten frames: 29.2 and 29.5, bicubic 24.2
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4])
-def test_flow_in_pairs_changes_nothing(small: Any, frames: int) -> None:
+def test_flow_computed_pair_by_pair_gives_the_same_result(small: Any, frames: int) -> None:
     lr = noise(frames, 3, 34, 40)
     expected = deepcopy(small)(lr[None])[0].clamp(0, 1)
     torch.testing.assert_close(RecurrentRestorer(small, weights=None)(lr), expected, rtol=0, atol=1e-5)
 
 
-def test_every_frame_sees_all_others(small: Any) -> None:
+def test_every_result_depends_on_all_frames(small: Any) -> None:
     restorer, lr = RecurrentRestorer(small, weights=None), noise(4, 3, 20, 36)
     before = restorer(lr)
     for changed in range(4):
@@ -59,23 +59,23 @@ def test_every_frame_sees_all_others(small: Any) -> None:
         assert ((restorer(other) - before).abs().amax((1, 2, 3)) > 0).all()
 
 
-def test_frames_too_small_for_the_pyramid_are_reflected_and_cut(small: Any) -> None:
+def test_frames_too_small_for_the_pyramid_are_padded_by_reflection_and_cropped(small: Any) -> None:
     lr = noise(2, 3, 5, 36)
     tall = torch.cat([lr, lr.flip(-2)] * 4, dim=-2)[..., :33, :]
     expected = deepcopy(small)(tall[None])[0, ..., :20, :].clamp(0, 1)
     torch.testing.assert_close(RecurrentRestorer(small, weights=None)(lr), expected, rtol=0, atol=1e-5)
 
 
-def test_a_job_that_fails_leaves_nobody_listening(small: Any) -> None:
-    restorer, heard = RecurrentRestorer(small, weights=None), []
+def test_the_progress_hook_is_removed_after_an_error(small: Any) -> None:
+    restorer, calls = RecurrentRestorer(small, weights=None), []
     with pytest.raises(RuntimeError):
-        restorer(noise(2, 4, 20, 36), lambda: heard.append(None))
+        restorer(noise(2, 4, 20, 36), lambda: calls.append(None))
     restorer(noise(2, 3, 20, 36))
-    assert not heard
+    assert not calls
 
 
 @pytest.mark.parametrize(("threshold", "rounds"), [(255, 1), (0, 3)])
-def test_frames_are_cleaned_until_little_changes(
+def test_cleaning_repeats_while_the_change_reaches_the_threshold(
     cleaning: RealBasicVSR, threshold: float, rounds: int
 ) -> None:
     cleaning.threshold = threshold / 255
@@ -85,7 +85,7 @@ def test_frames_are_cleaned_until_little_changes(
     assert len(seen) == 2 * rounds
 
 
-def test_frames_that_need_no_cleaning_are_basicvsrs(cleaning: RealBasicVSR) -> None:
+def test_zero_cleaning_equals_basicvsr(cleaning: RealBasicVSR) -> None:
     cleaning.image_cleaning[1].weight.zero_()
     cleaning.image_cleaning[1].bias.zero_()  # type: ignore[union-attr]
     lr = noise(1, 2, 3, 34, 40)
@@ -110,11 +110,11 @@ OPENMMLAB = {
     "basicvsr.upsample2.upsample_conv.bias": "basicvsr.upconv2.bias",
     "basicvsr.conv_last.weight": "basicvsr.conv_last.weight",
 }
-"""Names in OpenMMLab's file, one of each kind, and where each belongs."""
+"""One OpenMMLab parameter name of each kind, with the name in our network."""
 
 
-def theirs(name: str) -> str:
-    """What OpenMMLab calls it."""
+def openmmlab_name(name: str) -> str:
+    """Translate a parameter's name to OpenMMLab's."""
     parts = name.split(".")
     match parts:
         case ["basicvsr", "spynet", "basic_module", level, "basic_module", layer, kind]:
@@ -126,9 +126,9 @@ def theirs(name: str) -> str:
     return ".".join(parts)
 
 
-def test_openmmlabs_file_is_loaded_whole(cleaning: RealBasicVSR, tmp_path: Path) -> None:
-    named = {theirs(name): tensor + 1 for name, tensor in cleaning.state_dict().items()}
-    assert OPENMMLAB.items() <= {theirs(name): name for name in cleaning.state_dict()}.items()
+def test_openmmlabs_file_sets_every_weight(cleaning: RealBasicVSR, tmp_path: Path) -> None:
+    named = {openmmlab_name(name): tensor + 1 for name, tensor in cleaning.state_dict().items()}
+    assert OPENMMLAB.items() <= {openmmlab_name(name): name for name in cleaning.state_dict()}.items()
     content = {f"generator_ema.{name}": tensor for name, tensor in named.items()}
     content |= {f"generator.{name}": 0 * tensor for name, tensor in named.items()}
     content |= {"step_counter": torch.zeros(1), "discriminator.conv_0.bias": torch.zeros(2)}
