@@ -1,1 +1,1 @@
-"""What a report's page shows, read from what runs left behind: pairs of videos, tables, curves."""
+"""The report: one HTML page with videos, tables, plots and curves of finished runs."""

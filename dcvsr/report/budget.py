@@ -1,4 +1,4 @@
-"""Tables of rows that spend about as many U-Net evaluations as the reference, whatever steps that takes."""
+"""Tables at equal cost: rows with about as many U-Net evaluations as the reference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,16 +11,16 @@ from dcvsr.runtime.errors import UserError
 STEPS = "sampler.steps"
 
 MARGIN = 0.1
-"""Of the reference's evaluations: how far from them a row may be."""
+"""Allowed deviation from the reference's evaluations, as a fraction of them."""
 
 
 def tables_at_equal_evaluations(
     runs: Sequence[Run], paper: Paper | None = None, reference: str = "dcvsr"
 ) -> list[Table]:
-    """As `dcvsr.report.table.tables`; of runs that differ in their steps alone, the nearest to the reference.
+    """Tabulate runs; of runs that differ only in their steps, keep the one closest to the reference in cost.
 
     Raises:
-        UserError: if ``reference`` is no row that takes evaluations, or stands for several.
+        UserError: if ``reference`` is not exactly one row with U-Net evaluations.
     """
     return [_table(by_label(of_clips), paper, reference) for of_clips in on_the_same_clips(runs)]
 
@@ -28,7 +28,7 @@ def tables_at_equal_evaluations(
 def at_equal_evaluations(
     rows: Mapping[str, list[Run]], reference: str
 ) -> tuple[dict[str, list[Run]], list[str]]:
-    """The rows that are kept, those without evaluations too; and what those share that never come near."""
+    """Return the rows to keep, also those without evaluations, and settings without a row of that cost."""
     spent = {label: of_row[0].evaluations for label, of_row in rows.items()}
     budget, kept, dropped = spent[reference], set(), []
     for family, labels in families(rows, STEPS).items():
@@ -52,10 +52,10 @@ def _table(rows: Mapping[str, list[Run]], paper: Paper | None, named: str) -> Ta
 
 
 def _row(rows: Mapping[str, list[Run]], named: str) -> str:
-    """The one that is called so, or would be but for its steps."""
+    """Return the label equal to ``named``, or equal except for its steps."""
     found = [named] if named in rows else families(rows, STEPS).get(named, [])
     spending = [label for label in found if rows[label][0].evaluations]
     if len(spending) != 1:
-        trouble = "stands for several rows" if spending else "is no row that takes U-Net evaluations"
+        trouble = "stands for several rows" if spending else "is not a row with U-Net evaluations"
         raise UserError(f"reference={named} {trouble}; name one of: {'; '.join(rows)}")
     return spending[0]

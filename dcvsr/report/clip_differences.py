@@ -1,4 +1,4 @@
-"""How far the reference lies from each other row, clip by clip."""
+"""Differences between the reference and each other row, clip by clip."""
 
 import csv
 import io
@@ -15,12 +15,12 @@ COLUMNS = ("dataset", "clip", "metric", "row", "ours", "reference minus row")
 
 @dataclass(frozen=True)
 class Delta:
-    """The reference minus a row, on one clip.
+    """Difference of the reference to a row on one clip.
 
     Args:
-        ours: what the row scores, the mean over its seeds.
-        text: the difference; both are ``-`` where a score is not known.
-        verdict: ``better`` or ``worse`` for the reference, empty where they print alike.
+        ours: score of the row, mean over its seeds.
+        text: the difference; both are ``-`` where a score is missing.
+        verdict: ``better`` or ``worse`` for the reference, empty if the printed scores are equal.
     """
 
     ours: str = UNKNOWN
@@ -30,11 +30,11 @@ class Delta:
 
 @dataclass(frozen=True)
 class Deltas:
-    """The differences in one metric.
+    """Differences in one metric.
 
     Args:
-        labels: of the rows that the reference is compared with.
-        clips: clip -> one difference a label.
+        labels: rows that the reference is compared with.
+        clips: clip -> one difference per label.
     """
 
     dataset: str
@@ -46,10 +46,11 @@ class Deltas:
 
     @property
     def title(self) -> str:
+        """Name of the metric with an arrow to the better end."""
         return heading(self.metric, self.higher_is_better)
 
     def wins(self) -> list[str]:
-        """On how many clips the reference is better than each row, of how many where both have a score."""
+        """Count the clips on which the reference beats each row, of those on which both have a score."""
         columns = zip(*self.clips.values(), strict=True)
         return [
             f"{sum(delta.verdict == 'better' for delta in column)} of "
@@ -59,7 +60,7 @@ class Deltas:
 
 
 def deltas(runs: Sequence[Run], reference: str) -> list[Deltas]:
-    """One for each metric and set of clips; none where the reference has no runs, or no other row has."""
+    """Return the differences of each metric and set of clips; none without the reference or another row."""
     compared = []
     for group in on_the_same_clips(runs):
         rows = by_label(group)
@@ -70,7 +71,7 @@ def deltas(runs: Sequence[Run], reference: str) -> list[Deltas]:
 
 
 def markdown(compared: Sequence[Deltas]) -> str:
-    """A table for each metric, a line for each clip."""
+    """Format one Markdown table per metric, with a line for each clip."""
     parts = []
     for table in compared:
         rows = [[clip, *(delta.text for delta in row)] for clip, row in table.clips.items()]
@@ -81,6 +82,7 @@ def markdown(compared: Sequence[Deltas]) -> str:
 
 
 def comma_separated(compared: Sequence[Deltas]) -> str:
+    """Format the differences as CSV."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerows([COLUMNS, *lines(compared)])
@@ -88,7 +90,7 @@ def comma_separated(compared: Sequence[Deltas]) -> str:
 
 
 def lines(compared: Sequence[Deltas]) -> Iterator[list[str]]:
-    """What ``COLUMNS`` name, for each clip, metric and row."""
+    """Return the values of ``COLUMNS`` for each clip, metric and row."""
     for table in compared:
         for clip, row in table.clips.items():
             for label, delta in zip(table.labels, row, strict=True):
@@ -108,7 +110,7 @@ def _in(metric: str, higher_is_better: bool, rows: dict[str, list[Run]], referen
 
 
 def _mean(runs: Sequence[Run], clip: str, metric: str) -> float | None:
-    """Over seeds; None where it is not known of one."""
+    """Compute the mean over seeds; None if a seed has no score."""
     values = [run.scores[clip].get(metric) for run in runs]
     known = [value for value in values if value is not None]
     return fmean(known) if len(known) == len(values) else None

@@ -1,4 +1,4 @@
-"""What a page shows of a clip: its videos under one slider, the worst crops, an x-t slice of each."""
+"""Section of a clip: its videos under one slider, the worst crops, and an x-t slice of each video."""
 
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Crop:
-    """One place, as everyone shows it; ``base`` is what it was found by comparing with."""
+    """One region in all videos; ``base`` is the video that it was found by comparison with."""
 
     place: CropPlace
     base: str
@@ -30,7 +30,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class ClipSection:
-    """A clip; ``slices`` are ``f w c``, of the line ``line``, counted from 0."""
+    """Section of one clip; ``slices`` are ``f w c`` of the line ``line``, counted from 0."""
 
     scene: Scene
     player: Player
@@ -40,14 +40,16 @@ class ClipSection:
 
 
 def views(scenes: Sequence[Scene], count: int, side: int, crf: int) -> list[ClipSection]:
-    """
+    """Build the sections of clips.
+
     Args:
-        count: of crops of a clip, at most.
-        side: of a crop in pixels, at most.
-        crf: of videos that are encoded for the page: the truth's, and what is no mp4.
+        scenes: the clips.
+        count: largest number of crops per clip.
+        side: largest side of a crop in pixels.
+        crf: rate factor of videos encoded for the page: the ground truth and those that are not mp4.
 
     Raises:
-        UserError: if a video is damaged, or not like the others of its clip.
+        UserError: if a video is damaged, or differs from the others in length, rate or size.
     """
     return [_view(takes(scene), count, side, crf) for scene in tqdm(scenes, desc="clips", disable=None)]
 
@@ -66,7 +68,7 @@ def _view(shot: Takes, count: int, side: int, crf: int) -> ClipSection:
 
 
 def _worst(shot: Takes, count: int, side: int) -> list[CropPlace]:
-    """Without truth, those of any row; none where there is nothing to compare."""
+    """Find the worst regions, of any row if there is no ground truth; none without a comparison."""
     frames = pixels(shot.base[1])
     differences = {
         label: block_differences(pixels(shot.read(label)), frames, side) for label in shot.compared
@@ -75,7 +77,7 @@ def _worst(shot: Takes, count: int, side: int) -> list[CropPlace]:
 
 
 def _player(shot: Takes, videos: dict[str, str]) -> Player:
-    """The reference starts on the right; on the left another row, or the truth where there is none."""
+    """Choose the first pair: the reference on the right; another row, or the ground truth, on the left."""
     scene, labels = shot.scene, list(videos)
     right = labels.index(scene.reference)
     left = next((i for i, label in enumerate(labels) if label not in (scene.reference, TRUTH)), 0)
@@ -83,7 +85,7 @@ def _player(shot: Takes, videos: dict[str, str]) -> Player:
 
 
 def _address(path: Path | None, video: "Video", crf: int) -> str:
-    """The file as it is, where browsers play it; None for the truth, which has the rate of the others now."""
+    """Return the file itself if browsers play it; None for the ground truth, which is encoded anew."""
     from dcvsr.video.io import to_unit, write_clip
 
     if path is not None and path.suffix == ".mp4":

@@ -1,4 +1,4 @@
-"""The videos of a clip, read one at a time, so that memory holds two of however many there are."""
+"""Videos of a clip, read one at a time so that memory holds at most two."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,11 +19,11 @@ TRUTH = "truth"
 
 @dataclass(frozen=True, eq=False)
 class Takes:
-    """A clip's truth, where it is known, and what each row made of it.
+    """Ground truth of a clip, if known, and the result of each row.
 
     Args:
-        reference: the video of the row that others are compared with; all are of its length, rate and size.
-        truth: None where it is not known.
+        reference: video of the row that others are compared with; all have its length, rate and size.
+        truth: None if there is none.
     """
 
     scene: Scene
@@ -31,10 +31,10 @@ class Takes:
     truth: "Video | None"
 
     def __iter__(self) -> Iterator[tuple[str, "Video"]]:
-        """Labels and videos, the truth's first.
+        """Yield labels and videos, the ground truth first.
 
         Raises:
-            UserError: if a video is damaged, or not like the reference's.
+            UserError: if a video is damaged, or differs from the reference in length, rate or size.
         """
         if self.truth is not None:
             yield TRUTH, self.truth
@@ -43,28 +43,30 @@ class Takes:
 
     @property
     def base(self) -> tuple[str, "Video"]:
-        """What others are compared with, and its label."""
+        """Video that others are compared with, and its label."""
         return (self.scene.reference, self.reference) if self.truth is None else (TRUTH, self.truth)
 
     @property
     def compared(self) -> list[str]:
-        """Labels of those whose worst places are looked for."""
+        """Labels of the videos whose worst regions are searched."""
         reference = self.scene.reference
         others = [label for label in self.scene.videos if label != reference]
         return others if self.truth is None else [reference]
 
     def read(self, label: str) -> "Video":
+        """Read the video of ``label``, checked against the reference."""
         from dcvsr.video.io import read_video
 
         path = self.scene.videos[label]
-        rate = self.reference.rate if path.is_dir() else None  # a folder of frames has none of its own
+        rate = self.reference.rate if path.is_dir() else None  # a folder of frames has no rate
         return _alike(path, read_video(path, rate), self.reference)
 
 
 def takes(scene: Scene) -> Takes:
-    """
+    """Open the reference and the ground truth of a clip.
+
     Raises:
-        UserError: if the reference's video or the truth is damaged, or the two differ.
+        UserError: if one of them is damaged, or the two differ.
     """
     from dcvsr.video.io import read_video
 
@@ -76,7 +78,7 @@ def takes(scene: Scene) -> Takes:
 
 
 def pixels(video: "Video") -> np.ndarray:
-    """uint8 ``f h w c``."""
+    """Convert a video to uint8 ``f h w c``."""
     return rearrange(video.frames.numpy(), "f c h w -> f h w c")
 
 

@@ -1,4 +1,4 @@
-"""Columns of a table of scores: a metric's means, and the tests of its differences."""
+"""Columns of a score table: the means of a metric and the tests of their differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from dcvsr.report.statistics import LEVEL, PairedDifference, difference, holm, m
 
 NOISE = "within noise"
 MARK = "*"
-"""Follows a difference that stands after the correction for all comparisons of its table."""
+"""Mark of a difference that is significant after correction for all comparisons of its table."""
 
 UNKNOWN = "-"
 
@@ -21,11 +21,11 @@ class Cell:
     """Score of a row in a metric.
 
     Args:
-        text: the mean, and its spread over seeds.
+        text: the mean and its spread over seeds.
         paper: the paper's value.
-        difference: of the reference to this row, with its interval.
-        rank: 1 and 2 for the best and the second, as far as they print.
-        p: p-value of the difference, corrected by Holm over the table; None where it was not tested.
+        difference: difference of the reference to this row, with its interval.
+        rank: 1 and 2 for the best and the second best printed values.
+        p: p-value of the difference, Holm-corrected over the table; None if it was not tested.
     """
 
     text: str = UNKNOWN
@@ -40,12 +40,12 @@ class Column:
     """One metric of a table.
 
     Args:
-        means: label -> mean over clips, of the rows that have one.
+        means: label -> mean over clips, for rows that have one.
         spreads: label -> standard deviation over seeds, None for one seed.
-        differences: label -> of the reference to it.
-        higher_is_better: None where no run tells.
-        clips: that means are over: those with a score for every seed of every row that has the metric.
-        lacking: clips that others are averaged without.
+        differences: label -> difference of the reference to it.
+        higher_is_better: None if no run records it.
+        clips: clips of the means: those with a score for every seed of every row that has the metric.
+        lacking: clips that the means leave out.
     """
 
     metric: str
@@ -60,6 +60,7 @@ class Column:
     def of(
         cls, metric: str, rows: Mapping[str, list[Run]], higher_is_better: bool | None, base: str | None
     ) -> "Column":
+        """Compute the column of ``metric`` and the differences of ``base`` to the other rows."""
         scored = {label: of_row for label, of_row in scores(rows, metric).items() if of_row}
         compared = [label for label in scored if label != base] if base in scored else []
         kept, lacking = coverage(rows, metric)
@@ -75,12 +76,13 @@ class Column:
 
     @property
     def digits(self) -> int:
+        """Decimal places of the printed means."""
         return 2 if max(map(abs, self.means.values()), default=0) >= 10 else 4
 
     def cells(
         self, labels: Sequence[str], corrected: Mapping[str, float], paper: Paper | None, dataset: str
     ) -> list[Cell]:
-        """One for each label; ``corrected``: label -> p-value of its difference."""
+        """Return one cell per label; ``corrected`` maps a label to the p-value of its difference."""
         printed = {label: round(value, self.digits) for label, value in self.means.items()}
         ranks = sorted(set(printed.values()), reverse=self.higher_is_better is not False)
         found = []
@@ -96,7 +98,7 @@ class Column:
         return found
 
     def over_trainings(self, labels: Sequence[str]) -> Cell:
-        """Mean and standard deviation over rows that are one training each."""
+        """Return a cell with mean and standard deviation over rows of different training runs."""
         if not all(label in self.means for label in labels):
             return Cell()
         means = [self.means[label] for label in labels]
@@ -109,7 +111,7 @@ class Column:
 
 
 def corrected(columns: Sequence[Mapping[str, PairedDifference]]) -> list[dict[str, float]]:
-    """p-values by label, a dictionary for each column, corrected over all columns together."""
+    """Correct the p-values of all columns together; return one dictionary by label per column."""
     tested = [
         (i, label, found.p)
         for i, of_column in enumerate(columns)
@@ -129,7 +131,7 @@ def _published(paper: Paper | None, dataset: str, metric: str, label: str) -> st
 
 
 def _shown(found: PairedDifference, p: float | None, digits: int) -> str:
-    """The difference, its interval and what the corrected test says of it."""
+    """Format a difference, its interval and the result of the corrected test."""
     shown = f"{found.mean:+.{digits}f}"
     if found.interval is None or p is None:
         return f"{shown} (too few clips: {found.clips})"

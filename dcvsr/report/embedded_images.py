@@ -1,4 +1,4 @@
-"""Pictures inside the page."""
+"""Images embedded in the page."""
 
 import base64
 import io
@@ -10,10 +10,10 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """What a row shows of a clip, losslessly.
+    """Lossless image of a row.
 
     Args:
-        label: of the row.
+        label: label of the row.
         pixels: uint8 ``h w c``.
     """
 
@@ -22,15 +22,17 @@ class EmbeddedImage:
 
     @property
     def width(self) -> int:
+        """Width in pixels."""
         return self.pixels.shape[1]
 
     @property
     def height(self) -> int:
+        """Height in pixels."""
         return self.pixels.shape[0]
 
     @property
     def address(self) -> str:
-        """A PNG, as a ``data:`` address."""
+        """Encode the image as PNG in a ``data:`` address."""
         png = io.BytesIO()
         Image.fromarray(self.pixels).save(png, "PNG", optimize=True)
         return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Videos under one slider, two at a time."""
+"""Player of two videos at a time under one slider."""
 
 import base64
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ SIDES = ("left", "right")
 
 @dataclass(frozen=True)
 class Player:
-    """Videos of one length and rate, by label; at first ``left`` and ``right`` of them are shown.
+    """Videos of equal length and rate, by label; ``left`` and ``right`` are shown first.
 
     Args:
         videos: label and ``data:`` address of each.
@@ -34,10 +34,10 @@ class Player:
 
 
 def pair(name: str, videos: Any) -> Player:
-    """Embed the mp4 files ``left`` and ``right``, to be called ``left_label`` and ``right_label``.
+    """Embed the mp4 files ``left`` and ``right`` under the labels ``left_label`` and ``right_label``.
 
     Raises:
-        UserError: other keys than these four, a file that is no mp4 video, two that cannot run in step.
+        UserError: if there are other keys, a file is not an mp4 video, or the two differ in length or rate.
     """
     from dcvsr.video.io import read_video
 
@@ -52,14 +52,15 @@ def pair(name: str, videos: Any) -> Player:
 
 
 def player(name: str, videos: tuple[tuple[str, str], ...], left: int, right: int, like: "Video") -> Player:
-    """``like`` any of the videos, which run in step."""
+    """Create a player; ``like`` is any of the videos, which have equal length and rate."""
     height, width = like.frames.shape[-2:]
     aspect = float(width * like.aspect / height)
     return Player(name, videos, left, right, aspect, len(like.frames), float(like.rate))
 
 
 def require_step(name: str, videos: Mapping[Path, "Video"]) -> None:
-    """
+    """Check that videos can play in step.
+
     Raises:
         UserError: if the videos differ in length or rate.
     """
@@ -68,17 +69,17 @@ def require_step(name: str, videos: Mapping[Path, "Video"]) -> None:
         if (len(video.frames), video.rate) != (len(expected.frames), expected.rate):
             raise UserError(
                 f"{name}: {first} has {len(expected.frames)} frames at {expected.rate} per second, "
-                f"{path} {len(video.frames)} at {video.rate}; a pair must run in step"
+                f"{path} {len(video.frames)} at {video.rate}; both must be equal"
             )
 
 
 def embed(path: Path) -> str:
-    """An mp4 file as the address of itself.
+    """Encode an mp4 file as a ``data:`` address.
 
     Raises:
         UserError: it is of another format, which browsers may not play.
     """
     content = path.read_bytes() if path.is_file() else b""
     if content[4:8] != b"ftyp":
-        raise UserError(f"{path} is no mp4 file, which a browser can play; write it again as .mp4")
+        raise UserError(f"{path} is not an mp4 file that browsers can play; convert it to .mp4")
     return "data:video/mp4;base64," + base64.b64encode(content).decode()

@@ -1,4 +1,4 @@
-"""Scores of rows in one metric: clip -> one value a seed, on the clips where all rows have one."""
+"""Scores of rows in one metric: clip -> one value per seed, on the clips where all rows have one."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,12 +7,12 @@ from dcvsr.report.statistics import Scores
 
 
 def scores(rows: Mapping[str, Sequence[Run]], metric: str) -> dict[str, Scores]:
-    """Label -> its scores; nothing of a row that lacks the metric, or has no runs."""
+    """Return label -> scores; rows without the metric or without runs are left out."""
     return _on_the_same_clips({label: _of(runs, metric) for label, runs in rows.items()})
 
 
 def coverage(rows: Mapping[str, Sequence[Run]], metric: str) -> tuple[list[str], list[str]]:
-    """Clips that `scores` keeps and clips that it drops, by name; both empty without scores."""
+    """Return the clips that `scores` keeps and those that it drops; both empty without scores."""
     of_rows = [of_row for runs in rows.values() if (of_row := _of(runs, metric))]
     if not of_rows:
         return [], []
@@ -22,17 +22,17 @@ def coverage(rows: Mapping[str, Sequence[Run]], metric: str) -> tuple[list[str],
 
 
 def heading(metric: str, higher_is_better: bool | None) -> str:
-    """With an arrow to the better side, where that is known."""
+    """Return the metric's name with an arrow to the better end, if known."""
     return metric.upper() + {True: " ↑", False: " ↓", None: ""}[higher_is_better]
 
 
 def directions(runs: Sequence[Run]) -> dict[str, bool]:
-    """Metric -> whether higher is better, of all metrics that a run has."""
+    """Return metric -> True if higher is better, for all metrics of the runs."""
     return {metric: higher for run in runs for metric, higher in run.higher_is_better.items()}
 
 
 def _of(runs: Sequence[Run], metric: str) -> Scores:
-    """Of the clips on which it is defined for all seeds; nothing if a run lacks the metric."""
+    """Return the scores on clips with a value for all seeds; empty if a run lacks the metric."""
     clips: dict[str, list[float]] = {}
     for run in runs:
         for clip, values in run.scores.items():
@@ -44,7 +44,7 @@ def _of(runs: Sequence[Run], metric: str) -> Scores:
 
 
 def _on_the_same_clips(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """Those of all rows that have any."""
+    """Return the clips that all rows with scores share."""
     known = [of_row.keys() for of_row in scores.values() if of_row]
     return {
         label: {clip: values for clip, values in of_row.items() if all(clip in clips for clips in known)}

@@ -1,4 +1,4 @@
-"""Runs of python -m dcvsr.evaluate, and which of them differ in their sampling seed alone."""
+"""Evaluation runs, grouped so that runs of a group differ only in their sampling seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +26,12 @@ NO_SETTING = (
     "+sweep=",
     "+experiment=",
 )
-"""Starts of overrides that do not tell settings apart: upscaler, weights and seed are told anyway."""
+"""Beginnings of overrides that labels leave out: upscaler, weights and seed appear separately."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of a run, as its summary.json tells them.
+    """Weights of a run, from its summary.json.
 
     Args:
         sha256: of their file, empty where there is none or it is not told.
@@ -46,7 +46,7 @@ class Weights:
 
     @property
     def key(self) -> str:
-        """Equal for equal weights, whatever their files are called."""
+        """Identity of the weights, independent of file names."""
         return self.sha256 or self.name
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left in its summary.json, by one of its seeds.
+    """Results of one seed of a run, from its summary.json.
 
     Args:
         scores: clip -> metric -> value, None where it is infinite or not defined.
@@ -86,7 +86,7 @@ class Run:
 
 
 def runs_under(folder: Path) -> list[Run]:
-    """Every finished evaluation below a folder, in the order of their folders' names, seed by seed.
+    """Return every finished evaluation below a folder, ordered by folder name and seed.
 
     Raises:
         UserError: if there is none, or one is damaged.
@@ -98,7 +98,7 @@ def runs_under(folder: Path) -> list[Run]:
 
 
 def on_the_same_clips(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs whose means compare: of one data set, and of the same LR as far as that is known."""
+    """Group runs with comparable means: same dataset and, as far as known, same LR."""
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         clips = (f"{clip} {run.lr_sha256.get(clip)}" for clip in sorted(run.scores))
@@ -107,7 +107,7 @@ def on_the_same_clips(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def by_label(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Gather the sampling seeds of each row: label -> a run for each seed.
+    """Group the runs of each row: label -> one run per sampling seed.
 
     Rows differ in upscaler, settings or weights. The label is the upscaler and those settings that not all
     runs share. It names the weights where rows would else have one label. Of runs with equal settings,
@@ -128,7 +128,7 @@ def by_label(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def families(rows: Iterable[str], key: str) -> dict[str, list[str]]:
-    """What labels share but for ``key=...`` -> the labels."""
+    """Group labels that differ only in ``key=...``."""
     found: dict[str, list[str]] = defaultdict(list)
     for label in rows:
         found[" ".join(part for part in label.split(" ") if not part.startswith(f"{key}="))].append(label)
@@ -136,7 +136,7 @@ def families(rows: Iterable[str], key: str) -> dict[str, list[str]]:
 
 
 def _first(before: Run, run: Run) -> Run:
-    """Of two runs with equal settings, weights and seed."""
+    """Compare two runs with equal settings, weights and seed."""
     if run.scores == before.scores:
         return before
     return replace(before, conflicts=(*before.conflicts, run.folder))
@@ -152,7 +152,7 @@ def _runs(path: Path) -> list[Run]:
 
 
 def _run(path: Path, summary: Mapping[str, Any], seed: int, scores: dict[str, Any], seeds: int) -> Run:
-    """All seeds cost the same."""
+    """Return the cost of one seed; all seeds cost the same."""
     return Run(
         upscaler=summary["upscaler"],
         seed=seed,
@@ -179,5 +179,5 @@ def _weights(summary: Mapping[str, Any]) -> Weights:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """2 before 10."""
+    """Sort numbers by value: 2 before 10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in path.parts]

@@ -1,4 +1,4 @@
-"""Clips whose videos a page shows: what each row of a table made of them, and which of many are shown."""
+"""Choice of the clips whose videos the page shows."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Scene:
 
 
 def scenes(runs: Sequence[Run], reference: str, truth: Path | None, most: int) -> list[Scene]:
-    """At most so many clips: those on which the rows differ most in their first metric.
+    """Choose at most ``count`` clips: those on which the rows differ most in their first metric.
 
     Videos that are no longer there are told of and left out; the first row stands in for a missing reference.
 
@@ -54,7 +54,7 @@ def scenes(runs: Sequence[Run], reference: str, truth: Path | None, most: int) -
 
 
 def _most_different(ranked: Sequence[tuple[float, Scene]], most: int) -> list[Scene]:
-    """In the order in which they were found."""
+    """Return the clips in the order of the runs."""
     chosen = sorted(range(len(ranked)), key=lambda i: -ranked[i][0])[:most]
     if 0 < most < len(ranked):
         log.info(f"{most} of {len(ranked)} clips are shown; media={len(ranked)} shows all")
@@ -62,7 +62,7 @@ def _most_different(ranked: Sequence[tuple[float, Scene]], most: int) -> list[Sc
 
 
 def _disagreement(rows: Mapping[str, Sequence[Run]], clip: str) -> float:
-    """Between the rows' first seeds, in the first metric; 0 without scores."""
+    """Compute the difference between the rows' first seeds in the first metric; 0 without scores."""
     first = next((metric for runs in rows.values() for metric in runs[0].higher_is_better), "")
     scores = [score for runs in rows.values() if (score := runs[0].scores[clip].get(first)) is not None]
     return max(scores, default=0.0) - min(scores, default=0.0)
@@ -70,7 +70,7 @@ def _disagreement(rows: Mapping[str, Sequence[Run]], clip: str) -> float:
 
 def _of(truth: Path, clip: str) -> Path:
     if not truth.is_dir():
-        raise UserError(f"truth={truth} is no folder; name one of videos, or of folders of frames")
+        raise UserError(f"truth={truth} is not a folder; give a folder of videos or of folders of frames")
     named = _called(truth / clip)
     if named is None:
         raise UserError(f"truth={truth} holds no clip {clip}; name the folder of what was scored")
@@ -78,6 +78,6 @@ def _of(truth: Path, clip: str) -> Path:
 
 
 def _called(path: Path) -> Path | None:
-    """What lies there, whatever its suffix."""
+    """Return the file or folder of that name with any suffix."""
     beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
     return next((found for found in beside if path.name in (found.name, found.stem)), None)

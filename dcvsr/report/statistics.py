@@ -17,7 +17,7 @@ LEVEL = 0.05
 """Family-wise error rate of a table, and the complement of an interval's confidence."""
 
 FEWEST = 5
-"""Clips that a test needs: with fewer, the table says that they are too few."""
+"""Smallest number of clips for a test; below it the table says "too few clips"."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class PairedDifference:
 
 
 def mean(scores: Scores) -> float:
-    """Over clips, of the mean over seeds."""
+    """Compute the mean over clips of the mean over seeds."""
     return fmean(fmean(values) for values in scores.values())
 
 
 def spread(scores: Scores) -> float | None:
-    """Standard deviation over seeds of the mean over clips; None for one seed."""
+    """Compute the standard deviation over seeds of the mean over clips; None for one seed."""
     means = [fmean(seed) for seed in zip(*scores.values(), strict=True)]
     return stdev(means) if len(means) > 1 else None
 
@@ -85,7 +85,7 @@ def student(differences: Sequence[float]) -> tuple[float, float, float]:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjust the p-values of a family (Holm 1979): those at most `LEVEL` stand at that family-wise rate."""
+    """Adjust the p-values of a family (Holm 1979); values up to `LEVEL` are significant."""
     order = np.argsort(p, kind="stable")
     scaled = np.asarray(p, float)[order] * np.arange(len(p), 0, -1)
     adjusted = np.empty(len(p))

@@ -1,4 +1,4 @@
-"""Tables of clips that were degraded alike: by how strong blur, noise, JPEG and codec were."""
+"""Tables of strata: clips grouped by the strength of blur, noise, JPEG and codec."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,12 +7,12 @@ from dcvsr.report.runs import Run, by_label, on_the_same_clips
 from dcvsr.report.table import Table, table
 
 Strengths = Mapping[str, float | None]
-"""Clip -> how strong one kind of degradation was; None where it did not happen."""
+"""Clip -> strength of one kind of degradation; None if it was not applied."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A number of `dcvsr.degradation.strength`; ``sign`` is -1 where less of it is heavier."""
+    """Kind of strength of `dcvsr.degradation.strength`; ``sign`` is -1 if smaller values are heavier."""
 
     title: str
     sign: int
@@ -28,7 +28,7 @@ KINDS = {
 
 
 def strata(runs: Sequence[Run], reference: str = "dcvsr") -> list[Table]:
-    """A table for each stratum of two clips or more, unless it is all clips of known strength."""
+    """Return a table for each stratum of at least two clips that is not the whole set."""
     return [
         stratum
         for of_clips in on_the_same_clips(runs)
@@ -38,7 +38,7 @@ def strata(runs: Sequence[Run], reference: str = "dcvsr") -> list[Table]:
 
 
 def halves(strengths: Strengths, sign: int) -> dict[str, list[str]]:
-    """Clips: ``none``, and ``lighter`` and ``heavier`` than the median; all ``lighter`` if they are alike."""
+    """Split clips into ``none``, ``lighter`` and ``heavier`` than the median; ties are ``lighter``."""
     happened = {clip: sign * value for clip, value in strengths.items() if value is not None}
     ordered = sorted(happened, key=lambda clip: (happened[clip], clip))
     middle = len(ordered) if len(set(happened.values())) == 1 else (len(ordered) + 1) // 2
@@ -47,7 +47,7 @@ def halves(strengths: Strengths, sign: int) -> dict[str, list[str]]:
 
 
 def _of_kind(name: str, kind: Kind, runs: Sequence[Run], reference: str) -> Iterator[Table]:
-    """The kind is named in the data set, too: CSV has no titles."""
+    """Name the stratum in the dataset too, because CSV has no titles."""
     strengths, rows = _strengths(runs, name), by_label(runs)
     for half, clips in halves(strengths, kind.sign).items():
         if 2 <= len(clips) < len(strengths):
@@ -57,7 +57,7 @@ def _of_kind(name: str, kind: Kind, runs: Sequence[Run], reference: str) -> Iter
 
 
 def _strengths(runs: Sequence[Run], name: str) -> Strengths:
-    """Of the clips on which all runs agree that know; so they had the same LR."""
+    """Return the strengths of clips on which all runs that record them agree, which had the same LR."""
     told = {clip: [run.strength.get(clip) for run in runs] for clip in sorted(runs[0].scores)}
     known = {clip: [of_run for of_run in of_runs if of_run] for clip, of_runs in told.items()}
     return {
@@ -68,7 +68,7 @@ def _strengths(runs: Sequence[Run], name: str) -> Strengths:
 
 
 def _on(clips: Sequence[str], rows: Mapping[str, Sequence[Run]], reference: str) -> Table:
-    """Costs are those of all clips, so they are left out."""
+    """Return runs restricted to some clips, without costs, which are those of all clips."""
     some = {
         label: [replace(run, scores={clip: run.scores[clip] for clip in clips}) for run in of_row]
         for label, of_row in rows.items()

@@ -12,6 +12,8 @@ from dcvsr.report.statistics import FEWEST, LEVEL
 
 @dataclass(frozen=True)
 class TableRow:
+    """Row of a table: cells, number of seeds, and cost."""
+
     label: str
     cells: list[Cell]
     seeds: int = 0
@@ -21,7 +23,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Means over the same clips.
+    """Table of means over the same clips.
 
     Args:
         reference: the row that differences are of, minus each other.
@@ -43,7 +45,7 @@ class Table:
 
     @property
     def legend(self) -> str:
-        """Explain the differences: what was tested, and in how many comparisons."""
+        """Explain the tests of the differences and the number of comparisons."""
         tested = sum(cell.p is not None for row in self.rows for cell in row.cells)
         untested = f"Differences over fewer than {FEWEST} clips are not tested."
         first = f"{self.reference} minus each other row, paired clip by clip, seeds averaged within a clip."
@@ -58,7 +60,7 @@ class Table:
 
 
 def tables(runs: Sequence[Run], paper: Paper | None = None, reference: str = "dcvsr") -> list[Table]:
-    """Tabulate runs, those of one setting and different seeds as one row.
+    """Tabulate runs; runs of one setting and different seeds form one row.
 
     One table for each set of clips, because means over different clips do not compare.
     """
@@ -97,7 +99,7 @@ def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: 
 
 
 def _of_fewer_clips(columns: Sequence[Column], clips: Sequence[str]) -> list[str]:
-    """A sentence on each column whose means are not over all clips of the table."""
+    """Return a sentence on each column whose means leave out clips of the table."""
     return [
         f"{heading(column.metric, None)} averages {len(column.clips)} of {len(clips)} clips: "
         f"some row has no score on {', '.join(column.lacking)}."
@@ -107,7 +109,7 @@ def _of_fewer_clips(columns: Sequence[Column], clips: Sequence[str]) -> list[str
 
 
 def _conflicts(rows: Mapping[str, Sequence[Run]]) -> list[str]:
-    """A sentence on each run that others repeat with other scores."""
+    """Return a sentence on each run that was repeated with different scores."""
     return [
         f"{label}, seed {run.seed}: {', '.join(map(str, run.conflicts))} has the same settings, weights and "
         f"seed and other scores; {run.folder} alone counts."
@@ -118,7 +120,7 @@ def _conflicts(rows: Mapping[str, Sequence[Run]]) -> list[str]:
 
 
 def _ambiguous(rows: Mapping[str, Sequence[Run]], reference: str) -> list[str]:
-    """A sentence where ``reference`` names several rows, of one weights each, and so none is compared."""
+    """Return a sentence if ``reference`` matches several rows with different weights and none is compared."""
     named = [label for label in rows if label != reference and without_weights(label) == reference]
     choice = " or ".join(f"'{label}'" for label in named)
     return [f"{reference} is {len(named)} rows here, so none is compared: set reference={choice}."] * bool(
@@ -127,7 +129,7 @@ def _ambiguous(rows: Mapping[str, Sequence[Run]], reference: str) -> list[str]:
 
 
 def _trainings(rows: Mapping[str, Sequence[Run]], columns: Sequence[Column]) -> list[TableRow]:
-    """Rows that differ in the seed of their training alone, together; none for a single training."""
+    """Group rows that differ only in their training seed; single trainings are left out."""
     groups: dict[tuple[str, str], list[str]] = {}
     for label, of_row in rows.items():
         if of_row and (recipe := of_row[0].weights.recipe):
@@ -140,14 +142,14 @@ def _trainings(rows: Mapping[str, Sequence[Run]], columns: Sequence[Column]) -> 
 
 
 def _row(label: str, runs: Sequence[Run], cells: list[Cell]) -> TableRow:
-    """Cost is that of the first seed."""
+    """Return a row; its cost is that of the first seed."""
     if not runs:
         return TableRow(label, cells)
     return TableRow(label, cells, len(runs), runs[0].evaluations, runs[0].seconds)
 
 
 def _in_order(labels: list[str], paper: Paper | None) -> list[str]:
-    """The paper's rows, ours where there are, and then what it has not."""
+    """Order labels: the paper's rows first, then all others."""
     if paper is None:
         return labels
     found = {paper.row(label): label for label in reversed(labels)}

@@ -17,13 +17,13 @@ OVER_TRAININGS = "Mean ± standard deviation over training seeds, each averaged 
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Best bold, second in italics, the paper's values in parentheses; below, differences and trainings."""
+    """Format tables as Markdown: best bold, second in italics, the paper's values in parentheses."""
     parts = (part for table in tables for part in (_scores(table), _differences(table), _trainings(table)))
     return "\n".join(filter(None, parts))
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """A ``tabular`` each: best bold, second underlined, as the paper has them."""
+    """Format tables as LaTeX ``tabular``: best bold, second underlined, as in the paper."""
 
     def cell(cell: Cell) -> str:
         text = cell.text.translate(LATEX)
@@ -53,7 +53,7 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def comma_separated(tables: Sequence[Table]) -> str:
-    """A line each cell."""
+    """Format tables as CSV with one line per cell."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["dataset", "row", "metric", "ours", "paper", "difference", "p (Holm)", "clips", "seeds"])
@@ -69,7 +69,7 @@ def comma_separated(tables: Sequence[Table]) -> str:
 
 
 def points(plots: Sequence[Plot]) -> str:
-    """A line each point."""
+    """Format plots as CSV with one line per point."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["dataset", "metric", "against", "row", "x", "y", "spread", "seeds"])

@@ -1,4 +1,4 @@
-"""The tables and media of a page, as one run of wandb."""
+"""Logging of the page's tables and media as one wandb run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from dcvsr.report.table import Table
 def publish(
     logger: WandbLogger, tables: Sequence[Table], deltas: Sequence[Deltas], views: Sequence[ClipSection]
 ) -> None:
-    """Log everything at once, and end the run."""
+    """Log everything and finish the run."""
     try:
         logger.experiment.log(_tables(tables, deltas) | _media(views))
     finally:

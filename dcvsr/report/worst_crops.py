@@ -1,4 +1,4 @@
-"""Where two videos differ most.
+"""Regions in which two videos differ most.
 
 Axes: f frames, h height, w width, c colours; blocks overlap by half, y down and x across.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CropPlace:
-    """A square of one frame, and how far ``label`` lies there from what it is compared with.
+    """Square region of one frame and the difference of ``label`` to its comparison there.
 
     Args:
         frame: counted from 0.
@@ -39,12 +39,13 @@ def block_differences(one: np.ndarray, other: np.ndarray, side: int) -> np.ndarr
 def worst(
     differences: Mapping[str, np.ndarray], size: tuple[int, int], side: int, count: int
 ) -> list[CropPlace]:
-    """At most ``count`` places, the worst first; no two overlap in the picture, whatever their frame.
+    """Return the regions, worst first; no two overlap in position, in any frame.
 
     Args:
         differences: label -> ``f y x``.
         size: height and width of the videos.
-        side: of the blocks.
+        side: side of the blocks in pixels.
+        count: largest number of regions.
     """
     labels, left_over = list(differences), np.stack(list(differences.values()))
     tops, lefts = (np.array(starts(length, side)) for length in size)

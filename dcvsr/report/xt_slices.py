@@ -1,4 +1,4 @@
-"""x-t slices: one line of a video's pixels, frame below frame, where flicker shows as stripes.
+"""x-t slices: one row of pixels over time, in which flicker appears as stripes.
 
 Axes: f frames, h height, w width, c colours.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def liveliest(video: np.ndarray) -> int:
-    """The line of a uint8 video ``f h w c`` that changes most from frame to frame; the middle of a still."""
+    """Return the row of a uint8 video ``f h w c`` that changes most over time; the middle row if none changes."""
     changes = np.zeros(video.shape[1], int)
     for before, after in pairwise(video):
         changes += np.abs(after.astype(int) - before).sum(axis=(1, 2))

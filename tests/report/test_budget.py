@@ -60,7 +60,7 @@ def test_a_reference_need_not_name_its_only_steps() -> None:
             "dcvsr guidance=dssag",
             "stands for several rows; name one of: dcvsr guidance=dssag sampler.steps=4;",
         ),
-        ("gone", "reference=gone is no row that takes U-Net evaluations; name one of"),
+        ("gone", "reference=gone is not a row with U-Net evaluations; name one of"),
         ("bicubic", "no row that takes U-Net evaluations"),
     ],
 )

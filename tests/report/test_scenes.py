@@ -61,7 +61,7 @@ def test_the_truth_of_a_clip_is_found_by_its_name(tmp_path: Path, name: str) -> 
 
 def test_a_truth_that_is_not_there_is_named(tmp_path: Path) -> None:
     runs = [make(tmp_path, "dcvsr", {"a": 30})]
-    with pytest.raises(UserError, match=r"truth=.*gone is no folder"):
+    with pytest.raises(UserError, match=r"truth=.*gone is not a folder"):
         scenes(runs, "dcvsr", tmp_path / "gone", 6)
     with pytest.raises(UserError, match="holds no clip a;"):
         scenes(runs, "dcvsr", tmp_path, 6)
