@@ -9,7 +9,7 @@ import numpy as np
 
 
 def liveliest(video: np.ndarray) -> int:
-    """Return the row of a uint8 video ``f h w c`` that changes most over time; the middle row if none changes."""
+    """Return the row of a uint8 video ``f h w c`` that changes most over time, or the middle row."""
     changes = np.zeros(video.shape[1], int)
     for before, after in pairwise(video):
         changes += np.abs(after.astype(int) - before).sum(axis=(1, 2))

@@ -61,7 +61,7 @@ def test_a_reference_need_not_name_its_only_steps() -> None:
             "stands for several rows; name one of: dcvsr guidance=dssag sampler.steps=4;",
         ),
         ("gone", "reference=gone is not a row with U-Net evaluations; name one of"),
-        ("bicubic", "no row that takes U-Net evaluations"),
+        ("bicubic", "not a row with U-Net evaluations"),
     ],
 )
 def test_a_reference_that_sets_no_budget_is_refused(reference: str, complaint: str) -> None:
