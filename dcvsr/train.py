@@ -1,4 +1,4 @@
-"""``python -m dcvsr.train +experiment=stage1``: compose, instantiate, fit."""
+"""The command ``train``: ``python -m dcvsr.train +experiment=stage1``."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @command("train")
 def main(cfg: DictConfig) -> None:
-    """Train one stage; leaves config.yaml, metrics.csv, checkpoints/, videos/, wandb/ in the run folder."""
+    """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/ to the run folder."""
     preflight(cfg)
     _refuse_sweep_over_processes(cfg)
     _refuse_to_write_over(_folder())
@@ -28,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.models.checkpoint import require_resumable
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")  # advice on worker counts and folders that we chose
+    warnings.filterwarnings("ignore", module="lightning")  # advice on settings chosen on purpose
     require_resumable(cfg.resume, cfg.scale, cfg.stage)
     cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
     pl.seed_everything(cfg.seed, verbose=False)
@@ -46,12 +46,14 @@ def main(cfg: DictConfig) -> None:
 
 
 def _trainer(cfg: DictConfig) -> Any:
-    """Lightning's Trainer, which accumulates as many batches as make up the effective batch."""
+    """Build Lightning's Trainer; it accumulates batches up to the effective batch."""
     from dcvsr.runtime.device import choose, settled_precision, trainer_precision
     from dcvsr.training.batch import accumulation
 
     if "accumulate_grad_batches" in cfg.trainer:
-        raise UserError("trainer.accumulate_grad_batches follows from effective_batch: set that instead")
+        raise UserError(
+            "trainer.accumulate_grad_batches is derived from effective_batch; set effective_batch instead"
+        )
     device = choose("cpu" if cfg.trainer.accelerator == "cpu" else "auto")
     cfg.precision = settled_precision(cfg.precision, device)
     cfg.trainer.precision = trainer_precision(cfg.trainer.precision, device)
@@ -75,9 +77,9 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
         trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
-    except SystemExit as stop:  # Lightning's answer to Ctrl-C
+    except SystemExit as stop:  # Lightning exits on Ctrl-C
         if last.is_file():
-            log.info(f"\ngo on with resume={last}")
+            log.info(f"\nresume with resume={last}")
         raise KeyboardInterrupt from stop
     finally:
         wandb.finish()
@@ -91,19 +93,19 @@ def _folder() -> Path:
 
 
 def _refuse_to_write_over(folder: Path) -> None:
-    """Lightning would delete the curve that is there, a resumed run's own too."""
+    """Refuse a folder with a run: Lightning would delete its metrics.csv, also that of a resumed run."""
     if (folder / "metrics.csv").exists():
         raise UserError(
-            f"{folder} holds a run already: name another folder with hydra.run.dir=..., a resumed run's too"
+            f"{folder} already holds a run; give another folder with hydra.run.dir=..., also to resume"
         )
 
 
 def _refuse_sweep_over_processes(cfg: DictConfig) -> None:
-    """Lightning starts further processes with the parent's argv, ``-m`` included: each would sweep."""
+    """Refuse sweeps over several devices: Lightning's child processes would inherit ``-m`` and sweep, too."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     if sweeping and cfg.trainer.devices not in (1, "1") and "LOCAL_RANK" not in os.environ:
         raise UserError(
-            "a sweep (-m) cannot start several processes a job: set trainer.devices=1, or use torchrun"
+            "a sweep (-m) cannot start several processes per job; set trainer.devices=1, or use torchrun"
         )
 
 

@@ -146,7 +146,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
         ("data.batch_size=abc", "data.batch_size must be at least 1, got abc"),
         ("effective_batch=0", "effective_batch must be at least 1, got 0"),
         ("trainer.devices=2", "effective_batch=1 is not a multiple of 2 (data.batch_size=1, processes: 2)"),
-        ("+trainer.accumulate_grad_batches=2", "follows from effective_batch: set that instead"),
+        ("+trainer.accumulate_grad_batches=2", "is derived from effective_batch; set effective_batch instead"),
         ("module.dropout=1.5", "dropout is a probability, got 1.5"),
         ("ckpt=nothing.ckpt", "no checkpoint at nothing.ckpt"),
         ("callbacks.ema.decay=1", "decay must be at least 0 and below 1, got 1"),
@@ -163,7 +163,7 @@ def test_a_run_is_not_written_over_a_resumed_one_s_own_neither(stage1, train):
     before = (stage1 / "metrics.csv").read_bytes()
     done = train("stage1", *STEPS, f"resume={stage1}/checkpoints/last.ckpt")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "holds a run already: name another folder with hydra.run.dir=..." in done.err
+    assert "already holds a run; give another folder with hydra.run.dir=..." in done.err
     assert (stage1 / "metrics.csv").read_bytes() == before
 
 

@@ -1,0 +1,1 @@
+"""Tiles of a video latent, their blending, and chunks of decoded frames."""

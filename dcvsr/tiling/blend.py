@@ -5,9 +5,9 @@ from torch import Tensor
 
 
 def gaussian_window(size: int, width: float) -> Tensor:
-    """Weights of a tile along one axis: a Gaussian of standard deviation ``width`` tiles, centred; float32.
+    """Compute a tile's weights along one axis: a Gaussian of standard deviation ``width`` tiles; float32.
 
-    The paper leaves the width open; we take 0.1 of the tile on every axis, time included (spec A16).
+    The paper leaves the width open; the default is 0.1 tile on every axis, time included (spec A16).
     """
     position = (torch.arange(size, dtype=torch.float64) - (size - 1) / 2) / size
     return torch.exp(-(position**2) / (2 * width**2)).float()

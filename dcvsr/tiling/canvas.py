@@ -1,4 +1,4 @@
-"""The canvas onto which tiles are blended."""
+"""Canvas for blending tiles."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from dcvsr.tiling.grid import Tile
 class Canvas:
     """Weighted mean of tiles over a video latent ``f c h w``, accumulated in float32.
 
-    ``space``, ``time``: widths of the Gaussian window in tiles. Its sums, its state, are written by ``add``.
+    ``space`` and ``time`` are widths of the Gaussian window in tiles. Only ``add`` writes the sums.
     """
 
     def __init__(self, like: Tensor, space: float, time: float) -> None:
@@ -19,18 +19,16 @@ class Canvas:
         self.weight = torch.zeros_like(like[:, :1], dtype=torch.float32)
 
     def add(self, tile: Tile, values: Tensor) -> None:
-        """Blend ``values`` (``f c h w`` of the tile) in."""
+        """Add ``values``, ``f c h w`` of the tile."""
         f, _, h, w = values.shape
         time, rows, columns = (
             gaussian_window(n, width).to(values.device)
             for n, width in zip((f, h, w), self.widths, strict=True)
         )
-        weight = (
-            time[:, None, None, None] * rows[:, None] * columns
-        )  # not by einsum, which autocast would round
+        weight = time[:, None, None, None] * rows[:, None] * columns  # autocast would round an einsum
         self.sum[tile.index] += weight * values.float()
         self.weight[tile.index] += weight
 
     def merge(self) -> Tensor:
-        """The blended latent: every position the mean of its tiles, weights summing to one."""
+        """Return the blended latent: at each position the mean of its tiles, with weights of sum one."""
         return self.sum / self.weight

@@ -1,4 +1,4 @@
-"""Chunks of frames that are decoded one after the other, cross-faded where they overlap (spec A20)."""
+"""Chunks of frames that are decoded separately and cross-faded where they overlap (spec A20)."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def chunks(frames: int, size: int, overlap: int) -> list[slice]:
-    """Cover ``frames`` by chunks of ``size``, each starting ``size - overlap`` after the one before.
+    """Cover ``frames`` by chunks of ``size`` at a stride of ``size - overlap``.
 
-    The last chunk may be shorter, but always holds a frame that no other chunk has.
+    The last chunk may be shorter, but always contains a frame of its own.
 
     Raises:
         ValueError: if ``size`` is below 1, or ``overlap`` is not in [0, size).
@@ -23,9 +23,9 @@ def chunks(frames: int, size: int, overlap: int) -> list[slice]:
 
 
 def crossfaded(parts: Sequence[Tensor], overlap: int) -> Tensor:
-    """Join decoded chunks ``b f c h w``; over the frames that two share, weights run linearly to the later.
+    """Join decoded chunks ``b f c h w`` with linear cross-fades over the frames that two chunks share.
 
-    The weights of a frame sum to one, also where more than two chunks hold it.
+    The weights of a frame sum to one, also where more than two chunks overlap.
     """
     weight = torch.arange(1, overlap + 1)[:, None, None, None] / (overlap + 1)
     finished, last = [], parts[0]
