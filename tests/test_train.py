@@ -146,7 +146,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
         ("data.batch_size=abc", "data.batch_size must be at least 1, got abc"),
         ("effective_batch=0", "effective_batch must be at least 1, got 0"),
         ("trainer.devices=2", "effective_batch=1 is not a multiple of 2 (data.batch_size=1, processes: 2)"),
-        ("+trainer.accumulate_grad_batches=2", "is derived from effective_batch; set effective_batch instead"),
+        ("+trainer.accumulate_grad_batches=2", "is derived from effective_batch; set effective_batch"),
         ("module.dropout=1.5", "dropout is a probability, got 1.5"),
         ("ckpt=nothing.ckpt", "no checkpoint at nothing.ckpt"),
         ("callbacks.ema.decay=1", "decay must be at least 0 and below 1, got 1"),
