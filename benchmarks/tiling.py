@@ -14,7 +14,7 @@ from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator
 from dcvsr.models.flops import counted
 from dcvsr.models.upscaler import Upscaler
-from dcvsr.tiling.grid import TileGrid, overlapping, shifted
+from dcvsr.tiling.grid import TileGrid
 from dcvsr.video.io import to_unit
 
 CANVAS = (100, 90, 160)
@@ -35,13 +35,13 @@ def shifted_tiles(steps: int = 4) -> Iterator[Line]:
         return sum(counted(lambda: denoiser.unet(x, torch.empty((), device="meta"), image, ids)))
 
     total, count = {}, {}
-    for schedule in (overlapping, shifted):
+    for schedule in ("overlap", "shifted"):
         grid = TileGrid(model.size, model.frames, 0.5, schedule)
         tiles = [tile for step in range(steps) for window in grid.windows(*CANVAS, step) for tile in window]
         total[schedule], count[schedule] = sum(cost(tile.shape) for tile in tiles), len(tiles) // steps
-    yield Line("overlap, tile evaluations a step on 160x90x100 latents", count[overlapping])
-    yield Line("shifted, tile evaluations a step", count[shifted], at_most=48)
-    yield Line("shifted, FLOPs of overlap's", total[shifted] / total[overlapping], at_most=0.30)
+    yield Line("overlap, tile evaluations a step on 160x90x100 latents", count["overlap"])
+    yield Line("shifted, tile evaluations a step", count["shifted"], at_most=48)
+    yield Line("shifted, FLOPs of overlap's", total["shifted"] / total["overlap"], at_most=0.30)
 
 
 def seams(ckpt: str) -> Iterator[Line]:
@@ -59,9 +59,9 @@ def seams(ckpt: str) -> Iterator[Line]:
 
     _, seamless = restored("tile.size=48")
     for name, tile in {
-        "half overlapping": ["tile/schedule=overlap", "tile.overlap=0.5"],
-        "not overlapping": ["tile/schedule=overlap", "tile.overlap=0"],
-        "shifted": ["tile/schedule=shifted"],
+        "half overlapping": ["tile.schedule=overlap", "tile.overlap=0.5"],
+        "not overlapping": ["tile.schedule=overlap", "tile.overlap=0"],
+        "shifted": ["tile.schedule=shifted"],
     }.items():
         upscaler, tiled = restored("tile.size=16", *tile)
         last = upscaler.windows(len(lr), *lr.shape[2:], step=upscaler.sampler.steps - 1)[0]

@@ -27,11 +27,6 @@ IMAGES = {group: GROUPS.pop(group) for group in ("captions", "image_guidance", "
 ADDED = {group: GROUPS.pop(group) for group in ("alternative", "table2")}
 for group in ("paper", "calibration"):
     GROUPS.pop(group)
-PARENTS = {
-    "guidance/uncond": "cfg",
-    "guidance/maxima": "dssag",
-    "guidance/pag/layers": "pag",
-}
 ELSEWHERE = ("DCVSR_WEIGHTS", "pip install")
 """How to get what does not come along: one of these is in what a choice says that lacks it."""
 PAPER = ["scale=svd", "+experiment=stage1"]
@@ -102,17 +97,15 @@ def test_every_option_composes_in_a_command_that_has_its_group(group, option):
         if f"- {root}:" in (CONF / f"{name}.yaml").read_text()
     ]
     assert commands, f"no command reads conf/{group}"
-    parent = [f"{root}={PARENTS[group]}"] if group in PARENTS else []
     for command in commands:
-        _compose(command, *parent, f"{group}={option}")
+        _compose(command, f"{group}={option}")
 
 
 @pytest.mark.parametrize("group", sorted({group for group in GROUPS if "/" in group} - {"metrics/flow"}))
 def test_every_choice_instantiates(group):
     root = group.partition("/")[0]
-    parent = [f"{root}={PARENTS[group]}"] if group in PARENTS else []
     built = [
-        instantiate(_compose("evaluate", *parent, f"{group}={option}", "ckpt=null")[root], _convert_="all")
+        instantiate(_compose("evaluate", f"{group}={option}", "ckpt=null")[root], _convert_="all")
         for option in GROUPS[group]
     ]
     assert len({str(choice) for choice in built}) == len(built)

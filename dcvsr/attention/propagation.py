@@ -35,7 +35,10 @@ from dcvsr.runtime.choices import require_choice
 class Round(Protocol):
     """One evaluation of the denoiser over the whole canvas."""
 
-    scheme: str
+    @property
+    def scheme(self) -> str:
+        """Name of the exchange: ``sap``, ``tap`` or ``none``."""
+        ...
 
     def orders(self, windows: int) -> Iterator[Order]:
         """Yield the orders in which to visit the windows; results of several orders are averaged."""

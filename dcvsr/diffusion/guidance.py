@@ -8,7 +8,7 @@ Axes: x and D ``b f k h w``, or any other with channels, rows and columns last.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,13 +20,16 @@ from torch.nn import functional as F
 
 from dcvsr.attention.layer_names import resolution
 from dcvsr.attention.self_attention import (
+    PER_FRAME,
     PER_HEAD,
+    PER_TILE,
     ReceivedAttention,
     identity_attention,
     suppressed_attention,
 )
 from dcvsr.diffusion.protocols import C, Denoise
 from dcvsr.diffusion.schedule import suppression
+from dcvsr.runtime.choices import require_choice
 from dcvsr.runtime.errors import UserError
 
 
@@ -43,6 +46,21 @@ def keep_latent(condition: C) -> C:
 def keep_all(condition: C) -> C:
     """Both branches see everything: the stand-alone form of Eqs. (5), (6) and (8)."""
     return condition
+
+
+Uncond = Literal["zero_all", "keep_latent", "keep_all"]
+UNCOND: Mapping[Uncond, Callable[[Any], Any]] = {
+    "zero_all": zero_all,
+    "keep_latent": keep_latent,
+    "keep_all": keep_all,
+}
+
+Maxima = Literal["head", "frame", "tile"]
+MAXIMA: Mapping[Maxima, tuple[int, ...]] = {"head": PER_HEAD, "frame": PER_FRAME, "tile": PER_TILE}
+
+PerturbedLayers = Literal["mid", "propagated"]
+PERTURBED_LAYERS: Mapping[PerturbedLayers, str] = {"mid": "mid", "propagated": "attend"}
+"""Layers that PAG perturbs -> argument of `Denoise` that sets their attention."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +97,22 @@ class _Guidance:
         first_scale: s of a tile's first frame, from which it grows linearly as in SVD; None is constant.
         uncond: what the unconditional branch still sees.
         interval: where it guides; one evaluation per step elsewhere.
+
+    Raises:
+        ValueError: if ``uncond`` is not a choice.
     """
 
     scale: float
     first_scale: float | None = field(default=None, kw_only=True)
-    uncond: Callable[[Any], Any] = field(default=zero_all, kw_only=True)
+    uncond: Uncond = field(default="zero_all", kw_only=True)
     interval: Interval = field(default=Interval(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        require_choice("uncond", self.uncond, UNCOND)
+
+    def unconditional(self, condition: C) -> C:
+        """Return what the unconditional branch sees of ``condition``."""
+        return UNCOND[self.uncond](condition)
 
     def _joined(self, D_u: Tensor, D_c: Tensor) -> Tensor:
         return D_u + (1 + self._s(D_c)) * (D_c - D_u)  # Eqs. (3), (4), (9)
@@ -103,22 +131,25 @@ class CFG(_Guidance):
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c
-        return self._joined(denoise(x, sigma, self.uncond(condition)), D_c)
+        return self._joined(denoise(x, sigma, self.unconditional(condition)), D_c)
 
 
 @dataclass(frozen=True)
 class DSSAG(_Guidance):
     """Eqs. (8), (9): guide away from a denoiser whose self-attention gamma has flattened.
 
-    Two evaluations per step: it joins CFG at no extra cost. ``maxima``: axes of q and k in Eq. (7).
+    Two evaluations per step: it joins CFG at no extra cost. ``maxima``: extent of those of q and k in
+    Eq. (7), each head of a frame, each frame, or the tile.
     """
 
     rho: float
     sigma_min: float
     sigma_max: float
-    maxima: tuple[int, ...] = PER_HEAD
+    maxima: Maxima = "head"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice("maxima", self.maxima, MAXIMA)
         suppression(self.sigma_max, self.rho, self.sigma_min, self.sigma_max)
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
@@ -132,9 +163,9 @@ class DSSAG(_Guidance):
         gamma = suppression(sigma, self.rho, self.sigma_min, self.sigma_max)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return suppressed_attention(q, k, v, gamma, tuple(self.maxima))
+            return suppressed_attention(q, k, v, gamma, MAXIMA[self.maxima])
 
-        return denoise(x, sigma, self.uncond(condition), attend=attend)
+        return denoise(x, sigma, self.unconditional(condition), attend=attend)
 
 
 @dataclass(frozen=True)
@@ -148,7 +179,7 @@ class SAG(_Guidance):
     detail_scale: float
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
-        null, attention = self.uncond(condition), ReceivedAttention()
+        null, attention = self.unconditional(condition), ReceivedAttention()
         D_c = denoise(x, sigma, condition, mid=attention)
         if sigma not in self.interval:
             return D_c
@@ -182,17 +213,21 @@ class PAG(_Guidance):
     """Eq. (6), joined with CFG: guide away from a denoiser in which some self-attentions return their V.
 
     Three evaluations per step; alone, that is with ``keep_all``, two. ``layers``: ``mid`` as Ahn et al. 2024
-    published it, or ``attend`` for the first two and last two.
+    published it, or ``propagated`` for the first two and last two.
     """
 
     detail_scale: float
-    layers: Literal["mid", "attend"]
+    layers: PerturbedLayers
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_choice("layers", self.layers, PERTURBED_LAYERS)
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c
-        null = self.uncond(condition)
+        null = self.unconditional(condition)
         D_u = D_c if null is condition else denoise(x, sigma, null)
-        D_p = denoise(x, sigma, condition, **{self.layers: identity_attention})
+        D_p = denoise(x, sigma, condition, **{PERTURBED_LAYERS[self.layers]: identity_attention})
         return self._joined(D_u, D_c) + self.detail_scale * (D_c - D_p)  # Eq. (6)

@@ -4,25 +4,41 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from dcvsr.diffusion.schedule import karras_sigmas
+from dcvsr.runtime.choices import require_choice
 
 DenoiseCanvas = Callable[[Tensor, float, int], Tensor]
 """``(x, sigma, step) -> D_x``; propagation and tile schedules alternate or shift by the step index."""
 
 
+Solver = Literal["euler", "heun"]
+
+
 @dataclass(frozen=True)
-class Euler:
-    """Karras et al. 2022, Algorithm 1 without its second-order correction: SVD's deterministic sampler."""
+class Sampler:
+    """Deterministic sampler of Karras et al. 2022, Algorithm 1.
+
+    Attributes:
+        solver: ``euler`` leaves out the second-order correction, as SVD's sampler does. ``heun`` corrects
+            each step but the last by a second evaluation at its end. Propagation and tile schedules count
+            both evaluations as one step.
+
+    Raises:
+        ValueError: if a number is impossible, or ``solver`` is not a choice.
+    """
 
     steps: int
     sigma_min: float
     sigma_max: float
     rho: float
+    solver: Solver = "euler"
 
     def __post_init__(self) -> None:
+        require_choice("solver", self.solver, get_args(Solver))
         _ = self.sigmas
 
     @property
@@ -33,7 +49,9 @@ class Euler:
     @property
     def evaluations(self) -> list[int]:
         """The step index of every evaluation of the denoiser."""
-        return list(range(self.steps))
+        if self.solver == "euler":
+            return list(range(self.steps))
+        return [step for step in range(self.steps) for _ in range(2)][:-1]
 
     def __call__(self, denoise: DenoiseCanvas, noise: Tensor) -> Tensor:
         """From unit ``noise`` to the clean latent, state in float32."""
@@ -51,24 +69,8 @@ class Euler:
 
     def _next(self, denoise: DenoiseCanvas, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
         d = (x - denoise(x, sigma, step)) / sigma
-        return x + (sigma_next - sigma) * d
-
-
-@dataclass(frozen=True)
-class Heun(Euler):
-    """Karras et al. 2022, Algorithm 1: each step but the last is corrected by a second evaluation at its end.
-
-    Both evaluations of a step count as that step for whoever alternates or shifts by it.
-    """
-
-    @property
-    def evaluations(self) -> list[int]:
-        return [step for step in range(self.steps) for _ in range(2)][:-1]
-
-    def _next(self, denoise: DenoiseCanvas, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
-        d = (x - denoise(x, sigma, step)) / sigma
         x_next = x + (sigma_next - sigma) * d
-        if sigma_next == 0:
+        if self.solver == "euler" or sigma_next == 0:
             return x_next
         d_next = (x_next - denoise(x_next, sigma_next, step)) / sigma_next
         return x + (sigma_next - sigma) * (d + d_next) / 2

@@ -61,7 +61,7 @@ def main(cfg: DictConfig) -> None:
     lr = to_unit(video[window.start : window.stop]).to(device)
 
     def unconditional(denoise: Denoise[Condition], x: Tensor, sigma: float, condition: Condition) -> Tensor:
-        return denoise(x, sigma, guidance.uncond(condition))
+        return denoise(x, sigma, guidance.unconditional(condition))
 
     with tqdm(total=work, desc="figure3", unit="tile") as bar:
         views = upscaler.estimates(lr, step, [unconditional, guidance.suppressed], bar.update)

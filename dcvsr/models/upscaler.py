@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
 from dcvsr.diffusion.protocols import Guidance
-from dcvsr.diffusion.sampler import Euler
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import FACTOR, Upsample
 from dcvsr.models.colour_correction import ColourCorrection, corrected
 from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames
@@ -24,6 +24,7 @@ from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.cache import Cache, NoCache
+from dcvsr.runtime.choices import require_choice
 from dcvsr.tiling.grid import Tile, TileGrid
 
 
@@ -49,7 +50,7 @@ class Upscaler:
     denoiser: Denoiser
     latents: Latents
     image_encoder: ImageEncoder
-    sampler: Euler
+    sampler: Sampler
     guidance: Guidance[Condition]
     propagation: Propagation
     grid: TileGrid
@@ -70,12 +71,8 @@ class Upscaler:
             raise ValueError(f"batch must be at least 1, or null for all tiles of a window, got {self.batch}")
         if not self.noise_augmentation >= 0:
             raise ValueError(f"noise_augmentation must be 0 or above, got {self.noise_augmentation}")
-        for key, value, choices in (
-            ("image_frames", self.image_frames, get_args(ImageFrames)),
-            ("colour", self.colour, get_args(ColourCorrection)),
-        ):
-            if value not in choices:
-                raise ValueError(f"{key}={value} is not a choice: choose {'|'.join(choices)}")
+        require_choice("image_frames", self.image_frames, get_args(ImageFrames))
+        require_choice("colour", self.colour, get_args(ColourCorrection))
 
     @property
     def origin(self) -> Any:

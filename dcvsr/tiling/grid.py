@@ -3,10 +3,13 @@
 Axes: f frames, y rows, x columns of the latent canvas. Window: temporal tile; m: spatial tile of a window.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import gcd
+from typing import Literal
+
+from dcvsr.runtime.choices import require_choice
 
 
 def starts(length: int, size: int, overlap: float) -> list[int]:
@@ -22,10 +25,6 @@ def starts(length: int, size: int, overlap: float) -> list[int]:
 def stride(size: int, overlap: float) -> int:
     """From one tile to the next."""
     return max(1, size - round(overlap * size))
-
-
-Schedule = Callable[[int, int, float, int], list[slice]]
-"""``(length, size, overlap, step) -> `` the tiles of one axis at one sampling step."""
 
 
 def overlapping(length: int, size: int, overlap: float, step: int) -> list[slice]:
@@ -62,8 +61,12 @@ def _turn(places: int) -> int:
     return next(k for k in range(round(0.618 * places), 0, -1) if gcd(k, places) == 1)
 
 
-Border = Callable[[int, int, float], int]
-"""``(length, size, overlap) -> `` the length that an axis is padded to."""
+Schedule = Literal["overlap", "shifted"]
+SCHEDULES: Mapping[Schedule, Callable[[int, int, float, int], list[slice]]] = {
+    "overlap": overlapping,
+    "shifted": shifted,
+}
+"""Name -> ``(length, size, overlap, step) ->`` the tiles of one axis at one sampling step."""
 
 
 def as_is(length: int, size: int, overlap: float) -> int:
@@ -75,6 +78,11 @@ def to_whole_strides(length: int, size: int, overlap: float) -> int:
     """Until the tiles end at the border by themselves."""
     step = stride(size, overlap)
     return size + -(-max(0, length - size) // step) * step
+
+
+Border = Literal["shift", "pad"]
+BORDERS: Mapping[Border, Callable[[int, int, float], int]] = {"shift": as_is, "pad": to_whole_strides}
+"""Name -> ``(length, size, overlap) ->`` the length that an axis is padded to."""
 
 
 @dataclass(frozen=True)
@@ -112,31 +120,34 @@ class TileGrid:
 
     Attributes:
         overlap: fraction of each axis that overlapping tiles share.
-        schedule: where the tiles of an axis lie at a sampling step.
-        border: what an axis is padded to beforehand.
+        schedule: ``overlap`` or ``shifted``, where the tiles of an axis lie at a sampling step.
+        border: ``shift`` or ``pad``, how the last tile of an axis ends at the border.
 
     Raises:
-        ValueError: if a size is below 1, or what ``schedule`` refuses, or ``overlap`` is not in [0, 1).
+        ValueError: if a size is below 1, or what ``schedule`` refuses, or ``overlap`` is not in [0, 1), or a
+            name is not a choice.
     """
 
     size: int
     frames: int
     overlap: float
-    schedule: Schedule = overlapping
-    border: Border = as_is
+    schedule: Schedule = "overlap"
+    border: Border = "shift"
 
     def __post_init__(self) -> None:
+        require_choice("schedule", self.schedule, SCHEDULES)
+        require_choice("border", self.border, BORDERS)
         if self.size < 1 or self.frames < 1:
             raise ValueError(f"tiles need a size of at least 1, got size={self.size}, frames={self.frames}")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap must be a fraction in [0, 1), got {self.overlap}")
         for size in (self.size, self.frames):
-            self.schedule(2 * size, size, self.overlap, 0)
+            SCHEDULES[self.schedule](2 * size, size, self.overlap, 0)
 
     def canvas(self, frames: int, rows: int, columns: int) -> tuple[int, int, int]:
         """The lengths to pad a canvas to before it is cut."""
         f, y, x = (
-            self.border(length, size, self.overlap)
+            BORDERS[self.border](length, size, self.overlap)
             for length, size in ((frames, self.frames), (rows, self.size), (columns, self.size))
         )
         return f, y, x
@@ -147,7 +158,7 @@ class TileGrid:
         A canvas smaller than a tile on some axis gets one tile there, as long as the axis.
         """
         times, ys, xs = (
-            self.schedule(length, size, self.overlap, step)
+            SCHEDULES[self.schedule](length, size, self.overlap, step)
             for length, size in ((frames, self.frames), (rows, self.size), (columns, self.size))
         )
         return [[Tile(f, y, x) for y in ys for x in xs] for f in times]

@@ -4,6 +4,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from dcvsr.runtime.choices import require_choice
+
 DropoutMode = Literal["joint", "triple"]
 
 
@@ -27,8 +29,7 @@ def dropped_parts(draw: Tensor, rate: float, mode: DropoutMode) -> tuple[Tensor,
 def require_rate(rate: float, mode: DropoutMode) -> None:
     """Raise ValueError unless ``rate`` is a probability, or at most 1/3 where mode has three cases."""
     cases = {"joint": 1, "triple": 3}
-    if mode not in cases:
-        raise ValueError(f"dropout_mode={mode} is not a choice: choose {'|'.join(cases)}")
+    require_choice("dropout_mode", mode, cases)
     if not 0 <= rate * cases[mode] <= 1:
         three = ", 3 of which sum to at most 1" if mode == "triple" else ""
         raise ValueError(f"dropout is a probability{three}, got {rate}")

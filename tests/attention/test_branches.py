@@ -13,7 +13,7 @@ from tests.comparing import apart
 
 SAP = SpatialPropagation(0.25, "lockstep")
 SCHEMES = [SAP, SpatialPropagation(0.25, "two_pass"), tap(), tap(source="clean", anchors=1)]
-GUIDANCES = [DSSAG(1.0, 0.5, 0.002, 700), SAG(1.0, 0.75), PAG(1.0, 3.0, "mid"), PAG(1.0, 3.0, "attend")]
+GUIDANCES = [DSSAG(1.0, 0.5, 0.002, 700), SAG(1.0, 0.75), PAG(1.0, 3.0, "mid"), PAG(1.0, 3.0, "propagated")]
 
 
 @pytest.fixture(scope="module")

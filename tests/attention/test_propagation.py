@@ -14,7 +14,7 @@ from dcvsr.attention import processor
 from dcvsr.attention.alternating import Alternating
 from dcvsr.attention.layer_names import propagated_layers
 from dcvsr.attention.propagation import NoPropagation, SpatialPropagation
-from dcvsr.tiling.grid import TileGrid, shifted
+from dcvsr.tiling.grid import TileGrid
 from tests.attention.making import FRAMES, SIDE, Notes, Once, boxes, estimate, make_denoiser, tap
 from tests.comparing import apart
 
@@ -85,7 +85,7 @@ def test_tiles_of_the_same_content_see_nothing_new_in_each_other_at_full_rate(de
 @pytest.mark.parametrize("sap", [SAP, TWO_PASS])
 def test_tiles_of_different_sizes_exchange(sap):
     canvas = 5, 11, 18
-    windows = TileGrid(SIDE, FRAMES, 0, shifted).windows(*canvas, step=1)
+    windows = TileGrid(SIDE, FRAMES, 0, "shifted").windows(*canvas, step=1)
     assert len({tile.shape for tile in windows[0]}) > 1
     given = {"canvas": canvas, "windows": windows}
     bounded = estimate(_denoiser("nano"), sap, **given)
@@ -316,7 +316,7 @@ def test_clean_keys_are_those_of_plain_evaluations(denoiser):
 
 def test_windows_of_different_lengths_are_chained():
     canvas = 10, 2 * SIDE, SIDE
-    windows = TileGrid(SIDE, 4, 0, shifted).windows(*canvas, step=1)
+    windows = TileGrid(SIDE, 4, 0, "shifted").windows(*canvas, step=1)
     assert len({window[0].shape[0] for window in windows}) > 1
     propagation = Once(tap(frames=3, anchors=2))
     result = estimate(_denoiser("nano"), propagation, canvas=canvas, windows=windows)

@@ -14,9 +14,6 @@ from dcvsr.diffusion.guidance import (
     SAG,
     Interval,
     NoGuidance,
-    keep_all,
-    keep_latent,
-    zero_all,
 )
 from dcvsr.runtime.errors import UserError
 from tests.attention.making import noise
@@ -82,7 +79,7 @@ class Eps:
 
 X, COND = noise(*SHAPE, seed=9).double(), Condition()
 EPS = Eps()
-NULLS = [(zero_all, Condition(0, 0)), (keep_latent, Condition(0.5, 0)), (keep_all, COND)]
+NULLS = [("zero_all", Condition(0, 0)), ("keep_latent", Condition(0.5, 0)), ("keep_all", COND)]
 
 
 def _guided(guidance, sigma=SIGMA):
@@ -134,12 +131,12 @@ def test_cfg_is_eq_3(s, uncond, null):
     assert [condition for _, condition, *_ in asked] == [COND, null]
 
 
-@pytest.mark.parametrize("maxima", [PER_HEAD, PER_FRAME, PER_TILE])
+@pytest.mark.parametrize(("maxima", "axes"), [("head", PER_HEAD), ("frame", PER_FRAME), ("tile", PER_TILE)])
 @pytest.mark.parametrize(("uncond", "null"), NULLS)
-def test_dssag_is_eq_9_and_alone_eq_8(maxima, uncond, null):
+def test_dssag_is_eq_9_and_alone_eq_8(maxima, axes, uncond, null):
     D, asked = _guided(DSSAG(1.5, 0.5, 0.002, 700, maxima, uncond=uncond))
     gamma = (np.log(SIGMA / 0.002) / np.log(700 / 0.002)) ** 0.5
-    suppressed = EPS(X, null, _suppressed(gamma, maxima))
+    suppressed = EPS(X, null, _suppressed(gamma, axes))
     _agrees(D, suppressed + (1 + 1.5) * (EPS(X, COND) - suppressed))
     assert len(asked) == 2
     assert apart(suppressed, EPS(X, null), 1e-5)
@@ -157,27 +154,27 @@ def test_sag_is_eq_5_joined_with_cfg(uncond, null):
 
 def test_sag_alone_is_eq_5():
     s = 0.75
-    D, _ = _guided(SAG(1.0, s, uncond=keep_all))
+    D, _ = _guided(SAG(1.0, s, uncond="keep_all"))
     b = EPS(_blurred_detail(COND), COND)
     _agrees(D, b + (1 + s) * (EPS(X, COND) - b))
 
 
-@pytest.mark.parametrize("layers", ["mid", "attend"])
+@pytest.mark.parametrize(("layers", "argument"), [("mid", "mid"), ("propagated", "attend")])
 @pytest.mark.parametrize(("uncond", "null"), NULLS)
-def test_pag_is_eq_6_joined_with_cfg(layers, uncond, null):
+def test_pag_is_eq_6_joined_with_cfg(layers, argument, uncond, null):
     s, s_detail = 1.5, 3.0
     D, asked = _guided(PAG(s, s_detail, layers, uncond=uncond))
-    perturbed = EPS(X, COND, **{layers: lambda q, k, v: v})
+    perturbed = EPS(X, COND, **{argument: lambda q, k, v: v})
     _agrees(D, _cfg(s, null) + s_detail * (EPS(X, COND) - perturbed))
     assert len(asked) == (2 if null is COND else 3)
     assert apart(perturbed, EPS(X, COND), 1e-5)
 
 
-@pytest.mark.parametrize("layers", ["mid", "attend"])
-def test_pag_alone_is_eq_6(layers):
+@pytest.mark.parametrize(("layers", "argument"), [("mid", "mid"), ("propagated", "attend")])
+def test_pag_alone_is_eq_6(layers, argument):
     s = 3.0
-    D, _ = _guided(PAG(1.0, s, layers, uncond=keep_all))
-    perturbed = EPS(X, COND, **{layers: lambda q, k, v: v})
+    D, _ = _guided(PAG(1.0, s, layers, uncond="keep_all"))
+    perturbed = EPS(X, COND, **{argument: lambda q, k, v: v})
     _agrees(D, perturbed + (1 + s) * (EPS(X, COND) - perturbed))
 
 
@@ -188,7 +185,7 @@ def every(scale=1.0, detail_scale=1.0, **shared):
         DSSAG(scale, 0.5, 0.002, 700, **shared),
         SAG(scale, detail_scale, **shared),
         PAG(scale, detail_scale, "mid", **shared),
-        PAG(scale, detail_scale, "attend", **shared),
+        PAG(scale, detail_scale, "propagated", **shared),
     ]
 
 
@@ -282,3 +279,16 @@ def test_the_precision_of_the_network_around_is_not_the_guidance_s(guidance):
     exact = guidance(denoise, x, SIGMA, Condition())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(guidance(denoise, x, SIGMA, Condition()), exact)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CFG(1.0, uncond="keep"), "^uncond: 'keep' is not a choice; choose zero_all, keep_latent or"),
+        (lambda: DSSAG(1.0, 0.5, 0.002, 700, "row"), "^maxima: 'row' is not a choice; choose head, frame or"),
+        (lambda: PAG(1.0, 3.0, "all"), "^layers: 'all' is not a choice; choose mid or propagated$"),
+    ],
+)
+def test_unknown_names_are_refused_with_those_known(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

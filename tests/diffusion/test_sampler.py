@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dcvsr.diffusion.sampler import Euler, Heun
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.diffusion.schedule import karras_sigmas
 
 NOISE = torch.linspace(-2, 2, 9).reshape(1, 1, 3, 3)
@@ -15,20 +15,20 @@ def _gaussian(x, sigma, step):
 
 
 def _errors(solver, steps):
-    return [(solver(n, 0.002, 80, 7)(_gaussian, NOISE) - NOISE).abs().max().item() for n in steps]
+    return [(Sampler(n, 0.002, 80, 7, solver)(_gaussian, NOISE) - NOISE).abs().max().item() for n in steps]
 
 
 def test_euler_solves_a_gaussian_in_the_limit_of_many_steps():
-    errors = _errors(Euler, (50, 100, 200))
+    errors = _errors("euler", (50, 100, 200))
     assert errors[2] < 0.03
     assert errors[0] > 1.8 * errors[1] > 3.2 * errors[2]  # first order: half the step, half the error
 
 
 def test_heun_does_so_to_second_order():
-    errors = _errors(Heun, (40, 80, 160))
+    errors = _errors("heun", (40, 80, 160))
     assert errors[2] < 2e-3
     assert errors[0] > 3.5 * errors[1] > 11 * errors[2]  # half the step, a quarter of the error
-    assert _errors(Heun, (25,)) < _errors(Euler, (50,))  # for about as many evaluations
+    assert _errors("heun", (25,)) < _errors("euler", (50,))  # for about as many evaluations
 
 
 def test_heun_corrects_every_step_but_the_last():
@@ -40,33 +40,38 @@ def test_heun_corrects_every_step_but_the_last():
     d_next = (x_next - _gaussian(x_next, low, 0)) / low
     x = x + (low - high) * (d + d_next) / 2
     last = _gaussian(x, low, 1)  # Euler from low to 0 lands on D
-    torch.testing.assert_close(Heun(2, low, high, 7)(_gaussian, NOISE), last.float())
+    torch.testing.assert_close(Sampler(2, low, high, 7, "heun")(_gaussian, NOISE), last.float())
 
 
-@pytest.mark.parametrize("solver", [Euler, Heun])
+@pytest.mark.parametrize("solver", ["euler", "heun"])
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_every_evaluation_is_told_its_level_and_its_step(solver, steps):
     seen = []
-    sampler = solver(steps, 0.1, 10, 7)
+    sampler = Sampler(steps, 0.1, 10, 7, solver)
     sampler(lambda x, sigma, step: seen.append((sigma, step)) or x, torch.zeros(1, 1, 1, 1))
     sigmas = karras_sigmas(steps, 0.1, 10, 7)[:-1].tolist()
-    levels = sigmas if solver is Euler else [s for sigma in sigmas for s in (sigma, sigma)][1:]
+    levels = sigmas if solver == "euler" else [s for sigma in sigmas for s in (sigma, sigma)][1:]
     assert [sigma for sigma, _ in seen] == levels
     assert [step for _, step in seen] == sampler.evaluations
-    assert len(seen) == (steps if solver is Euler else 2 * steps - 1)
+    assert len(seen) == (steps if solver == "euler" else 2 * steps - 1)
 
 
-@pytest.mark.parametrize("solver", [Euler, Heun])
+@pytest.mark.parametrize("solver", ["euler", "heun"])
 def test_its_states_begin_with_the_noise_and_end_with_the_result(solver):
-    sampler = solver(5, 0.1, 10, 7)
+    sampler = Sampler(5, 0.1, 10, 7, solver)
     states = list(sampler.states(_gaussian, NOISE))
     assert len(states) == 6
     torch.testing.assert_close(states[0], NOISE * 101**0.5)
     assert torch.equal(states[-1], sampler(_gaussian, NOISE))
 
 
-@pytest.mark.parametrize("solver", [Euler, Heun])
+@pytest.mark.parametrize("solver", ["euler", "heun"])
 @pytest.mark.parametrize("bad", [{"steps": 0}, {"steps": -3}, {"sigma_min": 0.0}, {"sigma_max": 0.01}])
 def test_impossible_numbers_are_refused_at_once(solver, bad):
     with pytest.raises(ValueError, match=r"steps|noise levels"):
-        solver(**{"steps": 4, "sigma_min": 0.1, "sigma_max": 10, "rho": 7, **bad})
+        Sampler(**{"steps": 4, "sigma_min": 0.1, "sigma_max": 10, "rho": 7, "solver": solver, **bad})
+
+
+def test_an_unknown_solver_is_refused_with_both_known():
+    with pytest.raises(ValueError, match=r"^solver: 'rk4' is not a choice; choose euler or heun$"):
+        Sampler(4, 0.1, 10, 7, "rk4")

@@ -11,10 +11,10 @@ from dcvsr.metrics.clipwise import Clipwise
 from dcvsr.metrics.correspondence import Correspondence, detail
 from dcvsr.metrics.repeated_textures import FarTextures, Reappearance
 from dcvsr.metrics.seams import TileLines
-from dcvsr.tiling.grid import TileGrid, overlapping
+from dcvsr.tiling.grid import TileGrid
 from dcvsr.video.io import to_unit
 
-LINES = TileLines(TileGrid(12, 4, 0, overlapping), 1, 4)
+LINES = TileLines(TileGrid(12, 4, 0, "overlap"), 1, 4)
 MATCHER = Correspondence(32, 0.9, 0.01)
 FAR, REAPPEARANCE = FarTextures(LINES, MATCHER, 8), Reappearance(LINES, MATCHER, 8)
 

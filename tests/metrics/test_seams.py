@@ -22,10 +22,10 @@ from dcvsr.metrics.seams import Drift, TileLines
 from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
 from dcvsr.tiling.canvas import Canvas
-from dcvsr.tiling.grid import Tile, TileGrid, overlapping, shifted
+from dcvsr.tiling.grid import BORDERS, Tile, TileGrid, overlapping, shifted
 from dcvsr.video.io import to_unit
 
-SMALL = ("tile.size=12", "tile.frames=4", "tile/schedule=overlap", "tile.overlap=0")
+SMALL = ("tile.size=12", "tile.frames=4", "tile.schedule=overlap", "tile.overlap=0")
 """Overrides that give tiles of 48x48 pixels and four frames."""
 
 SLIDE = partial(Translation, frames=16, height=96, width=144, dx=1.3, dy=-0.4)
@@ -207,26 +207,27 @@ def test_clips_that_differ_in_length_are_rejected_and_described(name: str) -> No
 
 def test_tile_lines_follow_the_runs_grid_at_the_last_step() -> None:
     lines = metrics("scale=svd")["seam_drift"].lines
-    assert lines == TileLines(TileGrid(64, 14, 0.5, overlapping), 25, 8)
+    assert lines == TileLines(TileGrid(64, 14, 0.5, "overlap"), 25, 8)
     times, rows, columns = lines(28, 720, 1280)
     assert (times, rows, columns) == ([10.5, 17.5], [45], [48, 80, 112])
-    nano = metrics("scale=nano", "tile/schedule=shifted")["seam_drift"].lines
-    assert nano == TileLines(TileGrid(32, 8, 0.125, shifted), 3, 4)
+    nano = metrics("scale=nano", "tile.schedule=shifted")["seam_drift"].lines
+    assert nano == TileLines(TileGrid(32, 8, 0.125, "shifted"), 3, 4)
     cuts = [
         [tile.stop for tile in shifted(n, size, 0, 2)[:-1]] for n, size in ((48, 8), (144, 32), (176, 32))
     ]
     assert nano(48, 576, 704) == cuts
 
 
-def test_tile_lines_in_the_padding_are_dropped() -> None:
-    lines = TileLines(TileGrid(12, 4, 0, overlapping, lambda *_: 30), 1, 4)
+def test_tile_lines_in_the_padding_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BORDERS, "pad", lambda *_: 30)
+    lines = TileLines(TileGrid(12, 4, 0, "overlap", "pad"), 1, 4)
     assert lines(4, 45, 48) == [[], [], []]
     assert lines(5, 50, 49) == [[4], [12], [12]]
 
 
 @pytest.mark.parametrize("size", range(3, 12))
 def test_tile_lines_lie_inside_a_clip_that_ends_within_a_latent(size: int) -> None:
-    lines = TileLines(TileGrid(size, 4, 0.5, overlapping), 1, 4)
+    lines = TileLines(TileGrid(size, 4, 0.5, "overlap"), 1, 4)
     _, rows, columns = lines(1, 50, 49)
     assert max(rows) < 50 / 4
     assert max(columns) < 49 / 4
@@ -245,7 +246,7 @@ def test_blending_weights_are_equal_at_the_tile_line(length: int, size: int, ove
         tile = Tile(slice(0, 1), slice(0, 1), columns)
         canvas.add(tile, torch.full((1, 1, 1, size), float(level)))
     blended = canvas.merge().flatten()
-    (line,) = TileLines(TileGrid(size, 1, overlap, overlapping), 1, 1)(1, 1, slices[1].stop)[2]
+    (line,) = TileLines(TileGrid(size, 1, overlap, "overlap"), 1, 1)(1, 1, slices[1].stop)[2]
     middle = torch.arange(len(blended)) + 0.5
     assert all(blended[middle < line] < 0.5)
     assert all(blended[middle > line] > 0.5)

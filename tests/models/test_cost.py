@@ -44,8 +44,8 @@ RUNS = {
     "clean": ["propagation=tap", "propagation.tap.source=clean"],
     "both": ["propagation=tap", "propagation.tap.direction=both"],
     "dssag": ["guidance=dssag", "sampler.steps=2"],
-    "shifted": ["guidance=cfg", "tile/schedule=shifted", "upscaler.batch=null", "sampler.steps=2"],
-    "heun": ["propagation=none", "sampler/solver=heun", "sampler.steps=2"],
+    "shifted": ["guidance=cfg", "tile.schedule=shifted", "upscaler.batch=null", "sampler.steps=2"],
+    "heun": ["propagation=none", "sampler.solver=heun", "sampler.steps=2"],
 }
 LR = torch.rand(5, 3, 12, 18, generator=torch.Generator().manual_seed(0))
 

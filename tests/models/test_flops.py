@@ -11,7 +11,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from dcvsr.attention.propagation import NoPropagation
 from dcvsr.diffusion.guidance import NoGuidance
-from dcvsr.diffusion.sampler import Euler
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.flops import Flops
@@ -43,7 +43,7 @@ def flops() -> Flops:
             Denoiser(new_unet(4, [32, 32, 64, 64], [1, 1, 2, 2], 1, 32, 4), [8, 127, 0]),
             SVDLatents(SVDAutoencoder(vae, chunk=2), 0.18215),
             CLIPImageEncoder(CLIPVisionModelWithProjection(clip)),
-            Euler(2, 1, 10, 7),
+            Sampler(2, 1, 10, 7),
             NoGuidance(),
             NoPropagation(),
             TileGrid(8, 4, 0.5),

@@ -18,7 +18,7 @@ from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWi
 from dcvsr.attention.alternating import Alternating
 from dcvsr.attention.propagation import SpatialPropagation
 from dcvsr.diffusion.guidance import CFG
-from dcvsr.diffusion.sampler import Euler
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet, pretrained_autoencoder, pretrained_image_encoder, pretrained_unet
@@ -93,7 +93,7 @@ def test_our_sampler_and_diffusers_pipeline_agree_on_one_tile(pipeline):
         condition = Condition(latent[:, None].repeat(1, FRAMES, 1, 1, 1), image)
         denoiser, grid = Denoiser(pipeline.unet, [8, 127, 0]), TileGrid(SIDE // 8, FRAMES, 0.5)
         with denoiser.propagated():
-            ours = Euler(5, 0.002, 700, 7)(
+            ours = Sampler(5, 0.002, 700, 7)(
                 TiledDenoiser(
                     denoiser=denoiser,
                     guidance=CFG(1.0),

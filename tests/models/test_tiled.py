@@ -13,7 +13,7 @@ from dcvsr.attention.propagation import NoPropagation, SpatialPropagation
 from dcvsr.diffusion.guidance import CFG, DSSAG, PAG, SAG, Interval, NoGuidance
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.tiled import TiledDenoiser
-from dcvsr.tiling.grid import TileGrid, shifted
+from dcvsr.tiling.grid import TileGrid
 from tests.attention.making import EMBEDDING, FRAMES, SIDE, Notes, Once, estimate, make_denoiser, noise, tap
 
 NONE = NoPropagation()
@@ -48,7 +48,7 @@ def _tiled(guidance, grid=None, **changed) -> TiledDenoiser:
     return replace(tiled, **changed)
 
 
-GRIDS = [TileGrid(8, 3, 0.5), TileGrid(5, 4, 0.2), TileGrid(8, 3, 0.0, shifted), TileGrid(64, 64, 0.5)]
+GRIDS = [TileGrid(8, 3, 0.5), TileGrid(5, 4, 0.2), TileGrid(8, 3, 0.0, "shifted"), TileGrid(64, 64, 0.5)]
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -81,7 +81,7 @@ def test_tiles_are_evaluated_at_most_batch_together_and_only_equal_ones():
         (TileGrid(8, 7, 0.5), 1, [1] * 4),
         (TileGrid(8, 7, 0.5), 3, [1, 3]),
         (TileGrid(8, 7, 0.5), None, [4]),
-        (TileGrid(8, 7, 0.0, shifted), None, [1, 1, 1, 1]),
+        (TileGrid(8, 7, 0.0, "shifted"), None, [1, 1, 1, 1]),
     ):
         notes = Notes()
         _tiled(NoGuidance(), grid, batch=batch, observer=notes)(X, 2.0, 1)
@@ -128,7 +128,7 @@ def denoiser(request):
 
 @pytest.mark.parametrize("make", [_nano, _svd])
 @pytest.mark.parametrize("step", [0, 1])
-@pytest.mark.parametrize("grid", [TileGrid(SIDE, FRAMES, 0.5), TileGrid(SIDE, FRAMES, 0.5, shifted)])
+@pytest.mark.parametrize("grid", [TileGrid(SIDE, FRAMES, 0.5), TileGrid(SIDE, FRAMES, 0.5, "shifted")])
 def test_one_tile_is_untiled_whatever_is_propagated(make, step, grid):
     denoiser, canvas = make(), (FRAMES, SIDE, SIDE)
     windows = grid.windows(*canvas, step)
@@ -148,7 +148,7 @@ def test_one_tile_is_untiled_whatever_is_propagated(make, step, grid):
         (DSSAG(1.0, 0.5, 0.002, 700), 2),
         (SAG(1.0, 0.75), 3),
         (PAG(1.0, 3.0, "mid"), 3),
-        (PAG(1.0, 3.0, "attend"), 3),
+        (PAG(1.0, 3.0, "propagated"), 3),
         (DSSAG(1.0, 0.5, 0.002, 700, interval=Interval(0, 1)), 1),
         (SAG(1.0, 0.75, interval=Interval(3, 9)), 1),
     ],
@@ -164,7 +164,7 @@ def test_guidance_evaluates_the_u_net_as_often_as_it_says(guidance, evaluations,
 
 
 @pytest.mark.parametrize(
-    "guidance", [CFG(0.0), DSSAG(0.0, 0.5, 0.002, 700), SAG(0.0, 0.0), PAG(0.0, 0.0, "attend")]
+    "guidance", [CFG(0.0), DSSAG(0.0, 0.5, 0.002, 700), SAG(0.0, 0.0), PAG(0.0, 0.0, "propagated")]
 )
 @pytest.mark.parametrize(("step", "canvas"), SHORT.items())
 def test_a_scale_of_zero_is_no_guidance_on_a_u_net(guidance, step, canvas):
@@ -177,11 +177,13 @@ def test_a_scale_of_zero_is_no_guidance_on_a_u_net(guidance, step, canvas):
     )
 
 
-@pytest.mark.parametrize("guidance", [SAG(1.0, 0.75), DSSAG(1.0, 0.5, 0.002, 700), PAG(1.0, 3.0, "attend")])
+@pytest.mark.parametrize(
+    "guidance", [SAG(1.0, 0.75), DSSAG(1.0, 0.5, 0.002, 700), PAG(1.0, 3.0, "propagated")]
+)
 @pytest.mark.parametrize("step", [0, 1])
 def test_guidance_and_propagation_work_on_shifted_tiles_together(guidance, step):
     nano, canvas = _nano(), (4, 13, SIDE)
-    windows = TileGrid(SIDE, FRAMES, 0, shifted).windows(*canvas, 1)
+    windows = TileGrid(SIDE, FRAMES, 0, "shifted").windows(*canvas, 1)
     assert len({tile.shape for window in windows for tile in window}) == 4
     given = {"canvas": canvas, "windows": windows, "step": step}
     guided = estimate(nano, DCVSR, guidance, **given)

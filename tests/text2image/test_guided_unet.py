@@ -14,8 +14,7 @@ from diffusers import (
 )
 from torch import Tensor
 
-from dcvsr.attention.self_attention import PER_HEAD, PER_TILE
-from dcvsr.diffusion.guidance import CFG, DSSAG, PAG, SAG, NoGuidance, keep_all, keep_latent
+from dcvsr.diffusion.guidance import CFG, DSSAG, PAG, SAG, Maxima, NoGuidance
 from dcvsr.runtime.errors import UserError
 from dcvsr.text2image.guided_unet import GuidedUNet, guided, noise_level
 
@@ -96,7 +95,7 @@ def deviation(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.std())
 
 
-def dssag(scale: float, maxima: tuple[int, ...] = PER_HEAD) -> DSSAG:
+def dssag(scale: float, maxima: Maxima = "head") -> DSSAG:
     return DSSAG(scale, rho=0.5, sigma_min=0.03, sigma_max=14.6, maxima=maxima)
 
 
@@ -141,7 +140,7 @@ def test_sag_equals_diffusers(unet) -> None:
 
 def test_sag_without_cfg_equals_diffusers(unet) -> None:
     pipe = pipeline(StableDiffusionSAGPipeline, unet)
-    guidance = SAG(S, detail_scale=2, uncond=keep_all)
+    guidance = SAG(S, detail_scale=2, uncond="keep_all")
     latents, guided_unet = ours(pipeline(StableDiffusionPipeline, unet), guidance)
     assert deviation(latents, sampled(pipe, 1, sag_scale=2)) < 1e-4
     assert guided_unet.forwards == 2 * STEPS
@@ -149,7 +148,7 @@ def test_sag_without_cfg_equals_diffusers(unet) -> None:
 
 def test_keep_latent_is_rejected_for_a_prompt(unet) -> None:
     with pytest.raises(UserError, match="uncond=keep_latent is not a choice for a prompt: choose zero_all"):
-        ours(pipeline(StableDiffusionPipeline, unet), CFG(S, uncond=keep_latent))
+        ours(pipeline(StableDiffusionPipeline, unet), CFG(S, uncond="keep_latent"))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
@@ -166,7 +165,7 @@ def test_pag_equals_diffusers(unet, prediction: str) -> None:
 
 def test_pag_without_cfg_equals_diffusers(unet) -> None:
     pipe = pipeline(StableDiffusionPAGPipeline, unet, image_encoder=None, pag_applied_layers="mid")
-    guidance = PAG(S, detail_scale=3, layers="mid", uncond=keep_all)
+    guidance = PAG(S, detail_scale=3, layers="mid", uncond="keep_all")
     latents, guided_unet = ours(pipeline(StableDiffusionPipeline, unet), guidance)
     assert deviation(latents, sampled(pipe, 1, pag_scale=3)) < 1e-4
     assert guided_unet.forwards == 2 * STEPS
@@ -183,19 +182,19 @@ def test_maxima_per_head_keep_images_of_a_batch_independent(unet) -> None:
     pipe = pipeline(StableDiffusionPipeline, unet)
     x = torch.randn(2, 4, 16, 24, generator=torch.Generator().manual_seed(4))
 
-    def influence(maxima: tuple[int, ...]) -> float:
+    def influence(maxima: Maxima) -> float:
         with guided(pipe, dssag(S, maxima), NULL) as guided_unet, torch.no_grad():
             both = guided_unet(x, 500, EMBEDDING).sample
             (alone,) = guided_unet(x[1:], 500, EMBEDDING[1:], return_dict=False)
         return deviation(both[1:], alone)
 
-    assert influence(PER_HEAD) < 1e-4
-    assert influence(PER_TILE) > 1e-3
+    assert influence("head") < 1e-4
+    assert influence("tile") > 1e-3
 
 
 @pytest.mark.parametrize(
     "guidance",
-    [CFG(0), SAG(0, detail_scale=0), PAG(0, detail_scale=0, layers="attend"), dssag(0)],
+    [CFG(0), SAG(0, detail_scale=0), PAG(0, detail_scale=0, layers="propagated"), dssag(0)],
     ids=lambda guidance: type(guidance).__name__,
 )
 def test_scale_zero_equals_no_guidance(unet, guidance) -> None:

@@ -39,7 +39,7 @@ def test_the_paper_s_tiles_of_reds4():
     size=st.integers(3, 16),
     frames=st.integers(3, 8),
     overlap=overlaps,
-    schedule=st.sampled_from([overlapping, shifted]),
+    schedule=st.sampled_from(["overlap", "shifted"]),
     step=st.integers(0, 30),
 )
 def test_merging_the_tiles_of_a_canvas_gives_the_canvas(shape, size, frames, overlap, schedule, step):
@@ -107,7 +107,7 @@ def test_shifted_tiling_takes_48_evaluations_for_the_paper_s_112():
     for step in range(25):
         counts = [
             sum(map(len, TileGrid(64, 14, 0.5, schedule).windows(100, 90, 160, step)))
-            for schedule in (shifted, overlapping)
+            for schedule in ("shifted", "overlap")
         ]
         assert counts == [48, 112]
 
@@ -152,3 +152,9 @@ def test_tiles_of_one_latent_and_one_frame_are_allowed():
 def test_impossible_tiles_are_refused(bad):
     with pytest.raises(ValueError, match=str(next(iter(bad.values())))):
         TileGrid(**{"size": 8, "frames": 4, "overlap": 0.5, **bad})
+
+
+@pytest.mark.parametrize("key", ["schedule", "border"])
+def test_unknown_names_are_refused_with_those_known(key):
+    with pytest.raises(ValueError, match=rf"^{key}: 'odd' is not a choice; choose \w+ or \w+$"):
+        TileGrid(8, 4, 0.5, **{key: "odd"})
