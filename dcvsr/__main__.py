@@ -7,6 +7,8 @@ import difflib
 import runpy
 import sys
 
+import dcvsr
+
 COMMANDS = {
     "upscale": ("dcvsr.upscale", "upscale a video four times"),
     "train": ("dcvsr.train", "train one stage of the method"),
@@ -40,9 +42,7 @@ def main() -> None:
     if name in ("-h", "--help"):
         print(_help())
     elif name == "--version":
-        from importlib.metadata import version
-
-        print(f"dcvsr {version('dcvsr')}")
+        print(f"dcvsr {dcvsr.__version__}")
     elif name in COMMANDS | TOOLS:
         sys.argv[1:] = arguments
         # As by python -m, __main__ is the command's module: processes that Lightning or multiprocessing

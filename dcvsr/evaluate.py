@@ -33,12 +33,11 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.evaluation.job import Evaluation
     from dcvsr.evaluation.progress import Progress
     from dcvsr.evaluation.summary import summary
-    from dcvsr.runtime.device import choose, settled_precision
+    from dcvsr.models.configured import configured_upscaler
     from dcvsr.runtime.provenance import describe
 
-    folder, device = Path(HydraConfig.get().runtime.output_dir), choose(cfg.device)
-    cfg.precision = settled_precision(cfg.precision, device)
-    upscaler = instantiate(cfg.upscaler)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    upscaler, device = configured_upscaler(cfg)
     identity = describe(upscaler.origin, cfg.seed, device) | {
         "settings": OmegaConf.to_container(cfg, resolve=True)
     }

@@ -48,9 +48,9 @@ LINES = {
 """Arguments of ``python -m dcvsr.`` -> number of jobs that they run."""
 
 FLAGS = {
-    "evaluate calibrate=true golden=FOLDER": "dcvsr calibrate",
-    "degrade input=hr/ output=lr/ verify=true": "dcvsr degrade verify",
-    "degrade input=hr/ output=lr/ preview=true": "dcvsr degrade preview",
+    "evaluate calibrate=true golden=FOLDER": "python -m dcvsr.evaluation.calibration golden=FOLDER",
+    "degrade input=hr/ output=lr/ verify=true": "python -m dcvsr.degrade verify input=hr/ output=lr/",
+    "degrade input=hr/ output=lr/ preview=true": "python -m dcvsr.degrade preview input=hr/ output=lr/",
 }
 """Command lines whose flag became a command, and that command."""
 
@@ -191,7 +191,6 @@ def test_each_value_of_a_key_gives_another_configuration(
     assert len(set(found)) == len(found) == len(values.split())
 
 
-@pytest.mark.xfail(run=False, reason="the flags are commands as soon as issue 15, point 6, is done")
 @pytest.mark.parametrize(("line", "name"), FLAGS.items())
 def test_flag_that_became_a_command_names_it(run: Run, line: str, name: str) -> None:
     done = run(*line.split())

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.runtime.cli import command, preflight
@@ -31,15 +30,14 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.diffusion.protocols import Denoise
     from dcvsr.diffusion.schedule import suppression
     from dcvsr.figures.picture_grid import beside, picture, png
+    from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.denoiser import Condition
-    from dcvsr.runtime.device import choose, require_memory, settled_precision
+    from dcvsr.runtime.device import require_memory
     from dcvsr.runtime.provenance import describe, write_json
     from dcvsr.video.io import read_video, to_unit
 
     video = read_video(source).frames
-    device = choose(cfg.device)
-    cfg.precision = settled_precision(cfg.precision, device)
-    upscaler = instantiate(cfg.upscaler)
+    upscaler, device = configured_upscaler(cfg)
     guidance, sampler = upscaler.guidance, upscaler.sampler
     if not isinstance(guidance, DSSAG):
         raise UserError("Fig. 3 is of DSSAG; leave guidance=dssag as it is")

@@ -59,8 +59,12 @@ class Checkpoint:
             raise UserError(f"{self.path} holds another model than model=... describes: {reason}") from error
 
 
-def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
-    """Open a checkpoint of ``scale`` without executing its content; averaged weights are preferred.
+def open_checkpoint(path: str | Path, scale: str | None = None) -> Checkpoint:
+    """Open a checkpoint without executing its content; averaged weights are preferred.
+
+    Args:
+        path: the file.
+        scale: the scale that the checkpoint must have; None accepts any.
 
     Raises:
         UserError: if the file is missing, is not a dcvsr checkpoint, or belongs to another scale.
@@ -74,7 +78,7 @@ def open_checkpoint(path: str | Path, scale: str) -> Checkpoint:
         found = _of_the_package(path) if path.suffix == ".safetensors" else _of_a_run(path)
     except Exception as error:  # torch.load raises many types
         raise UserError(f"{path} is not a dcvsr checkpoint ({type(error).__name__})") from error
-    if found.scale != scale:
+    if scale not in (None, found.scale):
         raise UserError(f"{path} has scale={found.scale} and this run scale={scale}; change one of them")
     return found
 

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -22,7 +22,17 @@ from dcvsr.runtime.arguments import FILE_KEYS, quote, refuse_moved, renamed
 from dcvsr.runtime.composition import CONF, refuse_unknown_and_missing, refused_value, user_errors
 from dcvsr.runtime.errors import UserError
 
-__all__ = ["CONF", "FILE_KEYS", "as_group", "command", "fail", "preflight", "quote", "refused_value"]
+__all__ = [
+    "CONF",
+    "FILE_KEYS",
+    "as_group",
+    "command",
+    "fail",
+    "preflight",
+    "prepared",
+    "quote",
+    "refused_value",
+]
 __all__ += ["renamed", "run"]
 
 Task = Callable[[DictConfig], None]
@@ -54,7 +64,7 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
             given[:] = sys.argv[1:]
             with _mistakes_end_in_one_line(config_name):
                 refuse_moved(given, moved or {})
-                sys.argv[1:] = [quote(as_group(renamed(argument))) for argument in given]
+                sys.argv[1:] = prepared(given)
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
 
         return run
@@ -68,6 +78,11 @@ def run(command: str, *arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"dcvsr.{command}", *arguments], check=False)
     if done.returncode:
         sys.exit(done.returncode)
+
+
+def prepared(arguments: Sequence[str]) -> list[str]:
+    """Return overrides as Hydra parses them: present spellings, file names quoted."""
+    return [quote(as_group(renamed(argument))) for argument in arguments]
 
 
 def as_group(argument: str) -> str:

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException, InstantiationException
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -25,6 +27,21 @@ def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
         return hydra.compose(config_name, list(overrides))
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose(config_name, list(overrides))
+
+
+@contextmanager
+def own_hydra() -> Iterator[None]:
+    """Compose from `CONF`, even inside another Hydra application, whose state comes back afterwards."""
+    version = VersionBase.instance()
+    other, base = GlobalHydra.instance().hydra, version.version_base
+    GlobalHydra.instance().clear()
+    try:
+        name = JobRuntime.instance().get("name")
+        with hydra.initialize_config_dir(str(CONF), job_name=name, version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = other
+        version.version_base = base  # setbase() refuses the initial value
 
 
 @contextmanager
