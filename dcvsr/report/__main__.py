@@ -152,6 +152,8 @@ def render(content: Content) -> str:
 
     if not any(vars(content).values()):
         raise UserError("nothing to report: name pairs, runs, trainings or settings; --help shows an example")
+    from dcvsr.report.charts import curve_svg, plot_svg
+
     page = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -159,6 +161,7 @@ def render(content: Content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    page.filters |= {"plot_svg": plot_svg, "curve_svg": curve_svg}
     return page.get_template("report.html").render(vars(content))
 
 

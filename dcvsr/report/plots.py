@@ -1,21 +1,20 @@
-"""Metrics against what was swept and against cost, as coordinates of an SVG."""
+"""Metrics of runs against swept settings and against cost."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 
-from dcvsr.report.axes import BOTTOM, LEFT, RIGHT, TOP, Axis, axis
 from dcvsr.report.row_scores import coverage, directions, heading, scores
 from dcvsr.report.runs import Run, by_label, families, on_the_same_clips
 from dcvsr.report.statistics import Scores, mean, spread
 
 Rows = Mapping[str, Sequence[Run]]
-"""Label -> its seeds."""
+"""Label of a row -> its runs, one per seed."""
 
 Lines = dict[str, dict[str, float]]
-"""Label of a series -> label of a row -> its place on the x axis."""
+"""Label of a series -> label of a row -> its value on the x axis."""
 
 COSTS: Mapping[str, Callable[[Run], float]] = {
     "U-Net evaluations": lambda run: run.evaluations,
@@ -25,7 +24,14 @@ COSTS: Mapping[str, Callable[[Run], float]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """A row's mean over clips, and its standard deviation over seeds; None for one seed."""
+    """One row.
+
+    Args:
+        x: swept value or cost.
+        y: mean over clips.
+        spread: standard deviation over seeds; None for one seed.
+        seeds: number of seeds.
+    """
 
     x: float
     y: float
@@ -44,14 +50,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """Points lie within `dcvsr.report.axes`' borders, and so do their error bars.
+    """One metric against one swept setting or cost.
 
     Args:
         title: the metric, with an arrow to its better side.
-        against: the key that was swept, or the cost.
-        labels: of all series that could be in it, by their numbers from 1.
-        x, y: of values -> places.
-        note: the number of clips that means are over, where it is not all.
+        against: the swept key or the cost.
+        labels: labels of all series that could be in the plot, by their numbers from 1.
+        note: number of clips that the means are over, where some clips are left out.
     """
 
     dataset: str
@@ -60,31 +65,22 @@ class Plot:
     against: str
     labels: list[str]
     series: list[Series]
-    x: Axis
-    y: Axis
     note: str = ""
 
     @property
     def subject(self) -> str:
+        """The x axis and the dataset, as a heading."""
         return f"{self.against} ({self.dataset})"
 
-    def at(self, point: Point) -> tuple[float, float]:
-        return round(self.x.place(point.x), 1), round(self.y.place(point.y), 1)
-
-    def bar(self, point: Point) -> tuple[float, float] | None:
-        """The lower and the upper end of an error bar."""
-        if point.spread is None:
-            return None
-        low, high = (self.y.place(point.y + sign * point.spread) for sign in (-1, 1))
-        return round(low, 1), round(high, 1)
-
-    def line(self, series: Series) -> str:
-        """``x,y x,y ...``"""
-        return " ".join(f"{x},{y}" for x, y in map(self.at, series.points))
+    @property
+    def heights(self) -> list[float]:
+        """Lower and upper ends of all error bars, or the points that have none."""
+        points = [point for series in self.series for point in series.points]
+        return [point.y + sign * (point.spread or 0) for point in points for sign in (-1, 1)]
 
 
 def plots(runs: Sequence[Run]) -> list[Plot]:
-    """Each metric against each numeric setting that was swept with all else alike, and against each cost."""
+    """Return each metric against each cost and each numeric setting in which otherwise equal runs differ."""
     found = []
     for of_clips in on_the_same_clips(runs):
         rows = by_label(of_clips)
@@ -92,12 +88,13 @@ def plots(runs: Sequence[Run]) -> list[Plot]:
             for metric, higher in directions(of_clips).items():
                 series = _series(rows, lines, metric)
                 if sum(len(line.points) for line in series) > 1:
-                    drawn = _plot(of_clips[0].dataset, metric, higher, against, list(lines), series)
-                    found.append(replace(drawn, note=_note(rows, lines, metric)))
+                    title, note = heading(metric, higher), _note(rows, lines, metric)
+                    found.append(Plot(of_clips[0].dataset, metric, title, against, list(lines), series, note))
     return found
 
 
 def _swept(rows: Rows) -> dict[str, Lines]:
+    """Return the numeric settings in which otherwise equal rows differ."""
     values = {label: _numbers(of_row[0]) for label, of_row in rows.items()}
     found = {}
     for key in dict.fromkeys(key for of_row in values.values() for key in of_row):
@@ -112,7 +109,7 @@ def _swept(rows: Rows) -> dict[str, Lines]:
 
 
 def _costs(rows: Rows) -> dict[str, Lines]:
-    """Each row is a line of one point."""
+    """Return the costs in which rows differ; each row is a series of one point."""
     spent = {
         name: {label: fmean(map(cost, of_row)) for label, of_row in rows.items()}
         for name, cost in COSTS.items()
@@ -125,7 +122,7 @@ def _costs(rows: Rows) -> dict[str, Lines]:
 
 
 def _numbers(run: Run) -> dict[str, float]:
-    """Those of its settings that are finite numbers."""
+    """Return the settings whose values are finite numbers."""
     found = {}
     for setting in run.settings:
         key, _, text = setting.partition("=")
@@ -135,7 +132,7 @@ def _numbers(run: Run) -> dict[str, float]:
 
 
 def _series(rows: Rows, lines: Lines, metric: str) -> list[Series]:
-    """On the clips where all that are plotted have a score; a row that has none is left out."""
+    """Return the series on the clips that all plotted rows have scores on; rows without scores drop out."""
     scored = scores(_plotted(rows, lines), metric)
     series = []
     for number, (shared, places) in enumerate(lines.items(), 1):
@@ -155,12 +152,3 @@ def _note(rows: Rows, lines: Lines, metric: str) -> str:
 
 def _point(x: float, of_row: Scores) -> Point:
     return Point(x, mean(of_row), spread(of_row), len(next(iter(of_row.values()))))
-
-
-def _plot(
-    dataset: str, metric: str, higher: bool, against: str, labels: list[str], series: list[Series]
-) -> Plot:
-    points = [point for line in series for point in line.points]
-    heights = [point.y + sign * (point.spread or 0) for point in points for sign in (-1, 1)]
-    x, y = axis([point.x for point in points], LEFT, RIGHT), axis(heights, BOTTOM, TOP)
-    return Plot(dataset, metric, heading(metric, higher), against, labels, series, x, y)

@@ -1,17 +1,19 @@
-"""Table 2 in miniature, and the sweeps beside it: ``python experiments/table2/table2.py data.path=CLIPS``.
+"""Table 2 in miniature and its sweeps: ``python experiments/table2/table2.py data.path=CLIPS``.
 
-Runs what table2.yaml lists, or of that what --only names, and draws its pages: outputs/table2/NAME.html, .md,
-.tex, .csv, .svg. Stopped, it goes on where it was.
+Runs the pages of table2.yaml, or those that --only names, and writes outputs/table2/NAME.html, .md, .tex,
+.csv and .svg. A stopped script resumes when it is started again.
 """
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-import dcvsr.report
+from dcvsr.report.charts import STYLE, draw_plot, svg
 from dcvsr.report.plots import plots
 from dcvsr.report.runs import runs_under
 from dcvsr.runtime.cli import run
@@ -34,26 +36,27 @@ def main() -> None:
             run("evaluate", "-m", *last.values())
         if not asked.dry_run:
             _report(name, page["reference"])
-            write_whole(OUT / f"{name}.svg", picture(OUT / name, page["against"], plan["metrics"]))
+            write_whole(OUT / f"{name}.svg", svg(picture(OUT / name, page["against"], plan["metrics"])))
 
 
 def _report(page: str, reference: str) -> None:
     run("report", f"output={OUT}/{page}.html", f"runs={OUT}/{page}", f"reference='{reference}'")
 
 
-def picture(runs: Path, against: str, metrics: list[str]) -> str:
-    """An SVG of the runs' ``metrics`` against one thing."""
-    chosen = {plot.metric: plot for plot in plots(runs_under(runs)) if plot.against == against}
-    templates = Environment(
-        loader=FileSystemLoader([HERE, *dcvsr.report.__path__]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return templates.get_template("picture.jinja").render(
-        against=against, plots=[chosen[metric] for metric in metrics if metric in chosen]
-    )
+@rc_context(STYLE | {"axes.titlesize": 12, "axes.titleweight": "bold", "figure.facecolor": "white"})
+def picture(runs: Path, against: str, metrics: list[str]) -> Figure:
+    """Draw the runs' ``metrics`` against one setting or cost, four plots in a line."""
+    found = {plot.metric: plot for plot in plots(runs_under(runs)) if plot.against == against}
+    drawn = [found[metric] for metric in metrics if metric in found]
+    labels = drawn[0].labels if drawn and len(drawn[0].labels) > 1 else []
+    lines = max(1, math.ceil(len(drawn) / 4))
+    figure = Figure((20, 3.3 * lines + 0.2 * len(labels)), layout="constrained")
+    figure.suptitle(f"Against {against}: means over clips, error bars are one standard deviation over seeds")
+    for number, plot in enumerate(drawn, 1):
+        draw_plot(figure.add_subplot(lines, 4, number, title=plot.title), plot)
+    names = "\n".join(f"{number}. {label}" for number, label in enumerate(labels, 1))
+    figure.supxlabel(names, x=0.01, ha="left", size=11)
+    return figure
 
 
 def _arguments(pages: list[str]) -> argparse.Namespace:

@@ -6,8 +6,8 @@ import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -31,7 +31,8 @@ def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]
     """What the script would run."""
     script = table2()
     ran: list[list[str]] = []
-    monkeypatch.setattr(script, "picture", lambda *_: "")
+    monkeypatch.setattr(script, "picture", lambda *_: None)
+    monkeypatch.setattr(script, "svg", lambda _: b"")
     monkeypatch.setattr(script, "write_whole", lambda *_: None)
     monkeypatch.setattr(script, "run", lambda *command: ran.append([*command]))
     monkeypatch.setattr(sys, "argv", ["table2", *arguments])
@@ -95,7 +96,13 @@ def test_plots_are_drawn_of_what_is_asked_for_and_scored(tmp_path):
         }
         (tmp_path / str(steps)).mkdir()
         (tmp_path / str(steps) / "summary.json").write_text(json.dumps(summary))
-    drawn = ElementTree.fromstring(table2().picture(tmp_path, "sampler.steps", ["psnr", "lpips"]))
-    svg = "{http://www.w3.org/2000/svg}"
-    assert [title.text for title in drawn.iter(f"{svg}text") if "↓" in (title.text or "")] == ["LPIPS ↓"]
-    assert len(list(drawn.iter(f"{svg}circle"))) == 3
+    figure = table2().picture(tmp_path, "sampler.steps", ["psnr", "lpips"])
+    assert [axes.get_title() for axes in figure.axes] == ["LPIPS ↓"]
+    [line] = figure.axes[0].lines
+    assert line.get_xydata() == pytest.approx(np.array([[1, 0.305], [3, 0.205], [12, 0.255]]))
+    [costs] = table2().picture(tmp_path, "seconds", ["lpips"]).axes
+    assert len(costs.lines) == 3
+    assert [name.split("=")[0] for name in costs.figure.get_supxlabel().splitlines()] == [
+        f"{number}. dcvsr sampler.steps" for number in (1, 2, 3)
+    ]
+    assert not table2().picture(tmp_path, "sampler.steps", ["psnr"]).axes

@@ -1,10 +1,13 @@
 """The page of many runs, in headless Chromium, as a reader uses it: wipe, choose, step, play, read."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -73,6 +76,19 @@ LAID_OUT = """
     const light = Number(paper.match(/\\d+/)[0]) > 128;
     return [document.documentElement.scrollWidth, light, right.left - left.right];
 """
+PLOTS = """
+    return [...document.querySelectorAll("figure > svg")].map((svg) => {
+        const frame = svg.getBoundingClientRect();
+        const texts = [...svg.querySelectorAll("text")].map((text) => {
+            const box = text.getBoundingClientRect();
+            const { left, top } = frame;
+            return [box.left - left, box.top - top, box.right - left, box.bottom - top];
+        });
+        const colour = (element) => getComputedStyle(element).fill;
+        return [frame.width, frame.height, texts, colour(svg.querySelector("g > use:has(title)")),
+                colour(svg.querySelector("text"))];
+    });
+"""
 CELLS = """
     return [...document.querySelectorAll(arguments[0])].map(
         (table) => [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
@@ -98,11 +114,23 @@ def make_runs(folder: Path) -> Path:
             "seed": 0,
             "metrics": {metric: {"mean": 0.0, "higher_is_better": True} for metric in METRICS},
             "clips": {clip: dict.fromkeys(METRICS, score(row, clip)) for clip in CLIPS},
-            "cost": {"evaluations": 48, "seconds": 2.5},
+            "cost": {"evaluations": 48 * number, "seconds": 2.5},
             "overrides": [],
         }
         write_whole(folder / row / "summary.json", json.dumps(summary))
     return folder
+
+
+def overlap(one: list[float], other: list[float]) -> bool:
+    """Whether two boxes of text cover each other by more than the room for accents and descenders."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    return across > 0 and down > 0.4 * (one[3] - one[1])
+
+
+def lightness(colour: str) -> float:
+    """The mean of the channels of ``rgb(r, g, b)``, from 0 to 255."""
+    return fmean(map(float, re.findall(r"[0-9.]+", colour)[:3]))
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +265,31 @@ def test_a_phone_scrolls_only_downwards(page: Page, scheme: str) -> None:
         devtools(page, "Emulation.setEmulatedMedia", features=STILL)
     assert (width, gap > 0) == (360, True)
     assert light == (scheme == "light")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_texts_of_plots_are_large_enough_apart_and_inside(page: Page, width: int, scheme: str) -> None:
+    window = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    devtools(page, "Emulation.setDeviceMetricsOverride", **window)
+    colours = [{"name": "prefers-color-scheme", "value": scheme}, *STILL]
+    devtools(page, "Emulation.setEmulatedMedia", features=colours)
+    try:
+        plots = page.run(PLOTS)
+        paper = page.run("return getComputedStyle(document.body).backgroundColor")
+    finally:
+        devtools(page, "Emulation.clearDeviceMetricsOverride")
+        devtools(page, "Emulation.setEmulatedMedia", features=STILL)
+    assert len(plots) == len(METRICS)
+    for across, down, texts, marker, text in plots:
+        assert len(texts) > len(ROWS)
+        for left, top, right, bottom in texts:
+            assert left >= -1 <= top
+            assert right <= across + 1
+            assert bottom <= down + 1
+            assert bottom - top >= 9, "pixels"
+        assert not [pair for pair in combinations(texts, 2) if overlap(*pair)]
+        assert min(abs(lightness(colour) - lightness(paper)) for colour in (marker, text)) > 100
 
 
 def test_nothing_is_logged_and_nothing_is_fetched(page: Page) -> None:

@@ -1,21 +1,21 @@
-"""Plots: points where their numbers are, in order, inside the axes; and the page's drawing of them."""
+"""Plots: their points and spreads, inside the axes of the figure, and their place on the page."""
 
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
-import dcvsr.report
-from dcvsr.report.axes import BOTTOM, LEFT, RIGHT, TOP
-from dcvsr.report.plots import Plot, plots
+from dcvsr.report.__main__ import Content, render
+from dcvsr.report.charts import plot_figure
+from dcvsr.report.plots import Plot, Point, plots
 from dcvsr.report.runs import Run
 from dcvsr.report.table_files import points
 from tests.report.making import run
@@ -43,11 +43,34 @@ def only(drawn: Sequence[Plot], against: str = "propagation.sap.rate") -> Plot:
 
 
 def page(drawn: Sequence[Plot]) -> str:
-    [package] = dcvsr.report.__path__
-    templates = Environment(
-        loader=FileSystemLoader(Path(package)), autoescape=True, undefined=StrictUndefined
+    return render(Content(plots=drawn, settings={"title": "text"}))
+
+
+def barred(plot: Plot, axes: Axes) -> list[tuple[Point, list[list[float]]]]:
+    """Each point that has a spread, with its error bar."""
+    return list(
+        zip([p for one in plot.series for p in one.points if p.spread is not None], bars(axes), strict=True)
     )
-    return templates.get_template("plots.html").render(plots=drawn)
+
+
+def figure_axes(plot: Plot) -> Axes:
+    [axes] = plot_figure(plot).axes
+    return axes
+
+
+def lines(axes: Axes) -> list[list[list[float]]]:
+    """The points of each series as the figure has them."""
+    return [line.get_xydata().tolist() for line in axes.lines]
+
+
+def bars(axes: Axes) -> list[list[list[float]]]:
+    """The lower and the upper end of each error bar as the figure has them."""
+    return [
+        bar.tolist()
+        for one in axes.collections
+        if isinstance(one, LineCollection)
+        for bar in one.get_segments()
+    ]
 
 
 def test_a_sweep_is_a_line_of_means_in_the_order_of_its_numbers() -> None:
@@ -59,20 +82,23 @@ def test_a_sweep_is_a_line_of_means_in_the_order_of_its_numbers() -> None:
         (0.25, 27, None),
         (1, 30, None),
     ]
-    corners = [tuple(map(float, corner.split(","))) for corner in plot.line(series).split()]
-    assert corners == [plot.at(point) for point in series.points]
-    assert (corners[0], corners[-1]) == ((LEFT, BOTTOM), (RIGHT, TOP))
-    assert corners[1][0] == (LEFT + RIGHT) / 2, "by decades"
+    axes = figure_axes(plot)
+    assert lines(axes) == [[[0.0625, 25], [0.25, 27], [1, 30]]]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear"), "by decades"
+    assert axes.get_xlabel() == "propagation.sap.rate"
+    assert not axes.texts, "one series needs no number"
 
 
 def test_bars_are_the_spread_over_seeds_and_one_seed_has_none() -> None:
     one, three = only(plots(sweep())), only(plots(sweep(seeds=3)))
-    assert [one.bar(point) for point in one.series[0].points] == [None] * 3
+    assert [point.spread for point in one.series[0].points] == [None] * 3
+    assert not bars(figure_axes(one))
     deviation = np.std([0, 1, 2], ddof=1)
     for point in three.series[0].points:
         assert (point.spread, point.seeds) == (pytest.approx(deviation), 3)
-        low, high = three.bar(point) or (0, 0)
-        assert low - high == pytest.approx(2 * deviation / (5 + 2 * deviation) * (BOTTOM - TOP), abs=0.11)
+    assert np.array(bars(figure_axes(three))) == pytest.approx(
+        np.array([[[p.x, p.y - deviation], [p.x, p.y + deviation]] for p in three.series[0].points])
+    )
 
 
 def test_what_differs_in_more_than_the_swept_number_is_a_line_of_its_own() -> None:
@@ -85,6 +111,11 @@ def test_what_differs_in_more_than_the_swept_number_is_a_line_of_its_own() -> No
         (1, "dcvsr guidance=dssag"),
         (2, "dcvsr guidance=sag"),
     ]
+    axes = figure_axes(plot)
+    assert [text.get_text() for text in sorted(axes.texts, key=lambda text: text.xy[1])] == ["1", "2"]
+    assert [text.xy for text in sorted(axes.texts, key=lambda text: text.xy[1])] == [(1, 30), (1, 31)]
+    solid, dashed = (line.get_linestyle() for line in axes.lines)
+    assert solid != dashed
     alone = [run("dcvsr", settings=(f"rho={n}", f"s={n}"), psnr=[1.0]) for n in (1, 2)]
     assert not plots(alone), "two numbers that change at once"
 
@@ -143,20 +174,23 @@ def test_points_and_bars_lie_inside_the_axes_and_in_order(values: dict[float, li
     drawn = plots(runs)
     assert drawn
     for plot in drawn:
-        for series in plot.series:
-            places = [plot.at(point) for point in series.points]
+        axes = figure_axes(plot)
+        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+        assert lines(axes) == [[[point.x, point.y] for point in one.points] for one in plot.series]
+        for places in lines(axes):
             assert all(one <= other for (one, _), (other, _) in pairwise(places))
-            for point, (x, y) in zip(series.points, places, strict=True):
-                low, high = plot.bar(point) or (0, 0)
-                assert LEFT <= x <= RIGHT
-                assert TOP <= high <= y <= low <= BOTTOM
+        for places in [*lines(axes), *bars(axes)]:
+            assert all(left <= x <= right and bottom <= y <= top for x, y in places)
+        ends = [(low <= point.y <= high, point.x == x) for point, ((x, low), (_, high)) in barred(plot, axes)]
+        assert len(ends) == sum(len(one.points) for one in plot.series)
+        assert all(all(end) for end in ends)
 
 
 def test_the_page_numbers_rows_apart_for_each_set_of_clips() -> None:
     few = [run(name, evaluations=n, psnr=[n]) for n, name in enumerate(("a", "b"))]
     many = [run(name, evaluations=n, psnr=[n, n]) for n, name in enumerate(("c", "d", "e"))]
     text = page(plots([*few, *many]))
-    assert (text.count("<details"), text.count("<ol"), text.count("<li>")) == (1, 2, 5)
+    assert (text.count("<details open"), text.count("<ol"), text.count("<li>")) == (1, 2, 5)
 
 
 def test_a_plot_is_written_a_line_each_point() -> None:
@@ -174,10 +208,14 @@ def test_the_page_draws_every_point_and_bar_and_keeps_text_text() -> None:
     text = page(drawn)
     series = [one for plot in drawn for one in plot.series]
     assert text.count("<svg") == len(drawn) == 2
-    assert text.count("<circle") == sum(len(one.points) for one in series)
-    assert text.count('<line class="mean"') == sum(p.spread is not None for one in series for p in one.points)
-    assert text.count("<details") == 2
-    assert "<script" not in text
+    for plot in drawn:
+        axes = figure_axes(plot)
+        assert lines(axes) == [[[p.x, p.y] for p in one.points] for one in plot.series]
+        assert len(barred(plot, axes)) == sum(p.spread is not None for one in plot.series for p in one.points)
+        assert f'aria-label="{plot.title} against {plot.subject}"' in text
+    assert text.count("</title></use>") == sum(len(one.points) for one in series)
+    assert text.count("<details open") == 2
+    assert hostile not in text
     assert text.count("<li>dcvsr guidance=sag</li>") == 1
     assert ">2</text>" in text
-    assert not page([]).strip()
+    assert "Plots" not in page([])

@@ -1,0 +1,178 @@
+"""Plots and training curves as matplotlib figures, and figures as SVG for a page.
+
+Imports matplotlib, which takes most of a second: import this module where a figure is drawn.
+"""
+
+import io
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from dcvsr.report.curve import Curve
+from dcvsr.report.plots import Plot, Series
+
+SOFT, LINE, ACCENT, RAW = "#5d6873", "#dcdfe2", "#b4451f", "#c9ced3"
+VARIABLES = {SOFT: "var(--soft)", LINE: "var(--line)", ACCENT: "var(--accent)", RAW: "var(--raw)"}
+"""Colours of figures -> the variables of style.html that replace them in a page, for its dark scheme."""
+
+STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.facecolor": "none",
+    "axes.formatter.useoffset": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": SOFT,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "grid.color": LINE,
+    "grid.linewidth": 0.5,
+    "lines.markersize": 5,
+    "svg.fonttype": "none",
+    "text.color": SOFT,
+    "text.parse_math": False,
+    "xtick.color": LINE,
+    "xtick.labelcolor": SOFT,
+    "ytick.color": LINE,
+    "ytick.labelcolor": SOFT,
+    "ytick.major.size": 0,
+}
+SIZE = (5.0, 2.9)
+"""Width and height of one plot in inches; 72 SVG units each."""
+
+
+@rc_context(STYLE)
+def plot_figure(plot: Plot) -> Figure:
+    """Draw one metric; the page captions it."""
+    figure = Figure(SIZE, layout="constrained")
+    draw_plot(figure.add_subplot(), plot)
+    return figure
+
+
+@rc_context(STYLE)
+def curve_figure(curve: Curve) -> Figure:
+    """Draw logged values as a thin line and their running mean as a thick one, with a dot at its end."""
+    figure = Figure(SIZE, layout="constrained")
+    axes = figure.add_subplot(xlabel="optimizer step")
+    axes.plot(curve.steps, curve.values, color=RAW, linewidth=0.8)
+    axes.plot(curve.steps, curve.means, color=ACCENT, linewidth=1.8, marker="o", markevery=[-1])
+    axes.set_yscale(_scale(curve.values))
+    _ticks(axes.xaxis)
+    _ticks(axes.yaxis)
+    return figure
+
+
+def draw_plot(axes: Axes, plot: Plot) -> None:
+    """Draw each series as a line of points with error bars, and its number at its last point."""
+    for series in plot.series:
+        x, y = [point.x for point in series.points], [point.y for point in series.points]
+        # Series of one plot share a colour: numbers and dashes tell them apart, without colour vision too.
+        dashes = "solid" if series is plot.series[0] else (0, (1 + series.number, 2))
+        axes.plot(x, y, color=ACCENT, linestyle=dashes, marker="o", gid=_gid(series), label=series.label)
+        bars = [(point.x, point.y, point.spread) for point in series.points if point.spread is not None]
+        if bars:
+            axes.errorbar(*zip(*bars, strict=True), fmt="none", ecolor=ACCENT)
+    axes.set_xlabel(plot.against)
+    axes.set_xscale(_scale([point.x for series in plot.series for point in series.points]))
+    axes.set_yscale(_scale(plot.heights))
+    _ticks(axes.xaxis)
+    _ticks(axes.yaxis)
+    if len(plot.labels) > 1:
+        _number(axes, plot.series)
+
+
+def plot_svg(plot: Plot) -> Markup:
+    """Return a plot as an inline ``<svg>``; a point under the pointer shows its series and its numbers."""
+    hints = {
+        _gid(series): [f"{series.label}: {point.y:.6g} at {point.x:.6g}" for point in series.points]
+        for series in plot.series
+    }
+    return _inline(plot_figure(plot), f"{plot.title} against {plot.subject}", hints)
+
+
+def curve_svg(curve: Curve) -> Markup:
+    """Return a training curve as an inline ``<svg>``."""
+    return _inline(curve_figure(curve), curve.title, {})
+
+
+@rc_context(STYLE)
+def svg(figure: Figure, salt: str = "dcvsr") -> bytes:
+    """Return an SVG file, the same bytes for the same figure; ``salt`` sets its ids apart from others'."""
+    file = io.BytesIO()
+    with rc_context({"svg.hashsalt": salt}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def _inline(figure: Figure, label: str, hints: Mapping[str, Sequence[str]]) -> Markup:
+    """Return the drawing for a page, without what would reach outside it.
+
+    The file's ``<style>`` would style the whole page, its clip paths would be looked up by an id in the whole
+    page, and most of its ids come again in each figure. No artist leaves its axes, so nothing needs clipping.
+
+    Args:
+        label: read out by screen readers.
+        hints: gid of a line -> a tooltip for each of its markers.
+    """
+    drawing = ElementTree.fromstring(svg(figure, salt=ascii(label)))
+    page = ElementTree.Element(
+        "svg", viewBox=drawing.get("viewBox", ""), role="img", attrib={"aria-label": label}
+    )
+    page.extend(drawing.findall("{*}g"))
+    for element in page.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {name.rpartition("}")[2]: value for name, value in element.items()}
+        element.attrib.pop("clip-path", None)
+        if style := element.get("style"):
+            for colour, variable in VARIABLES.items():
+                style = style.replace(colour, variable)
+            element.set("style", style)
+    for group in page.iter("g"):
+        for marker, hint in zip(group.iter("use"), hints.get(group.attrib.pop("id", ""), ()), strict=False):
+            ElementTree.SubElement(marker, "title").text = hint
+    return Markup(ElementTree.tostring(page, encoding="unicode"))
+
+
+def _gid(series: Series) -> str:
+    return f"series{series.number}"
+
+
+def _number(axes: Axes, series: Sequence[Series]) -> None:
+    """Write the number of each series beside its last point, higher where it would cover another."""
+    axes.autoscale_view()  # settles transData
+    placed: list[tuple[float, float]] = []
+    ends = [(one.points[-1].x, one.points[-1].y) for one in series]
+    places = 72 / axes.figure.dpi * axes.transData.transform(ends)  # the units of textcoords
+    for (x, y), end, one in sorted(zip(places, ends, series, strict=True), key=lambda known: known[0][1]):
+        height = y
+        while any(abs(x - other) < 14 and height - below < 9 for other, below in placed):
+            height += 1
+        placed.append((x, height))
+        axes.annotate(str(one.number), end, (5, height - y), textcoords="offset points", va="center")
+
+
+def _scale(values: Collection[float]) -> str:
+    """Return ``log`` for positive values that span more than a decade, else ``linear``."""
+    return "log" if 0 < 10 * min(values) < max(values) else "linear"
+
+
+def _ticks(axis: Axis) -> None:
+    """Put about five ticks on an axis, at round numbers."""
+    if axis.get_scale() == "linear":
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        return
+    low, high = axis.get_data_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
