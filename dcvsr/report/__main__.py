@@ -1,7 +1,7 @@
-"""``python -m dcvsr.report``: what runs left behind, gathered into one self-contained HTML page.
+"""``python -m dcvsr.report``: gather the results of runs into one self-contained HTML page.
 
-The page needs no network and no other file: videos, pictures, curves and settings are inside it. How it
-looks and moves is set by report.html and the templates beside it.
+The page needs no network and no other file: videos, images, plots and settings are inside it. report.html and
+the templates beside it define its look and its behaviour.
 """
 
 import json
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.evaluation.paper_tables import Paper
 from dcvsr.report import clip_differences, table_files
 from dcvsr.report.budget import tables_at_equal_evaluations
+from dcvsr.report.charts import curve_svg, plot_svg
 from dcvsr.report.clip_section import ClipSection, views
 from dcvsr.report.curve import Curve, curves
 from dcvsr.report.player import Player, pair
@@ -34,7 +35,7 @@ from dcvsr.runtime.files import read_json, read_text, write_whole
 log = logging.getLogger(__name__)
 
 KINDS = {"pairs": dict, "trainings": dict, "settings": list, "equal_evaluations": bool}
-"""What the keys must hold; an override can put anything there."""
+"""Types of the keys; an override can set a key to anything."""
 
 NUMBERS = {
     "media": range(sys.maxsize),
@@ -42,15 +43,15 @@ NUMBERS = {
     "crops.side": range(1, sys.maxsize),
     "crf": range(52),
 }
-"""And which numbers."""
+"""Ranges of the keys that hold numbers."""
 
 LARGE = 100e6
-"""Bytes of a page that browsers are slow to open."""
+"""Size in bytes from which browsers open a page slowly."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a page shows; settings by title."""
+    """Content of a page; settings by title."""
 
     pairs: Sequence[Player] = ()
     tables: Sequence[Table] = ()
@@ -64,7 +65,7 @@ class Content:
 
 @command("report")
 def main(cfg: DictConfig) -> None:
-    """Write a page on what ``pairs``, ``runs``, ``trainings``, ``settings`` name; its tables also as text."""
+    """Write a page on ``pairs``, ``runs``, ``trainings`` and ``settings``, and its tables as text."""
     with needed("the report", "report"):  # before the minutes that `gather` takes
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
@@ -84,9 +85,10 @@ def main(cfg: DictConfig) -> None:
 
 
 def gather(named: Mapping[str, Any]) -> Content:
-    """
+    """Read everything that the keys name.
+
     Raises:
-        UserError: what is named is missing, damaged, or does not fit together.
+        UserError: an input is missing, damaged, or does not fit the others.
     """
     trainings, reference = folders(named["trainings"]), named["reference"]
     runs = runs_under(Path(named["runs"])) if named["runs"] else []
@@ -106,7 +108,7 @@ def gather(named: Mapping[str, Any]) -> Content:
 
 
 def texts(content: Content) -> dict[str, str]:
-    """What lies beside the page, by the ending of its name; nothing where there is no table."""
+    """Return the files beside the page, by the ending of their names; none if there is no table."""
     if not content.tables:
         return {}
     scored = [*content.tables, *content.strata]
@@ -124,15 +126,15 @@ def texts(content: Content) -> dict[str, str]:
 
 
 def folders(named: Mapping[Any, Any]) -> dict[str, Path]:
-    """YAML reads some names as numbers."""
+    """Return labels and folders as text and paths; YAML reads some names as numbers."""
     return {str(label): Path(str(folder)) for label, folder in named.items()}
 
 
 def settings(trainings: Mapping[str, Path], results: Sequence[Path]) -> dict[str, str]:
-    """What each training (``config.yaml`` of its run folder) and each JSON file was made with, by title.
+    """Return the config.yaml of each training's run folder and the content of each JSON file, by title.
 
     Raises:
-        UserError: a file that is missing, or holds no JSON.
+        UserError: a file is missing, or its content is not JSON.
     """
     configs = {
         f"{label}: config.yaml": read_text(folder / "config.yaml") for label, folder in trainings.items()
@@ -143,7 +145,7 @@ def settings(trainings: Mapping[str, Path], results: Sequence[Path]) -> dict[str
 
 
 def render(content: Content) -> str:
-    """Fill report.html, with every text escaped.
+    """Fill report.html; all text is escaped.
 
     Raises:
         UserError: there is nothing to show.
@@ -152,8 +154,6 @@ def render(content: Content) -> str:
 
     if not any(vars(content).values()):
         raise UserError("nothing to report: name pairs, runs, trainings or settings; --help shows an example")
-    from dcvsr.report.charts import curve_svg, plot_svg
-
     page = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -168,16 +168,16 @@ def render(content: Content) -> str:
 def _check(named: Mapping[str, Any], cfg: DictConfig) -> None:
     for key, kind in KINDS.items():
         if not isinstance(named[key], kind):
-            raise UserError(f"{key}={named[key]} is no {kind.__name__}; --help shows an example")
+            raise UserError(f"{key}={named[key]} is not a {kind.__name__}; --help shows an example")
     for key, numbers in NUMBERS.items():
         value = OmegaConf.select(cfg, key)
         if not isinstance(value, int) or value not in numbers:
             most = f" to {numbers[-1]}" if numbers[-1] < sys.maxsize - 1 else " on"
-            raise UserError(f"{key}={value} is no whole number from {numbers[0]}{most}")
+            raise UserError(f"{key}={value} is not a whole number from {numbers[0]}{most}")
 
 
 def _publish(cfg: DictConfig, content: Content) -> None:
-    """Where tables and media go beside the page, if anywhere."""
+    """Log tables and media to Weights & Biases if the user chose it."""
     if "project" not in cfg.wandb:
         return
     from dcvsr.report.wandb_run import publish

@@ -1,22 +1,22 @@
-"""Plots and training curves as matplotlib figures, and figures as SVG for a page.
+"""Plots and training curves as matplotlib figures, and figures as SVG for a page."""
 
-Imports matplotlib, which takes most of a second: import this module where a figure is drawn.
-"""
+from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
-
-from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from dcvsr.report.curve import Curve
 from dcvsr.report.plots import Plot, Series
+
+if TYPE_CHECKING:  # the extra `report` installs them
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 SOFT, LINE, ACCENT, RAW = "#5d6873", "#dcdfe2", "#b4451f", "#c9ced3"
 VARIABLES = {SOFT: "var(--soft)", LINE: "var(--line)", ACCENT: "var(--accent)", RAW: "var(--raw)"}
@@ -49,20 +49,33 @@ STYLE: dict[Any, Any] = {
     "ytick.major.size": 0,
 }
 SIZE = (5.0, 2.9)
-"""Width and height of one plot in inches; 72 SVG units each."""
+"""Width and height of one plot in inches of 72 SVG units. A page shows a unit as 1 to 1.4 pixels."""
 
 
-@rc_context(STYLE)
+@contextmanager
+def style(changes: Mapping[Any, Any] = MappingProxyType({})) -> Iterator[None]:
+    """Set matplotlib's parameters to STYLE with ``changes``, for a block or as a decorator."""
+    from matplotlib import rc_context
+
+    with rc_context(STYLE | {**changes}):
+        yield
+
+
+@style()
 def plot_figure(plot: Plot) -> Figure:
     """Draw one metric; the page captions it."""
+    from matplotlib.figure import Figure
+
     figure = Figure(SIZE, layout="constrained")
     draw_plot(figure.add_subplot(), plot)
     return figure
 
 
-@rc_context(STYLE)
+@style()
 def curve_figure(curve: Curve) -> Figure:
     """Draw logged values as a thin line and their running mean as a thick one, with a dot at its end."""
+    from matplotlib.figure import Figure
+
     figure = Figure(SIZE, layout="constrained")
     axes = figure.add_subplot(xlabel="optimizer step")
     axes.plot(curve.steps, curve.values, color=RAW, linewidth=0.8)
@@ -77,9 +90,9 @@ def draw_plot(axes: Axes, plot: Plot) -> None:
     """Draw each series as a line of points with error bars, and its number at its last point."""
     for series in plot.series:
         x, y = [point.x for point in series.points], [point.y for point in series.points]
-        # Series of one plot share a colour: numbers and dashes tell them apart, without colour vision too.
+        # Numbers and dashes tell series apart; colours would need one palette for each scheme of the page.
         dashes = "solid" if series is plot.series[0] else (0, (1 + series.number, 2))
-        axes.plot(x, y, color=ACCENT, linestyle=dashes, marker="o", gid=_gid(series), label=series.label)
+        axes.plot(x, y, color=ACCENT, linestyle=dashes, marker="o", gid=_gid(series))
         bars = [(point.x, point.y, point.spread) for point in series.points if point.spread is not None]
         if bars:
             axes.errorbar(*zip(*bars, strict=True), fmt="none", ecolor=ACCENT)
@@ -106,25 +119,26 @@ def curve_svg(curve: Curve) -> Markup:
     return _inline(curve_figure(curve), curve.title, {})
 
 
-@rc_context(STYLE)
 def svg(figure: Figure, salt: str = "dcvsr") -> bytes:
-    """Return an SVG file, the same bytes for the same figure; ``salt`` sets its ids apart from others'."""
+    """Return an SVG file with reproducible bytes; figures with different ``salt`` share no ids."""
     file = io.BytesIO()
-    with rc_context({"svg.hashsalt": salt}):
+    with style({"svg.hashsalt": salt}):
         figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 
 
 def _inline(figure: Figure, label: str, hints: Mapping[str, Sequence[str]]) -> Markup:
-    """Return the drawing for a page, without what would reach outside it.
+    """Return the SVG as part of a page.
 
-    The file's ``<style>`` would style the whole page, its clip paths would be looked up by an id in the whole
-    page, and most of its ids come again in each figure. No artist leaves its axes, so nothing needs clipping.
+    Drops what would apply to the whole page: the ``<style>``, and ids that each figure repeats. Drops clip paths
+    too: every artist lies within its axes, and ``url(#id)`` fails where the page hides the figure with that id.
 
     Args:
-        label: read out by screen readers.
+        label: text for screen readers.
         hints: gid of a line -> a tooltip for each of its markers.
     """
+    from markupsafe import Markup
+
     drawing = ElementTree.fromstring(svg(figure, salt=ascii(label)))
     page = ElementTree.Element(
         "svg", viewBox=drawing.get("viewBox", ""), role="img", attrib={"aria-label": label}
@@ -169,6 +183,8 @@ def _scale(values: Collection[float]) -> str:
 
 def _ticks(axis: Axis) -> None:
     """Put about five ticks on an axis, at round numbers."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
     if axis.get_scale() == "linear":
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         return

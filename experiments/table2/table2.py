@@ -9,11 +9,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from dcvsr.report.charts import STYLE, draw_plot, svg
+from dcvsr.report.charts import draw_plot, style, svg
 from dcvsr.report.plots import plots
 from dcvsr.report.runs import runs_under
 from dcvsr.runtime.cli import run
@@ -43,7 +42,7 @@ def _report(page: str, reference: str) -> None:
     run("report", f"output={OUT}/{page}.html", f"runs={OUT}/{page}", f"reference='{reference}'")
 
 
-@rc_context(STYLE | {"axes.titlesize": 12, "axes.titleweight": "bold", "figure.facecolor": "white"})
+@style({"axes.titlesize": 12, "axes.titleweight": "bold", "figure.facecolor": "white"})
 def picture(runs: Path, against: str, metrics: list[str]) -> Figure:
     """Draw the runs' ``metrics`` against one setting or cost, four plots in a line."""
     found = {plot.metric: plot for plot in plots(runs_under(runs)) if plot.against == against}
