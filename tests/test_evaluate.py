@@ -265,7 +265,7 @@ def test_video_without_truth_is_restored_and_not_scored(run, tmp_path):
     usual = ("evaluate", "upscaler=bicubic", "data=videolq", "data.path=lq", "hydra.run.dir=run")
     for refused, said in (
         (("degradation=none",), "clip 000 has no HR for psnr, ssim"),
-        (("metrics=none",), "clip 000 brings its LR and is not degraded again: choose degradation=none"),
+        (("metrics=none",), "clip 000 has its own LR and is not degraded again: choose degradation=none"),
     ):
         done = run(*usual, "metrics=fidelity", *refused)
         assert (done.code, done.err.count("\n")) == (2, 1), done.err

@@ -1,0 +1,1 @@
+"""Clips, datasets and data loading for training, validation and evaluation."""

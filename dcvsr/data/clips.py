@@ -1,4 +1,4 @@
-"""Clips: sources of HR frames that are read at random, without decoding from the start.
+"""Clips: sources of frames with random access, without decoding from the start.
 
 Axes: f frames, c colours, h w pixels.
 """
@@ -24,10 +24,12 @@ ONE_SHOT = OneShot()
 
 
 class Clip(Protocol):
-    """HR frames, read at random."""
+    """Frames with random access."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in errors, tables and file names."""
+        ...
 
     @property
     def size(self) -> tuple[int, int]:
@@ -40,29 +42,29 @@ class Clip(Protocol):
         ...
 
     def __len__(self) -> int:
-        """Frames."""
+        """Return the number of frames."""
         ...
 
     def read(self, start: int, count: int, rows: slice = ALL, columns: slice = ALL) -> Tensor:
-        """Frames ``start`` to ``start + count - 1``, or a part of each: uint8 ``count c h w``.
+        """Return frames ``start`` to ``start + count - 1``, or a part of each: uint8 ``count c h w``.
 
         Raises:
-            ValueError: if the clip has no such frames.
+            ValueError: if the clip ends before them.
         """
         ...
 
 
 def require_frames(clip: Clip, start: int, count: int) -> None:
-    """Raises ValueError unless ``clip`` has frames ``start`` to ``start + count - 1``."""
+    """Raise ValueError unless ``clip`` has frames ``start`` to ``start + count - 1``."""
     if not (count > 0 and 0 <= start <= len(clip) - count):
-        raise ValueError(f"{clip.name} has {len(clip)} frames, not {count} from {start} on")
+        raise ValueError(f"{clip.name} has {len(clip)} frames, not {count} from frame {start} on")
 
 
 class VideoClip:
-    """Frames ``start`` to ``stop - 1`` (None: all) of a video file, decoded once into a store in ``cache``.
+    """A video file's frames ``start`` to ``stop - 1`` (None: all), decoded once into a store in ``cache``.
 
     Raises:
-        UserError: if the file cannot be read or decoded to its end, or the range holds no frame.
+        UserError: if the file cannot be read or decoded to its end, or the range contains no frame.
     """
 
     def __init__(
@@ -86,19 +88,21 @@ class VideoClip:
 
     @property
     def rate(self) -> Fraction:
-        """Frames per second, by the file's header."""
+        """Frames per second by the file's header."""
         return header_rate(self._path)
 
     @property
     def digest(self) -> str:
-        """Of the file, and of what is used of it."""
+        """Hash of the file's content, with the range of frames."""
         return f"{self._store.stem}-{self._indices.start}-{self._indices.stop}"
 
     @property
     def shots(self) -> Sequence[range]:
+        """Frames of each shot, in order."""
         return self._shots(self)
 
     def read(self, start: int, count: int, rows: slice = ALL, columns: slice = ALL) -> Tensor:
+        """Return a range of frames, or a part of each: uint8 ``count c h w``."""
         require_frames(self, start, count)
         first = self._indices[start]
         frames = np.load(self._store, mmap_mode="r")
@@ -106,11 +110,11 @@ class VideoClip:
 
 
 class FrameFolder:
-    """Frames ``start`` to ``stop - 1`` (None: all) of a folder of images, in natural order.
+    """A folder's images ``start`` to ``stop - 1`` (None: all), in natural order.
 
     Raises:
-        UserError: if the folder is missing, holds no frame in the range, frames of two sizes, or one that is
-            no image or cut off, as far as that shows without decoding; `read` tells of the others.
+        UserError: if the folder is missing, has no frame in the range or frames of two sizes, or if a header
+            shows that a file is not an image or is truncated. `read` raises for other damage.
     """
 
     def __init__(
@@ -133,16 +137,18 @@ class FrameFolder:
 
     @property
     def digest(self) -> str:
-        """Of the names, sizes and dates of the files; what they hold is not read."""
+        """Hash of the files' names, sizes and modification times; their content is not read."""
         files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self._paths]
         return hashlib.sha256(repr(files).encode()).hexdigest()
 
     @property
     def shots(self) -> Sequence[range]:
+        """Frames of each shot, in order."""
         return self._shots(self)
 
     def read(self, start: int, count: int, rows: slice = ALL, columns: slice = ALL) -> Tensor:
-        """
+        """Return a range of frames, or a part of each: uint8 ``count c h w``.
+
         Raises:
             UserError: if a frame cannot be read.
         """
@@ -152,9 +158,11 @@ class FrameFolder:
     def _frame(self, path: Path) -> Tensor:
         frame = read_frame(path)
         _, *size = frame.shape
-        if tuple(size) != self.size:  # an image that is turned by its EXIF data looks well in its header
+        if tuple(size) != self.size:  # EXIF rotation swaps the sides; the header does not show it
             height, width = self.size
-            raise UserError(f"{path} is {size[1]}x{size[0]}, the others {width}x{height}; make them one size")
+            raise UserError(
+                f"{path} is {size[1]}x{size[0]}, the others are {width}x{height}; make them one size"
+            )
         return frame
 
 
@@ -166,12 +174,12 @@ def _selected(path: Path | str, indices: range, start: int | None, stop: int | N
 
 
 def _common_size(paths: list[Path]) -> tuple[int, int]:
-    """Height and width of all; headers tell without decoding."""
+    """Return the height and width of all images, which their headers give without decoding."""
     sizes: dict[tuple[int, int], str] = {}
     for path in paths:
         sizes.setdefault(frame_size(path), path.name)
     if len(sizes) > 1:
         found = ", ".join(f"{name} is {width}x{height}" for (height, width), name in sizes.items())
-        raise UserError(f"{paths[0].parent} holds frames of two sizes: {found}; make them one")
+        raise UserError(f"{paths[0].parent} holds frames of two sizes: {found}; make them one size")
     _, height, width = read_frame(paths[0]).shape
     return height, width

@@ -1,4 +1,4 @@
-"""Which part of which clip a sample shows.
+"""Datasets of random and centre crops of clips.
 
 Axes: f frames, c colours, h w pixels.
 """
@@ -22,16 +22,16 @@ Clips = Mapping[str, Clip] | Mapping[str, Pair]
 
 
 class RandomCrops(Dataset[dict[str, Any]]):
-    """``count`` samples ``{"hr": uint8 f c crop crop}`` (spec A26); of a `Pair` also ``"lr"``.
+    """``count`` random crops, ``{"hr": uint8 f c crop crop}`` (spec A26); a `Pair` adds ``"lr"``.
 
-    Each is a function of (seed, epoch, number) alone, says its epoch and number, and shows one shot.
+    A sample depends on (seed, epoch, number) alone, includes its epoch and number, and lies within one shot.
 
-    First frames are drawn from all clips alike: a clip weighs by its length, as in training sets where every
-    frame is an entry. Were it to weigh by its pixels too, one large clip would drown all small ones.
+    The first frame is drawn uniformly over all clips, so a clip's weight is its length, as in training sets
+    where every frame is an entry. With a weight by pixels, one large clip would outweigh all small ones.
 
     Raises:
-        UserError: if a clip is smaller than ``crop``, has no shot of ``frames``, or no HR, or there is none;
-            if ``crop`` of a `Pair` is no multiple of its factor.
+        UserError: if there are no clips; if a clip is smaller than ``crop``, or has no HR or no shot of
+            ``frames``; if ``crop`` of a `Pair` is not a multiple of its factor.
     """
 
     def __init__(self, clips: Clips, frames: int, crop: int, count: int, seed: int, epoch: int) -> None:
@@ -59,9 +59,9 @@ class RandomCrops(Dataset[dict[str, Any]]):
 
 
 class CentreCrops(Dataset[dict[str, Any]]):
-    """The middle of every clip's first frames: ``{"hr": uint8 1 f c crop crop, "name": str}``, a `Pair`'s LR.
+    """A centre crop of each clip, ``{"hr": uint8 1 f c crop crop, "name": str}``; a `Pair` adds ``"lr"``.
 
-    They are the first frames of the first shot that is long enough.
+    The frames are the first of the first shot that is long enough.
 
     Raises:
         UserError: as `RandomCrops` does.
@@ -84,7 +84,7 @@ class CentreCrops(Dataset[dict[str, Any]]):
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """A clip to crop, with its LR where that comes along, and the shots that are long enough."""
+    """A clip to crop, its LR if the data includes it, and the shots that are long enough."""
 
     hr: Clip
     lr: Clip | None
@@ -92,7 +92,7 @@ class _Source:
 
     @property
     def grid(self) -> int:
-        """HR pixels between the places where a crop may begin: those of LR, where that comes along."""
+        """Step of crop positions in HR pixels; one LR pixel if the data includes LR."""
         return 1 if self.lr is None else FACTOR
 
     def crop(self, start: int, frames: int, top: int, left: int, side: int) -> dict[str, Tensor]:
@@ -105,23 +105,27 @@ class _Source:
 
 def _sources(clips: Clips, frames: int, crop: int) -> dict[str, _Source]:
     if not clips:
-        raise UserError("no clips; name at least one")
+        raise UserError("no clips to crop; name at least one")
     return {name: _source(name, clip, frames, crop) for name, clip in clips.items()}
 
 
 def _source(name: str, clip: Clip | Pair, frames: int, crop: int) -> _Source:
     hr, lr = (clip.hr, clip.lr) if isinstance(clip, Pair) else (clip, None)
     if hr is None:
-        raise UserError(f"clip {name} has no HR: it can be upscaled, but nothing can be compared with it")
+        raise UserError(f"clip {name} has no HR and can only be upscaled; leave it out")
     if lr is not None and crop % FACTOR:
-        raise UserError(f"crop must be a multiple of {FACTOR}, as clip {name} brings its LR; got {crop}")
+        raise UserError(
+            f"crop must be a multiple of {FACTOR}, because clip {name} has its own LR; got {crop}"
+        )
     height, width = hr.size
-    told = f"clip {name} is {width}x{height}, {len(hr)} frames"
-    wanted = f"too small for crops of {crop}x{crop}, {frames} frames; ask for smaller crops"
+    found = f"clip {name} is {width}x{height}, {len(hr)} frames"
+    needed = f"too small for crops of {crop}x{crop}, {frames} frames; choose smaller crops"
     if len(hr) < frames or min(hr.size) < crop:
-        raise UserError(f"{told}: {wanted} or leave it out")
+        raise UserError(f"{found}: {needed} or leave it out")
     shots = [shot for shot in hr.shots if len(shot) >= frames]
     if not shots:
         longest = max(map(len, hr.shots))
-        raise UserError(f"{told}, its longest shot {longest}: {wanted}, find fewer cuts or leave it out")
+        raise UserError(
+            f"{found}, its longest shot {longest}: {needed}, a higher data.shots.threshold, or leave it out"
+        )
     return _Source(hr, lr, shots)

@@ -1,4 +1,4 @@
-"""Batches of HR clips and their degraded copies, for training and validation.
+"""Lightning data module: batches of HR clips and their degraded LR, for training and validation.
 
 Axes: b batch, f frames, c colours, h w pixels.
 """
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from dcvsr.data.crops import CentreCrops, Clips, RandomCrops
 from dcvsr.data.loader import Batch, DegradingLoader
 from dcvsr.data.pairs import require_one_lr
-from dcvsr.data.stream import beside, read_here
+from dcvsr.data.stream import on_current_stream, side_stream
 from dcvsr.degradation.pipeline import Degradation, Given
 from dcvsr.degradation.seeds import generator
 from dcvsr.imaging import to_unit
@@ -26,28 +26,28 @@ from dcvsr.runtime.errors import UserError
 class VSRDataModule(LightningDataModule):
     """Batches ``{"hr": b f c h w, "lr": b f c h/4 w/4}``, float in [0, 1]; validation adds ``"name"``.
 
-    Frames travel as bytes, a quarter of their size as numbers, and are degraded on the device, the clips of
-    a batch beside the step before it. In training HR is what the degradation calls its target.
+    Frames reach the device as bytes, a quarter of the size of floats. The device degrades the clips of a
+    batch during the training step of the previous batch. In training, HR is the degradation's target.
 
-    A training sample depends on seed, epoch and its number alone, a validation clip's LR on seed and name:
-    not on the number of workers or processes, which share the numbers of an epoch among them.
+    A training sample depends on the seed, the epoch and its number alone, a validation clip's LR on the seed
+    and its name. The number of workers or processes does not matter; processes share the samples of an epoch.
 
-    ``epoch``: training loaders so far, those of the run that is resumed included; `train_dataloader` counts.
+    ``epoch`` counts the training loaders so far, including those of a run that is resumed.
 
     Args:
         training: clips to crop at random.
-        validation: clips whose middle is shown, one clip a batch.
-        frames: frames of a crop.
+        validation: clips to crop at the centre, one clip per batch.
+        frames: frames per crop.
         crop: height and width of a crop, HR pixels.
-        batch_size: crops of a training batch of one process.
-        steps: training batches of an epoch: make it the whole run, and its progress bar shows the time left.
-        degradation: from HR clips to LR clips.
-        seed: of crops and of their degradation.
-        workers: processes that read training clips; 0 reads in this one.
+        batch_size: crops per training batch and process.
+        steps: training batches per epoch; if that is the whole run, the progress bar shows the time left.
+        degradation: makes LR clips from HR clips.
+        seed: seed of the crops and their degradation.
+        workers: processes that read training clips; 0 reads in the main process.
 
     Raises:
-        UserError: if a number is too small, a clip too small or too short for the crops, the crop no multiple
-            of the degradation's factor, or if LR comes from nowhere, or from two sides.
+        UserError: if a number is too small, if a clip is too small or too short for the crops, if the crop is
+            not a multiple of the degradation's factor, or if a clip's LR has no source or two.
     """
 
     def __init__(
@@ -73,15 +73,16 @@ class VSRDataModule(LightningDataModule):
         for name, clip in chain(training.items(), validation.items()):
             require_one_lr(name, clip, degradation)
         if not isinstance(degradation, Given):
-            degradation.draw(generator(seed), (frames, 3, crop, crop))  # refuses a crop that it cannot reduce
+            degradation.draw(generator(seed), (frames, 3, crop, crop))  # raises on a crop of the wrong size
         self._crops = partial(RandomCrops, training, frames, crop, seed=seed)
-        self._crops(count=1, epoch=0)  # refuses clips before the run begins
+        self._crops(count=1, epoch=0)  # raises on unusable clips before the run
         self._validation = CentreCrops(validation, frames, crop)
         self._batch_size, self._steps, self._workers = batch_size, steps, workers
         self._degradation, self._seed = degradation, seed
         self.epoch = 0
 
     def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of the next epoch."""
         self.epoch += 1
         processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         crops = self._crops(count=processes * self._batch_size * self._steps, epoch=self.epoch)
@@ -89,17 +90,18 @@ class VSRDataModule(LightningDataModule):
             crops,
             degrade=self._work,
             batch_size=self._batch_size,
-            # Lightning's own would shuffle: what is a batch of one process would not be one of two.
+            # Lightning's own sampler would shuffle, so batches would depend on the number of processes.
             sampler=DistributedSampler(crops, processes, rank, shuffle=False) if processes > 1 else None,
             num_workers=self._workers,
             pin_memory=torch.cuda.is_available(),
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the loader of validation clips."""
         return DegradingLoader(self._validation, degrade=self._work, batch_size=None)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Waits for LR, or makes it where no loader has begun to."""
+        """Convert HR to floats, and wait for LR; degrade here if the batch comes from another loader."""
         hr = to_unit(batch["hr"])
         if "number" in batch:
             hr = torch.stack([self._degradation.target(clip) for clip in hr])
@@ -111,17 +113,19 @@ class VSRDataModule(LightningDataModule):
                 return torch.stack([work() for work in self._work(batch)])
             case Tensor() as given:
                 return to_unit(given)
-            case begun:
-                return torch.stack([read_here(clip.result()) for clip in begun])
+            case futures:
+                return torch.stack([on_current_stream(clip.result()) for clip in futures])
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the state that a checkpoint stores."""
         return {"epoch": self.epoch}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore the state from a checkpoint."""
         self.epoch = state_dict["epoch"]
 
     def _work(self, batch: Batch) -> Sequence[Callable[[], Tensor]]:
-        """What makes LR of each clip."""
+        """Return one function per clip that computes its LR, ``f c h w``."""
         if "name" in batch:
             keys = [(batch["name"],)]
         else:
@@ -131,7 +135,7 @@ class VSRDataModule(LightningDataModule):
     @torch.no_grad()
     def _degraded(self, hr: Tensor, *key: int | str) -> Tensor:
         device = self.trainer.strategy.root_device if self.trainer else hr.device
-        with beside(device, hr):
+        with side_stream(device, hr):
             clip = to_unit(hr.to(device, non_blocking=True))
             params = self._degradation.draw(generator(self._seed, *key), clip.shape)
             return self._degradation.apply(params, clip)

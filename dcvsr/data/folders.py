@@ -1,4 +1,4 @@
-"""Folders of clips: each subfolder of frames, and each video file, is one."""
+"""Folders of clips: each subfolder of frames and each video file is a clip."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -17,17 +17,17 @@ def folder_of_clips(
     exclude: Collection[str] = (),
     shots: Shots = ONE_SHOT,
 ) -> dict[str, Clip]:
-    """Every subfolder of frames and every video file of a folder as a clip, by name.
+    """Return every subfolder of frames and every video file of a folder as a clip, by name.
 
     Args:
         path: the folder.
         cache: folder for the stores of videos.
-        include: names to take; None for all.
+        include: names to use; None for all.
         exclude: names to leave out.
-        shots: finds those of each clip.
+        shots: finds the shots of a clip.
 
     Raises:
-        UserError: if the folder, a clip to include, or every clip is missing, or two clips share a name.
+        UserError: if the folder or a clip to include is missing, if no clip is left, or if two share a name.
     """
     if not Path(path).is_dir():
         raise UserError(f"{path}: no such folder; name one of videos, or of folders of frames")
@@ -44,8 +44,8 @@ def folder_of_clips(
     names = [name for name in sources if (include is None or name in include) and name not in exclude]
     if sources and not names:
         raise UserError(
-            f"{path} holds {', '.join(sources)}, and none is chosen: name some to validate on, as in "
-            "data.held_out=[...], and leave some to train on"
+            f"{path} holds {', '.join(sources)}, and none is selected: name some clips for validation with "
+            "data.held_out=[...], and leave others for training"
         )
     if not names:
         raise UserError(f"{path} holds no clips to use; name a folder of videos, or of folders of frames")
@@ -53,7 +53,7 @@ def folder_of_clips(
 
 
 def frame_folders(folders: Mapping[str, Path], shots: Shots = ONE_SHOT) -> dict[str, Clip]:
-    """Folders of frames as clips, by name."""
+    """Return folders of frames as clips, by name."""
     return {name: FrameFolder(folder, shots=shots) for name, folder in folders.items()}
 
 

@@ -1,4 +1,4 @@
-"""A loader that is one batch ahead: while a batch is used, the next one's LR is made."""
+"""Data loader that degrades the next batch while the current one is in use."""
 
 import gc
 import os
@@ -15,21 +15,22 @@ from dcvsr.runtime.errors import UserError
 
 Batch = dict[str, Any]
 Degrade = Callable[[Batch], Sequence[Callable[[], Tensor]]]
-"""A batch -> what makes LR of each of its clips, ``f c h w``; in any thread, and at any time."""
+"""Maps a batch to one function per clip that computes its LR, ``f c h w``, in any thread."""
 
 
 class DegradingLoader(DataLoader[Batch]):
-    """A DataLoader whose batches have ``"lr": list[Future[f c h w]]``, unless they bring LR of their own.
+    """A DataLoader that adds ``"lr": list[Future[f c h w]]`` to batches without LR.
 
-    A thread a clip: FFmpeg's codecs let go of Python's lock, and run beside each other and beside the device.
-    Lightning may make it anew with other ``kwargs``.
+    Each clip has a thread: FFmpeg's codecs release the GIL, so clips and the training step run in parallel.
+    Lightning may construct the loader again with other ``kwargs``.
 
     Args:
-        degrade: the work of a batch.
-        kwargs: DataLoader's.
+        dataset: samples, as for DataLoader.
+        degrade: returns the functions that compute the LR of a batch.
+        kwargs: arguments of DataLoader.
 
     Raises:
-        UserError: while it is iterated, from reading a clip: the line that was raised, workers or none.
+        UserError: on iteration, if a clip cannot be read; one line, with and without worker processes.
     """
 
     def __init__(self, dataset: Dataset[Batch], *, degrade: Degrade, **kwargs: Any) -> None:
@@ -37,35 +38,35 @@ class DegradingLoader(DataLoader[Batch]):
         self.degrade = degrade
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        # PyAV's decoders keep their threads until collected; collected in a forked worker, they wait forever.
+        # Free PyAV decoders before workers fork: freeing one waits for its threads, which no fork has.
         gc.collect()
         return self._ahead(_without_traceback(super().__iter__()))
 
     def _ahead(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        pool = ThreadPoolExecutor(min(self.batch_size or 1, os.cpu_count() or 1), "degrade", _alone)
+        pool = ThreadPoolExecutor(min(self.batch_size or 1, os.cpu_count() or 1), "degrade", _use_one_core)
         ahead: deque[Batch] = deque()
         try:
             for batch in batches:
-                ahead.append(batch if "lr" in batch else batch | {"lr": self._begun(pool, batch)})
+                ahead.append(batch if "lr" in batch else batch | {"lr": self._submit(pool, batch)})
                 if len(ahead) > 1:
                     yield ahead.popleft()
             yield from ahead
-        except BaseException:  # GeneratorExit too: nobody waits for what is left
+        except BaseException:  # including GeneratorExit: nothing will use the remaining results
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         pool.shutdown(wait=False)
 
-    def _begun(self, pool: ThreadPoolExecutor, batch: Batch) -> list[Any]:
+    def _submit(self, pool: ThreadPoolExecutor, batch: Batch) -> list[Any]:
         return [pool.submit(work) for work in self.degrade(batch)]
 
 
-def _alone() -> None:
-    """One core a thread: torch keeps the number by thread, and the training step's stays as it is."""
+def _use_one_core() -> None:
+    """Use one core in this thread; torch's setting is per thread, so the training step keeps its own."""
     torch.set_num_threads(1)
 
 
 def _without_traceback(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """What a worker process raises arrives as text: many lines, of which the last is the message."""
+    """Reduce a worker's UserError, which arrives as the text of a traceback, to its message."""
     try:
         yield from batches
     except UserError as error:

@@ -1,4 +1,4 @@
-"""LR that was made beforehand, beside the HR it was made from."""
+"""Pairs of HR clips and precomputed LR clips."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from dcvsr.runtime.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two clips of one scene; ``hr`` is None for video without a reference.
+    """An LR clip and the HR clip it was made from; ``hr`` is None for video without ground truth.
 
     Raises:
-        UserError: if they differ in frames, or HR is not four times LR's size.
+        UserError: if they differ in number of frames, or HR is not four times the size of LR.
     """
 
     hr: Clip | None
@@ -26,39 +26,41 @@ class Pair:
         frames, height, width = len(self.lr), *(FACTOR * side for side in self.lr.size)
         if (len(self.hr), *self.hr.size) != (frames, height, width):
             raise UserError(
-                f"LR clip {self.lr.name} is {_told(self.lr)}, its HR {_told(self.hr)}, where "
+                f"LR clip {self.lr.name} is {_shape(self.lr)}, its HR is {_shape(self.hr)}, but "
                 f"{frames} frames of {width}x{height} are expected: give the HR that it was made from"
             )
 
 
 def pairs(hr: Mapping[str, Clip], lr: Mapping[str, Clip]) -> dict[str, Pair]:
-    """Each LR clip with the HR clip of its name; other HR clips may be there too.
+    """Pair each LR clip with the HR clip of the same name; other HR clips are ignored.
 
     Raises:
-        UserError: if HR is missing or is not what LR was made from.
+        UserError: if an HR clip is missing or its shape does not match.
     """
     for name in lr:
         if name not in hr:
-            raise UserError(f"LR clip {name} has no HR clip of its name; there are {', '.join(hr) or 'none'}")
+            raise UserError(
+                f"LR clip {name} has no HR clip of the same name; HR has {', '.join(hr) or 'none'}"
+            )
     return {name: Pair(hr[name], clip) for name, clip in lr.items()}
 
 
 def unpaired(lr: Mapping[str, Clip]) -> dict[str, Pair]:
-    """LR video without ground truth."""
+    """Return LR clips without ground truth, as pairs."""
     return {name: Pair(None, clip) for name, clip in lr.items()}
 
 
 def require_one_lr(name: str, clip: Clip | Pair, degradation: Degradation) -> None:
-    """Raises UserError unless LR of a clip comes either with it or from the degradation."""
+    """Raise UserError unless a clip has either its own LR or a degradation that makes it, not both."""
     has_lr, is_given = isinstance(clip, Pair), isinstance(degradation, Given)
     if has_lr and not is_given:
-        raise UserError(f"clip {name} brings its LR and is not degraded again: choose degradation=none")
+        raise UserError(f"clip {name} has its own LR and is not degraded again: choose degradation=none")
     if is_given and not has_lr:
         raise UserError(
-            f"clip {name} brings no LR, and degradation=none makes none: choose another, or data=pairs"
+            f"clip {name} has no LR, and degradation=none makes none: choose another, or data=pairs"
         )
 
 
-def _told(clip: Clip) -> str:
+def _shape(clip: Clip) -> str:
     height, width = clip.size
     return f"{len(clip)} frames of {width}x{height}"

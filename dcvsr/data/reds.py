@@ -1,4 +1,4 @@
-"""``python -m dcvsr.data.reds input=FOLDER output=data/REDS``: REDS as the paper splits it, from its zips."""
+"""``python -m dcvsr.data.reds input=FOLDER output=data/REDS``: links REDS's unpacked zips as one folder."""
 
 import logging
 import os
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from dcvsr.data.reds_layout import FRAMES, official
+from dcvsr.data.reds_layout import FRAMES, official_clips
 from dcvsr.runtime.cli import command
 from dcvsr.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
 SIZE = (1280, 720)
-"""Width and height."""
+"""Width and height of REDS frames."""
 
 
 @command("reds")
 def main(cfg: DictConfig) -> None:
-    """Link the 270 clips under their names here, all or none."""
+    """Link the 270 clips, numbered 000 to 269, in the output folder; all or none."""
     source, output = Path(cfg.input), Path(cfg.output)
-    clips = official(source)
+    clips = official_clips(source)
     _require_size(clips)
     if output.exists() or output.is_symlink():
         raise UserError(f"{output} exists; name a new folder")
-    log.info(f"{source}: {len(clips)} clips of {FRAMES} frames, {SIZE[0]}x{SIZE[1]}, all there")
+    log.info(f"{source}: {len(clips)} clips of {FRAMES} frames, {SIZE[0]}x{SIZE[1]}, complete")
     if cfg.dry_run:
         return
     _link(clips, output)
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def _require_size(clips: Mapping[str, Path]) -> None:
-    """Raises UserError, naming it, if the first frame of a clip is none of REDS's."""
+    """Raise UserError if the first frame of a clip does not have the size of REDS frames."""
     from PIL import Image
 
     for clip in clips.values():
@@ -46,13 +46,13 @@ def _require_size(clips: Mapping[str, Path]) -> None:
             raise UserError(f"{frame} cannot be read as an image; unpack it again") from error
         if (width, height) != SIZE:
             raise UserError(
-                f"{frame} is {width}x{height}, REDS's frames are {SIZE[0]}x{SIZE[1]}: unpack train_sharp and "
-                "val_sharp, not their blurred or reduced versions"
+                f"{frame} is {width}x{height}, but REDS frames are {SIZE[0]}x{SIZE[1]}: unpack train_sharp "
+                "and val_sharp, not their blurred or downsampled versions"
             )
 
 
 def _link(clips: Mapping[str, Path], output: Path) -> None:
-    """Links are relative: both folders may move together."""
+    """Create the links; they are relative, so that both folders can be moved together."""
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=".") as scratch:

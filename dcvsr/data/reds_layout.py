@@ -1,4 +1,4 @@
-"""The REDS data set: what must lie where. Imports nothing slow: it is asked before a run starts."""
+"""Folder layout of the REDS dataset; imports no slow packages, as runs start with it."""
 
 import os
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ from pathlib import Path
 from dcvsr.runtime.errors import UserError
 
 CLIPS = 270
-"""240 clips of train_sharp, then the 30 of val_sharp renamed 240 to 269 (spec 5.1)."""
+"""The 240 clips of train_sharp, then the 30 of val_sharp as 240 to 269 (spec 5.1)."""
 FRAMES = 100
 PARTS = {"train_sharp": (0, 240), "val_sharp": (240, 30)}
-"""Part -> number of its first clip here, and how many it has."""
+"""Part -> number of its first clip in our numbering, and its number of clips."""
 
 
 def require(path: str) -> None:
-    """Raise UserError unless ``path`` holds every frame of every clip: it says what is missing.
+    """Raise UserError, naming what is missing, unless ``path`` holds every frame of every clip.
 
-    Frames are looked for by name, ``000/00000000.png`` to ``269/00000099.png``.
+    Frames are found by name, ``000/00000000.png`` to ``269/00000099.png``.
     """
     if faults := _faults({f"{clip:03d}": Path(path, f"{clip:03d}") for clip in range(CLIPS)}):
         raise UserError(
@@ -26,11 +26,11 @@ def require(path: str) -> None:
         )
 
 
-def official(folder: Path) -> dict[str, Path]:
-    """Our name -> folder of each clip that the zips unpacked to, ``train/train_sharp/000`` and so on.
+def official_clips(folder: Path) -> dict[str, Path]:
+    """Return the folder of each clip of the unpacked zips, such as ``train/train_sharp/000``, by our number.
 
     Raises:
-        UserError: if a part, a clip or a frame is missing; clips are called by our names.
+        UserError: if a part, a clip or a frame is missing; the message uses our numbers.
     """
     parts = {name: _part(folder, name) for name in PARTS}
     clips = {
@@ -40,13 +40,13 @@ def official(folder: Path) -> dict[str, Path]:
     }
     if faults := _faults(clips):
         raise UserError(
-            f"REDS at {folder} lacks {faults}; 240 to 269 are val_sharp's 000 to 029: unpack what lacks again"
+            f"REDS at {folder} lacks {faults}; 240 to 269 are val_sharp's 000 to 029: unpack these again"
         )
     return clips
 
 
 def _part(folder: Path, name: str) -> Path:
-    """The zips unpack to the second of these places; many move them to the first."""
+    """Return the folder of a part: ``folder/name``, or the zips' own path, such as ``train/train_sharp``."""
     places = [folder / name, folder / name.partition("_")[0] / name]
     for place in places:
         if place.is_dir():
@@ -58,7 +58,7 @@ def _part(folder: Path, name: str) -> Path:
 
 
 def _faults(clips: Mapping[str, Path]) -> str:
-    """Which clips are missing and which are not whole; nothing if all is there."""
+    """Describe missing and incomplete clips; return an empty string if there are none."""
     expected = {f"{frame:08d}.png" for frame in range(FRAMES)}
     missing = [name for name, clip in clips.items() if not clip.is_dir()]
     frames = {name: expected & set(os.listdir(clip)) for name, clip in clips.items() if name not in missing}
@@ -67,10 +67,10 @@ def _faults(clips: Mapping[str, Path]) -> str:
         for name, found in frames.items()
         if found != expected
     ]
-    told = [f"{len(missing)} of {len(clips)} clips ({_some(missing)})"] if missing else []
+    faults = [f"{len(missing)} of {len(clips)} clips ({_some(missing)})"] if missing else []
     if short:
-        told.append(f"frames of {len(short)} of {len(clips)} clips ({_some(short)})")
-    return " and ".join(told)
+        faults.append(f"frames of {len(short)} of {len(clips)} clips ({_some(short)})")
+    return " and ".join(faults)
 
 
 def _some(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins, found once by PySceneDetect.
+"""Shot detection with PySceneDetect; results are cached.
 
 Axes: f frames, c colours, h w pixels.
 """
@@ -21,55 +21,63 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_json, write_whole
 
 WIDTH = 256
-"""Pixels to which frames are reduced, as PySceneDetect does: cuts are seen as well, and much sooner."""
+"""Width to which frames are downsampled, as PySceneDetect does: much faster, and finds the same cuts."""
 
 
 class ShotSource(Protocol):
-    """What cuts are looked for in."""
+    """Frames in which to detect cuts."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in errors and progress bars."""
+        ...
 
     @property
     def digest(self) -> str:
-        """Names what is shown: other frames, another digest."""
+        """Hash that identifies the frames; the cache key."""
         ...
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        ...
 
     def read(self, start: int, count: int) -> Tensor:
-        """uint8 ``count c h w``."""
+        """Return frames ``start`` to ``start + count - 1``: uint8 ``count c h w``."""
         ...
 
 
 class Shots(Protocol):
-    """Finds the frames of each shot, in order; together they are all frames."""
+    """Protocol of shot detectors."""
 
-    def __call__(self, clip: ShotSource) -> Sequence[range]: ...
+    def __call__(self, clip: ShotSource) -> Sequence[range]:
+        """Return the frames of each shot, in order; together they are all frames."""
+        ...
 
 
 @dataclass(frozen=True)
 class OneShot:
-    """For clips that are known to have no cut."""
+    """Shot detector for clips that are known to have no cut."""
 
     def __call__(self, clip: ShotSource) -> Sequence[range]:
+        """Return one shot of all frames."""
         return [range(len(clip))]
 
 
 @dataclass(frozen=True)
 class Detected:
-    """By PySceneDetect's content detector, remembered in ``cache``; fades between shots it does not find.
+    """Shots by PySceneDetect's content detector, cached; it does not find fades between shots.
 
     Args:
-        cache: folder.
-        threshold: mean change of hue, saturation and brightness, in levels of 255, that makes a cut.
+        cache: folder for the results.
+        threshold: mean change of hue, saturation and brightness, in levels of 255, that counts as a cut.
     """
 
     cache: Path | str
     threshold: float
 
     def __call__(self, clip: ShotSource) -> Sequence[range]:
-        """
+        """Return the frames of each shot, in order.
+
         Raises:
             UserError: if frames cannot be read, or ``cache`` cannot be written.
         """
@@ -79,13 +87,13 @@ class Detected:
             try:
                 write_whole(known, cuts)
             except UserError as error:
-                reason = f"{self.cache} cannot remember the cuts of {clip.name}"
+                reason = f"cannot store the cuts of {clip.name} in {self.cache}"
                 raise UserError(f"{reason} ({error.__cause__}); name another folder, runs=FOLDER") from error
         return [range(*ends) for ends in pairwise([0, *read_json(known), len(clip)])]
 
 
 def _cuts(clip: ShotSource, threshold: float) -> list[int]:
-    """First frames of all shots but the first; a flash is a shot of one frame."""
+    """Return the first frame of each shot but the first; a flash is a shot of one frame."""
     detector, cuts = ContentDetector(threshold, min_scene_len=0), []
     for index in tqdm(range(len(clip)), desc=f"{clip.name}: cuts", unit="frame", leave=False, delay=1):
         image = np.ascontiguousarray(rearrange(clip.read(index, 1).numpy()[0, ::-1], "c h w -> h w c"))

@@ -1,4 +1,4 @@
-"""Decoded videos on disk, for reading at random: one ``.npy`` of uint8 ``f c h w`` per content."""
+"""Decoded videos on disk for random access: one ``.npy`` of uint8 ``f c h w`` per file content."""
 
 from pathlib import Path
 from uuid import uuid4
@@ -11,16 +11,16 @@ from dcvsr.video.io import read_video
 
 
 def frame_store(path: Path, cache: Path) -> Path:
-    """The store of a video file in ``cache``, made on first use.
+    """Return the path of a video file's store in ``cache``; create it on first use.
 
-    It is named by the file's content, so that a changed file never meets an old store. It appears whole or
-    not at all; of two processes that make it at once, the later one puts the same bytes in its place.
+    Its name is a hash of the file's content, so a changed file never uses an old store. The store is written
+    atomically; of two processes that create it at once, the later one replaces it with the same bytes.
 
     Raises:
         UserError: if the file cannot be read or ``cache`` cannot be written.
     """
     if not path.is_file():
-        raise UserError(f"{path} is no file; name a video")
+        raise UserError(f"{path} is not a file; name a video file")
     store = cache / f"{file_sha256(path)}-{path.stat().st_size}.npy"
     if not store.exists():
         _write(store, read_video(path).frames.numpy())
@@ -35,8 +35,8 @@ def _write(store: Path, frames: np.ndarray) -> None:
             np.save(file, frames)
         unfinished.replace(store)
     except OSError as error:
-        reason = f"{store.parent} cannot hold decoded frames ({error.strerror})"
-        raise UserError(f"{reason}; name another folder") from error
+        reason = f"cannot store decoded frames in {store.parent} ({error.strerror})"
+        raise UserError(f"{reason}; name another folder, runs=FOLDER") from error
     finally:
         if unfinished.exists():
             unfinished.unlink()

@@ -1,4 +1,4 @@
-"""Work on a GPU beside the training step's. Only a GPU can run the branches that name one."""
+"""CUDA streams that run parallel to the training step; the CUDA branches below run only on a GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 @contextmanager
-def beside(device: torch.device, source: Tensor) -> Iterator[None]:
-    """A stream of its own for work that begins at ``source`` off the device, done when this ends."""
+def side_stream(device: torch.device, source: Tensor) -> Iterator[None]:
+    """Run the body on its own CUDA stream if ``source`` is on the CPU; wait for the stream at the end."""
     if device.type != "cuda" or source.is_cuda:
         yield
         return
@@ -19,8 +19,8 @@ def beside(device: torch.device, source: Tensor) -> Iterator[None]:
     stream.synchronize()
 
 
-def read_here(result: Tensor) -> Tensor:
-    """What such work made: its memory goes back to its own stream, but not before this one has read it."""
+def on_current_stream(result: Tensor) -> Tensor:
+    """Mark a result of `side_stream` as in use by this stream, so that its memory is not reused before."""
     if result.is_cuda:
         result.record_stream(torch.cuda.current_stream(result.device))
     return result

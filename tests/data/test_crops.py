@@ -1,4 +1,4 @@
-"""Crops: each is one place of one clip, drawn by seed and index alone."""
+"""Tests of random and centre crops: position, distribution, seeds, shots, pairs and errors."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from dcvsr.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Chart:
-    """A clip whose pixels say where they are: (10 number + frame, y, x)."""
+    """A clip whose pixels encode their position: (10 number + frame, y, x)."""
 
     number: int
     frames: int
@@ -46,7 +46,7 @@ CROPS = RandomCrops(CLIPS, frames=3, crop=12, count=400, seed=0, epoch=1)
 SAMPLES = [CROPS[index]["hr"] for index in range(len(CROPS))]
 
 
-def test_a_crop_is_one_place_of_one_clip_in_consecutive_frames() -> None:
+def test_a_crop_has_one_position_in_consecutive_frames_of_one_clip() -> None:
     for hr in SAMPLES:
         assert hr.shape == (3, 3, 12, 12)
         time, y, x = (plane.int() for plane in hr.unbind(1))
@@ -61,7 +61,7 @@ def test_half_of_the_crops_are_mirrored() -> None:
     assert 160 < mirrored < 240
 
 
-def test_every_start_of_every_clip_is_drawn_alike() -> None:
+def test_first_frames_are_uniform_over_all_clips() -> None:
     starts = Counter(int(hr[0, 0, 0, 0]) for hr in SAMPLES)
     assert sorted(starts) == [*range(10, 18), 20, 21]
     assert all(20 < count < 65 for count in starts.values())
@@ -74,7 +74,7 @@ def test_crops_reach_every_border() -> None:
         assert (min(tops), max(tops), min(lefts), max(lefts)) == (0, height - 12, 0, width - 12)
 
 
-def test_a_sample_is_a_function_of_seed_epoch_and_number_alone() -> None:
+def test_a_sample_depends_on_seed_epoch_and_number_alone() -> None:
     fewer = RandomCrops(CLIPS, frames=3, crop=12, count=5, seed=0, epoch=1)
     assert all(torch.equal(fewer[index]["hr"], SAMPLES[index]) for index in (4, 0, 2))
     assert [(fewer[index]["epoch"], fewer[index]["number"]) for index in (4, 0)] == [(1, 4), (1, 0)]
@@ -83,14 +83,14 @@ def test_a_sample_is_a_function_of_seed_epoch_and_number_alone() -> None:
         assert not all(torch.equal(other[index]["hr"], SAMPLES[index]) for index in range(5))
 
 
-def both(clips: Any, frames: int, crop: int) -> list[Callable[[], object]]:
-    """What crops clips, at random and at the centre."""
+def constructors(clips: Any, frames: int, crop: int) -> list[Callable[[], object]]:
+    """Return functions that construct both datasets."""
     return [lambda: RandomCrops(clips, frames, crop, 1, 0, 0), lambda: CentreCrops(clips, frames, crop)]
 
 
 @dataclass(frozen=True)
 class Film(Chart):
-    """A chart of several shots."""
+    """A chart with several shots."""
 
     cuts: tuple[int, ...]
 
@@ -99,26 +99,26 @@ class Film(Chart):
         return [range(*ends) for ends in pairwise([0, *self.cuts, self.frames])]
 
 
-def test_no_crop_shows_two_shots_and_every_start_within_one_is_drawn() -> None:
+def test_random_crops_lie_within_one_shot_and_use_every_start() -> None:
     film = Film(0, 10, (16, 16), cuts=(4, 6))
     crops = RandomCrops({"film": film}, frames=3, crop=12, count=100, seed=0, epoch=1)
     starts = {int(crops[index]["hr"][0, 0, 0, 0]) for index in range(100)}
     assert starts == {0, 1, 6, 7}
 
 
-def test_the_middle_of_the_first_shot_that_is_long_enough_validates() -> None:
+def test_centre_crops_use_the_first_shot_that_is_long_enough() -> None:
     film = Film(0, 10, (16, 16), cuts=(2, 4))
     assert CentreCrops({"film": film}, frames=3, crop=12)[0]["hr"][0, :, 0, 0, 0].tolist() == [4, 5, 6]
 
 
-def test_a_clip_of_short_shots_is_named_with_its_longest() -> None:
+def test_a_clip_of_short_shots_is_an_error_that_names_the_longest() -> None:
     film = {"film": Film(0, 10, (16, 16), cuts=(4, 6))}
-    for make in both(film, frames=5, crop=12):
+    for make in constructors(film, frames=5, crop=12):
         with pytest.raises(UserError, match="film is 16x16, 10 frames, its longest shot 4: too small"):
             make()
 
 
-def test_a_pair_is_cropped_at_one_place() -> None:
+def test_hr_and_lr_of_a_pair_are_cropped_at_the_same_position() -> None:
     pair = Pair(lr=Chart(0, 10, (5, 6)), hr=Chart(0, 10, (20, 24)))
     crops = RandomCrops({"pair": pair}, frames=3, crop=12, count=50, seed=0, epoch=0)
     for sample in [crops[index] for index in range(50)] + [CentreCrops({"pair": pair}, 3, 12)[0]]:
@@ -129,22 +129,22 @@ def test_a_pair_is_cropped_at_one_place() -> None:
         assert torch.equal(torch.minimum(*places) // 4, lr[:, 1:])
 
 
-def test_video_without_truth_is_not_trained_on() -> None:
-    for make in both({"old": Pair(None, Chart(0, 10, (16, 16)))}, frames=3, crop=12):
+def test_cropping_video_without_hr_is_an_error() -> None:
+    for make in constructors({"old": Pair(None, Chart(0, 10, (16, 16)))}, frames=3, crop=12):
         with pytest.raises(UserError, match="clip old has no HR"):
             make()
 
 
-def test_a_pair_s_crop_fits_its_lr() -> None:
+def test_the_crop_of_a_pair_must_be_a_multiple_of_the_factor() -> None:
     pair = {"pair": Pair(hr=Chart(0, 10, (20, 24)), lr=Chart(0, 10, (5, 6)))}
-    for make in both(pair, frames=3, crop=10):
+    for make in constructors(pair, frames=3, crop=10):
         with pytest.raises(
-            UserError, match="crop must be a multiple of 4, as clip pair brings its LR; got 10"
+            UserError, match="crop must be a multiple of 4, because clip pair has its own LR; got 10"
         ):
             make()
 
 
-def test_centre_crops_are_the_middle_of_the_first_frames() -> None:
+def test_centre_crops_are_the_centre_of_the_first_frames() -> None:
     crops = CentreCrops(CLIPS, frames=3, crop=12)
     assert [crops[index]["name"] for index in range(len(crops))] == ["long", "short"]
     hr = crops[0]["hr"]
@@ -154,13 +154,13 @@ def test_centre_crops_are_the_middle_of_the_first_frames() -> None:
 
 
 @pytest.mark.parametrize(("frames", "crop"), [(5, 12), (3, 17)])
-def test_a_clip_too_small_for_the_crops_is_named_with_its_size(frames: int, crop: int) -> None:
-    for make in both(CLIPS, frames, crop):
+def test_a_clip_too_small_for_the_crops_is_an_error_that_gives_its_size(frames: int, crop: int) -> None:
+    for make in constructors(CLIPS, frames, crop):
         with pytest.raises(UserError, match=f"short is 16x40, 4 frames: .* {crop}x{crop}, {frames} frames"):
             make()
 
 
-def test_no_clips_at_all_are_refused() -> None:
-    for make in both({}, frames=1, crop=8):
+def test_cropping_no_clips_is_an_error() -> None:
+    for make in constructors({}, frames=1, crop=8):
         with pytest.raises(UserError, match="no clips"):
             make()

@@ -1,4 +1,4 @@
-"""The data module: the same batches whoever reads them, degraded beside the step before."""
+"""Tests of the data module: batches by seed alone, parallel degradation, resuming, processes and errors."""
 
 import gc
 import threading
@@ -32,7 +32,7 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.io import read_video
 
-PATIENCE = 200  # seconds for another thread, below the limit on a test: a busy machine may take long
+TIMEOUT = 200  # seconds to wait for another thread on a busy machine; below the time limit of a test
 CLIPS = {
     "slide": Translation(seed=0, frames=6, height=48, width=64, dx=0.5, dy=0.25),
     "wall": Wallpaper(seed=1, frames=5, height=64, width=48, dx=1, dy=0, period=24),
@@ -55,7 +55,7 @@ def batches(module: VSRDataModule) -> list[dict[str, Any]]:
     return [module.on_after_batch_transfer(batch, 0) for batch in module.train_dataloader()]
 
 
-def same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
+def equal(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
     return all(
         torch.equal(a[part], b[part]) for a, b in zip(one, other, strict=True) for part in ("hr", "lr")
     )
@@ -65,9 +65,9 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     alone = batches(data(workers=0))
     assert [tuple(batch["hr"].shape) for batch in alone] == [(2, 3, 3, 32, 32)] * 4
     assert [tuple(batch["lr"].shape) for batch in alone] == [(2, 3, 3, 8, 8)] * 4
-    assert same(batches(data(workers=1)), alone)
-    assert same(batches(data(workers=2)), alone)
-    assert not same(batches(data(seed=1)), alone)
+    assert equal(batches(data(workers=1)), alone)
+    assert equal(batches(data(workers=2)), alone)
+    assert not equal(batches(data(seed=1)), alone)
 
 
 def test_a_sample_depends_on_seed_epoch_and_number_alone() -> None:
@@ -79,66 +79,66 @@ def test_a_sample_depends_on_seed_epoch_and_number_alone() -> None:
     assert torch.equal(ones[5]["lr"][0], NOISY.apply(NOISY.draw(generator(0, 1, 5), hr.shape), hr))
 
 
-def test_lightning_can_make_the_loader_anew_with_a_sampler_of_its_own() -> None:
+def test_lightning_can_reconstruct_the_loader_with_another_sampler() -> None:
     alone = batches(data(batch_size=1))
     for rank in range(2):
         module = data(batch_size=1)
         loader = module.train_dataloader()
         sampler = DistributedSampler(loader.dataset, 2, rank, shuffle=False)  # type: ignore[arg-type]
         share = _update_dataloader(loader, sampler)
-        assert same([module.on_after_batch_transfer(batch, 0) for batch in share], alone[rank::2])
+        assert equal([module.on_after_batch_transfer(batch, 0) for batch in share], alone[rank::2])
 
 
-def test_each_epoch_is_drawn_anew_and_a_resumed_run_goes_on_with_the_next() -> None:
+def test_epochs_differ_and_a_resumed_run_continues_with_the_next_epoch() -> None:
     module, resumed = data(), data()
     first, second = batches(module), batches(module)
-    assert not same(first, second)
+    assert not equal(first, second)
     batches(resumed)
     state = resumed.state_dict()
     resumed = data()
     resumed.load_state_dict(state)
-    assert same(batches(resumed), second)
+    assert equal(batches(resumed), second)
 
 
 @dataclass(frozen=True)
-class Meeting(Degradation):
-    """Calls ``meet`` before each clip."""
+class Notifying(Degradation):
+    """Calls ``notify`` before each clip."""
 
-    meet: Callable[[], object] = int
+    notify: Callable[[], object] = int
 
     def apply(self, params: Params, clip: Tensor) -> Tensor:
-        self.meet()
+        self.notify()
         return super().apply(params, clip)
 
 
-def test_lr_of_the_next_batch_is_begun_while_a_batch_is_used() -> None:
+def test_the_next_batch_is_degraded_while_a_batch_is_in_use() -> None:
     begun, steps = threading.Semaphore(0), 5
-    module = data(degradation=Meeting(4, NOISY.steps, meet=begun.release), batch_size=2, steps=steps)
+    module = data(degradation=Notifying(4, NOISY.steps, notify=begun.release), batch_size=2, steps=steps)
     ahead = 0
     for step, batch in enumerate(module.train_dataloader(), 1):
         module.on_after_batch_transfer(batch, 0)
         while ahead < 2 * min(step + 1, steps):
-            assert begun.acquire(timeout=PATIENCE)
+            assert begun.acquire(timeout=TIMEOUT)
             ahead += 1
     assert ahead == 2 * steps
 
 
-def test_the_clips_of_a_batch_are_degraded_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clips_of_a_batch_are_degraded_in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    both = threading.Barrier(2, timeout=PATIENCE)
-    assert len(batches(data(degradation=Meeting(4, NOISY.steps, meet=both.wait), batch_size=2))) == 4
+    both = threading.Barrier(2, timeout=TIMEOUT)
+    assert len(batches(data(degradation=Notifying(4, NOISY.steps, notify=both.wait), batch_size=2))) == 4
 
 
-def test_degrading_takes_a_core_a_clip_and_leaves_the_step_its_threads() -> None:
+def test_degrading_uses_one_core_per_clip_and_keeps_the_main_threads_setting() -> None:
     seen: list[int] = []
     torch.set_num_threads(2)
-    batches(data(degradation=Meeting(4, NOISY.steps, meet=lambda: seen.append(torch.get_num_threads()))))
+    batches(data(degradation=Notifying(4, NOISY.steps, notify=lambda: seen.append(torch.get_num_threads()))))
     assert (set(seen), torch.get_num_threads()) == ({1}, 2)
 
 
-def test_a_loader_that_is_left_early_does_not_wait_and_leaves_no_thread() -> None:
+def test_abandoning_a_loader_neither_blocks_nor_leaves_threads() -> None:
     left = threading.Event()
-    module = data(degradation=Meeting(4, NOISY.steps, meet=left.wait), steps=50)
+    module = data(degradation=Notifying(4, NOISY.steps, notify=left.wait), steps=50)
     loader = iter(module.train_dataloader())
     next(loader)
     del loader
@@ -147,22 +147,22 @@ def test_a_loader_that_is_left_early_does_not_wait_and_leaves_no_thread() -> Non
         time.sleep(0.01)
 
 
-def test_batches_that_are_kept_for_later_lose_nothing() -> None:
+def test_batches_can_be_kept_and_used_later() -> None:
     module = data()
     kept = list(module.train_dataloader())
-    assert same([module.on_after_batch_transfer(batch, 0) for batch in kept], batches(data()))
+    assert equal([module.on_after_batch_transfer(batch, 0) for batch in kept], batches(data()))
 
 
-def test_a_batch_of_another_loader_is_degraded_where_it_arrives() -> None:
+def test_a_batch_without_lr_is_degraded_on_transfer() -> None:
     module = data()
     begun = next(iter(module.train_dataloader()))
     bare = {key: value for key, value in begun.items() if key != "lr"}
-    assert same([module.on_after_batch_transfer(bare, 0)], [module.on_after_batch_transfer(begun, 0)])
+    assert equal([module.on_after_batch_transfer(bare, 0)], [module.on_after_batch_transfer(begun, 0)])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_frame_that_cannot_be_read_is_named_in_one_line(workers: int, tmp_path: Path) -> None:
-    """Broken within, where only decoding shows it."""
+def test_an_unreadable_frame_is_a_one_line_error_that_names_it(workers: int, tmp_path: Path) -> None:
+    """The frame is damaged inside, so only decoding detects it."""
     images = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8).numpy()
     write_frames(tmp_path / "walk", images, [])
     broken = tmp_path / "walk" / "00000003.png"
@@ -180,12 +180,12 @@ class Failing(Degradation):
         raise RuntimeError("as planned")
 
 
-def test_what_fails_in_a_thread_fails_where_it_is_waited_for() -> None:
+def test_an_exception_in_a_thread_is_raised_by_the_consumer() -> None:
     with pytest.raises(RuntimeError, match="as planned"):
         batches(data(degradation=Failing(4, NOISY.steps)))
 
 
-def test_a_pair_s_lr_is_taken_as_it_is() -> None:
+def test_the_lr_of_a_pair_is_used_unchanged() -> None:
     hr, lr = Wallpaper(1, 6, 64, 64, 1, 0, 24), Wallpaper(2, 6, 16, 16, 1, 0, 24)
     clips = {"pair": Pair(hr=hr, lr=lr)}
     module = data(training=clips, validation=clips, degradation=Given(4, {}))
@@ -196,23 +196,23 @@ def test_a_pair_s_lr_is_taken_as_it_is() -> None:
     assert torch.equal(validated["lr"][0], to_unit(lr.read(0, 3, slice(4, 12), slice(4, 12))))
 
 
-def test_lr_comes_from_one_source() -> None:
+def test_lr_from_two_sources_or_none_is_an_error() -> None:
     pair = {"pair": Pair(hr=Wallpaper(1, 6, 64, 64, 1, 0, 24), lr=Wallpaper(2, 6, 16, 16, 1, 0, 24))}
-    with pytest.raises(UserError, match=r"clip pair brings its LR .*: choose degradation=none"):
+    with pytest.raises(UserError, match=r"clip pair has its own LR .*: choose degradation=none"):
         data(validation=pair)
-    with pytest.raises(UserError, match=r"clip slide brings no LR, .* or data=pairs"):
+    with pytest.raises(UserError, match=r"clip slide has no LR, .* or data=pairs"):
         data(degradation=Given(4, {}))
 
 
 class Collecting(Translation):
-    """Collects garbage as it is read, as any worker may at any time."""
+    """Collects garbage on every read, as a worker may at any time."""
 
     def read(self, *arguments: Any) -> Tensor:
         gc.collect()
         return super().read(*arguments)
 
 
-def test_workers_outlive_the_decoders_of_the_process_that_made_them() -> None:
+def test_garbage_collection_in_a_worker_does_not_wait_for_the_parents_decoders() -> None:
     gc.disable()
     try:
         clips = {"slide": Collecting(seed=0, frames=6, height=48, width=64, dx=0.5, dy=0.25)}
@@ -225,16 +225,16 @@ def test_workers_outlive_the_decoders_of_the_process_that_made_them() -> None:
 
 @dataclass(frozen=True)
 class Sharpened(Degradation):
-    """Its target is not HR itself."""
+    """A degradation whose target differs from HR."""
 
     def target(self, clip: Tensor) -> Tensor:
         return clip.sqrt()
 
 
-def test_training_sees_the_target_and_validation_hr() -> None:
+def test_training_batches_have_the_target_and_validation_batches_hr() -> None:
     module = data(degradation=Sharpened(4, bicubic(4).steps))
     batch = next(iter(module.train_dataloader()))
-    assert batch["hr"].dtype == torch.uint8, "frames travel as bytes"
+    assert batch["hr"].dtype == torch.uint8, "frames are transferred as bytes"
     arrived = module.on_after_batch_transfer(batch, 0)
     torch.testing.assert_close(arrived["hr"].square() * 255, batch["hr"].float())
     for hr, lr in zip(to_unit(batch["hr"]), arrived["lr"], strict=True):
@@ -243,8 +243,8 @@ def test_training_sees_the_target_and_validation_hr() -> None:
         assert torch.equal(module.on_after_batch_transfer(batch, 0)["hr"], to_unit(batch["hr"]))
 
 
-class Witness(LightningModule):
-    """Learns nothing and remembers the batches that it was given."""
+class Recorder(LightningModule):
+    """A module that learns nothing and records its batches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -263,8 +263,8 @@ class Witness(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0)
 
 
-class Sharing(Witness):
-    """Leaves in ``folder`` what each process was given."""
+class SavingRecorder(Recorder):
+    """A recorder that saves the batches of each process in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -286,40 +286,40 @@ def trainer(**options: Any) -> Trainer:
     )
 
 
-def test_one_epoch_is_the_whole_run_and_each_clip_one_validation_batch() -> None:
-    witness = Witness()
-    trainer(max_steps=-1, max_epochs=1).fit(witness, datamodule=data())
-    assert same(witness.trained, batches(data()))
-    assert [batch["name"] for batch in witness.validated] == ["slide", "wall"]
-    first = witness.validated[0]
+def test_an_epoch_is_the_whole_run_and_a_clip_is_a_validation_batch() -> None:
+    recorder = Recorder()
+    trainer(max_steps=-1, max_epochs=1).fit(recorder, datamodule=data())
+    assert equal(recorder.trained, batches(data()))
+    assert [batch["name"] for batch in recorder.validated] == ["slide", "wall"]
+    first = recorder.validated[0]
     assert first["hr"].shape == (1, 3, 3, 32, 32)
     torch.testing.assert_close(first["hr"][0] * 255, CLIPS["slide"].read(0, 3)[..., 8:40, 16:48].float())
 
 
-def test_a_validation_clip_is_degraded_by_seed_and_name_each_time() -> None:
-    witness = Witness()
-    trainer(val_check_interval=2).fit(witness, datamodule=data(seed=3))
-    assert [batch["name"] for batch in witness.validated] == ["slide", "wall"] * 2
-    assert same(witness.validated[:2], witness.validated[2:])
-    wall = witness.validated[1]
+def test_a_validation_clips_degradation_depends_on_seed_and_name() -> None:
+    recorder = Recorder()
+    trainer(val_check_interval=2).fit(recorder, datamodule=data(seed=3))
+    assert [batch["name"] for batch in recorder.validated] == ["slide", "wall"] * 2
+    assert equal(recorder.validated[:2], recorder.validated[2:])
+    wall = recorder.validated[1]
     params = NOISY.draw(generator(3, "wall"), wall["hr"][0].shape)
     assert torch.equal(wall["lr"][0], NOISY.apply(params, wall["hr"][0]))
 
 
-def test_a_run_that_is_resumed_draws_other_crops(tmp_path: Path) -> None:
-    first, resumed = Witness(), Witness()
+def test_a_resumed_run_draws_new_crops(tmp_path: Path) -> None:
+    first, resumed = Recorder(), Recorder()
     stopped = trainer(max_steps=2)
     stopped.fit(first, datamodule=data())
     stopped.save_checkpoint(tmp_path / "last.ckpt")
     trainer().fit(resumed, datamodule=data(), ckpt_path=tmp_path / "last.ckpt")
-    assert same(first.trained, batches(data())[:2])
+    assert equal(first.trained, batches(data())[:2])
     assert [set(batch["epoch"].tolist()) for batch in resumed.trained] == [{2}] * 2
 
 
-def test_two_processes_are_given_the_batches_of_one(tmp_path: Path) -> None:
-    """A batch of four, or two of two: the same samples in every step, and a run is one epoch."""
-    torch.set_num_threads(1)  # OpenMP's threads do not outlive a fork.
-    trainer(devices=2, strategy="ddp_fork").fit(Sharing(tmp_path), datamodule=data(workers=1))
+def test_two_processes_share_the_batches_of_one(tmp_path: Path) -> None:
+    """One batch of four and two batches of two have the same samples in every step; the run is one epoch."""
+    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+    trainer(devices=2, strategy="ddp_fork").fit(SavingRecorder(tmp_path), datamodule=data(workers=1))
     shares = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for step, whole in enumerate(batches(data(batch_size=4))):
         for rank, share in enumerate(shares):
@@ -332,25 +332,25 @@ def test_two_processes_are_given_the_batches_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_degrades_beside_the_step_what_it_degrades_alone() -> None:
-    module, witness = data(degradation=bicubic(4)), Witness()
+def test_degrading_on_a_side_stream_equals_degrading_on_transfer() -> None:
+    module, recorder = data(degradation=bicubic(4)), Recorder()
     Trainer(accelerator="gpu", devices=1, max_steps=4, logger=False, enable_checkpointing=False).fit(
-        witness, datamodule=module
+        recorder, datamodule=module
     )
-    assert len(witness.trained) == 4
-    for batch in witness.trained:
+    assert len(recorder.trained) == 4
+    for batch in recorder.trained:
         assert batch["lr"].is_cuda
         bare = {key: batch[key] for key in ("epoch", "number")} | {"hr": (batch["hr"] * 255).byte()}
         assert torch.equal(module.on_after_batch_transfer(bare, 0)["lr"], batch["lr"])
 
 
 @pytest.mark.parametrize("key", ["frames", "crop", "batch_size", "steps", "workers", "seed"])
-def test_a_number_that_is_too_small_is_named(key: str) -> None:
+def test_a_number_that_is_too_small_is_an_error_that_names_it(key: str) -> None:
     with pytest.raises(UserError, match=f"{key} must be at least ., got -1"):
         data(**{key: -1})
 
 
-def test_a_crop_that_does_not_fit_is_refused_at_once() -> None:
+def test_a_crop_that_does_not_fit_is_an_error_at_construction() -> None:
     with pytest.raises(UserError, match="clip slide is 64x48, 6 frames"):
         data(crop=52)
     with pytest.raises(UserError, match="frames of 30x30 cannot be downsampled 4 times"):

@@ -1,4 +1,4 @@
-"""The field's test sets: in either layout, and refused in one line where they are not whole."""
+"""Tests of the folder layouts of UDM10 and VideoLQ, and errors if they are incomplete."""
 
 from pathlib import Path
 
@@ -22,11 +22,11 @@ def test_udm10_is_found_in_either_layout(layout: str, tmp_path: Path) -> None:
     clips = udm10(str(tmp_path))
     assert sorted(clips) == [f"{clip:03d}" for clip in range(10)]
     (clips["004"] / "0031.png").unlink()
-    with pytest.raises(UserError, match=r"clips of fewer frames than the 32 of others: 004 \(31\)"):
+    with pytest.raises(UserError, match=r"clips with fewer than 32 frames: 004 \(31\)"):
         require_udm10(str(tmp_path))
 
 
-def test_udm10_laid_out_wrongly_is_refused(tmp_path: Path) -> None:
+def test_udm10_in_another_layout_is_an_error(tmp_path: Path) -> None:
     make(tmp_path / "000", 32)
     with pytest.raises(
         UserError, match=r"has none of 10 clips: give data.path=FOLDER that holds <clip>/truth"

@@ -1,4 +1,4 @@
-"""REDS from its unpacked zips: all 270 clips of 100 frames, linked, or what is missing."""
+"""Tests of linking REDS's unpacked zips: 270 clips of 100 frames, or an error that names what is missing."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from dcvsr.data.reds_layout import require
 
 @pytest.fixture(params=["{part}", "{folder}/{part}"])
 def unpacked(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """What the zips leave, in either place; all frames are one file."""
+    """Return a folder of unpacked zips, in either layout; all frames are links to one file."""
     Image.new("RGB", (1280, 720)).save(tmp_path / "black.png")
     for part, clips in (("train_sharp", 240), ("val_sharp", 30)):
         for clip in range(clips):
@@ -34,7 +34,7 @@ def test_every_clip_is_linked_under_its_number(run, unpacked, tmp_path):
     assert (again.code, again.err.count("\n")) == (2, 1)
 
 
-def test_what_is_missing_is_named_and_nothing_is_written(run, unpacked, tmp_path):
+def test_missing_frames_and_parts_are_errors_and_nothing_is_written(run, unpacked, tmp_path):
     (next(unpacked.rglob("train_sharp")) / "003/00000050.png").unlink()
     done = run("reds", "input=zips", "output=data/REDS")
     assert (done.code, done.err.count("\n")) == (2, 1)
@@ -45,13 +45,13 @@ def test_what_is_missing_is_named_and_nothing_is_written(run, unpacked, tmp_path
     assert "train_sharp" in done.err
 
 
-def test_frames_of_another_version_are_none_of_reds(run, unpacked, tmp_path):
+def test_frames_of_another_size_are_an_error(run, unpacked, tmp_path):
     frame = next(unpacked.rglob("val_sharp")) / "007/00000000.png"
     frame.unlink()
     Image.new("RGB", (320, 180)).save(frame)
     done = run("reds", "input=zips", "output=data/REDS")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "007/00000000.png is 320x180, REDS's frames are 1280x720" in done.err
+    assert "007/00000000.png is 320x180, but REDS frames are 1280x720" in done.err
     assert not (tmp_path / "data").exists()
 
 

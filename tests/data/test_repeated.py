@@ -1,4 +1,4 @@
-"""Clips of repeated textures: each has a score of far tiles, and they are enough for a test."""
+"""Tests of data=repeated: each clip has a far-tile score, and a statistical test has enough clips."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def clips(*overrides: str) -> Any:
         return compose("evaluate", [*overrides, "data.length=1", "metrics=[seams]"])
 
 
-def test_far_textures_score_every_clip_of_repeated_textures() -> None:
+def test_every_clip_has_a_far_texture_score() -> None:
     cfg = clips("data=repeated")
     test, far = instantiate(cfg.data.test, _convert_="all"), instantiate(cfg.metrics.far_textures)
     assert len(test) >= FEWEST
@@ -29,6 +29,6 @@ def test_far_textures_score_every_clip_of_repeated_textures() -> None:
             assert low <= far.compute() <= high, name
 
 
-def test_the_clip_of_the_published_set_is_among_them() -> None:
+def test_the_wallpaper_clip_is_that_of_the_unseen_set() -> None:
     repeated, unseen = clips("data=repeated"), clips("data=unseen", "data.path=clips")
     assert repeated.data.test.wallpaper == unseen.data.test.wallpaper

@@ -1,4 +1,4 @@
-"""Shots: where the picture changes at once, and nowhere else."""
+"""Tests of shot detection and its cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from dcvsr.video.frame_folder import write_frames
 
 @dataclass
 class Film:
-    """Synthetic clips one after another, which counts how often it is read."""
+    """Synthetic clips one after another; counts its reads."""
 
     parts: Sequence[Translation | Spiral]
     digest: str = "film"
@@ -43,7 +43,7 @@ def parts() -> list[Translation | Spiral]:
     ]
 
 
-def test_cuts_are_found_and_motion_is_none(parts: list[Translation | Spiral], tmp_path: Path) -> None:
+def test_cuts_are_found_and_motion_is_not_a_cut(parts: list[Translation | Spiral], tmp_path: Path) -> None:
     assert Detected(tmp_path, 27)(Film(parts)) == [
         range(9),
         range(9, 14),
@@ -52,7 +52,9 @@ def test_cuts_are_found_and_motion_is_none(parts: list[Translation | Spiral], tm
     ]
 
 
-def test_they_are_found_once(parts: list[Translation | Spiral], tmp_path: Path) -> None:
+def test_shots_are_detected_once_per_digest_and_threshold(
+    parts: list[Translation | Spiral], tmp_path: Path
+) -> None:
     film = Film(parts)
     first = Detected(tmp_path, 27)(film)
     reads = film.reads
@@ -65,28 +67,28 @@ def test_they_are_found_once(parts: list[Translation | Spiral], tmp_path: Path) 
     assert film.reads == 3 * reads
 
 
-def test_a_clip_without_cut_is_one_shot(parts: list[Translation | Spiral], tmp_path: Path) -> None:
+def test_a_clip_without_cuts_is_one_shot(parts: list[Translation | Spiral], tmp_path: Path) -> None:
     assert Detected(tmp_path, 27)(Film(parts[:1])) == [range(9)]
     assert OneShot()(Film(parts)) == [range(24)]
 
 
-def test_a_cache_that_is_a_file_is_named(parts: list[Translation | Spiral], tmp_path: Path) -> None:
+def test_a_cache_that_is_a_file_is_an_error_that_names_it(
+    parts: list[Translation | Spiral], tmp_path: Path
+) -> None:
     (tmp_path / "taken").touch()
-    with pytest.raises(UserError, match=r"taken cannot remember the cuts of film .*; name another folder"):
+    with pytest.raises(UserError, match=r"cannot store the cuts of film in .*taken .*; name another folder"):
         Detected(tmp_path / "taken", 27)(Film(parts[:1]))
 
 
-def test_a_real_film_is_cut_where_it_was_cut(tmp_path: Path) -> None:
-    """bikes, by eye: six shots."""
+def test_the_cuts_of_a_real_video_are_found(tmp_path: Path) -> None:
+    """bikes has six shots, found by eye."""
     clip = VideoClip(packaged("bikes"), tmp_path, shots=Detected(tmp_path, 27))
     assert [shot.start for shot in clip.shots] == [0, 30, 76, 137, 187, 242]
     part = VideoClip(packaged("bikes"), tmp_path, start=40, stop=100, shots=Detected(tmp_path, 27))
     assert part.shots == [range(36), range(36, 60)]
 
 
-def test_a_folder_of_frames_is_looked_at_anew_when_it_changes(
-    parts: list[Translation | Spiral], tmp_path: Path
-) -> None:
+def test_a_changed_frame_folder_is_detected_again(parts: list[Translation | Spiral], tmp_path: Path) -> None:
     def images(parts: Sequence[Translation | Spiral]) -> Tensor:
         return Film(parts).read(0, 99).permute(0, 2, 3, 1).contiguous()
 

@@ -1,4 +1,4 @@
-"""The synthetic clips against what they promise: their flow explains their pixels."""
+"""Tests of synthetic clips: flow and visibility match the pixels; seeds and random access."""
 
 import pickle
 
@@ -28,7 +28,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def warp(frame: Tensor, flow: Tensor) -> Tensor:
-    """``frame`` fetched from where ``flow`` leads, by torch's own bicubic sampling."""
+    """Warp ``frame`` backward by ``flow`` with torch's bicubic sampling."""
     _, height, width = frame.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     grid = torch.stack([(2 * (x + flow[0]) + 1) / width - 1, (2 * (y + flow[1]) + 1) / height - 1], dim=-1)
@@ -36,12 +36,12 @@ def warp(frame: Tensor, flow: Tensor) -> Tensor:
 
 
 def well_inside(visible: Tensor) -> Tensor:
-    """Where all that bicubic sampling reads is visible too."""
+    """Return the mask of pixels for which all bicubic sampling points are visible."""
     return ~F.max_pool2d((~F.pad(visible, [3] * 4)).float()[None], 7, stride=1)[0].bool()
 
 
 @every_kind
-def test_reading_at_random_is_reading_in_order(clip: SyntheticClip) -> None:
+def test_random_access_equals_reading_in_order(clip: SyntheticClip) -> None:
     everything = clip.read(0, len(clip))
     assert everything.shape == (9, 3, 64, 80)
     assert everything.dtype == torch.uint8
@@ -50,13 +50,13 @@ def test_reading_at_random_is_reading_in_order(clip: SyntheticClip) -> None:
 
 
 @every_kind
-def test_a_part_is_cut_from_the_whole(clip: SyntheticClip) -> None:
+def test_reading_a_part_equals_cropping_the_whole(clip: SyntheticClip) -> None:
     part = clip.read(2, 3, slice(10, 42), slice(5, 69))
     assert torch.equal(part, clip.read(2, 3)[:, :, 10:42, 5:69])
 
 
 @every_kind
-def test_the_next_frame_warped_back_by_the_flow_is_this_frame(clip: SyntheticClip) -> None:
+def test_warping_the_next_frame_by_the_flow_gives_the_current_frame(clip: SyntheticClip) -> None:
     for index in (0, 3, 7):
         this, following = clip.read(index, 2)
         kept = well_inside(clip.visible(index))
@@ -75,24 +75,24 @@ def test_a_translation_moves_every_pixel_by_its_velocity(dx: float, dy: float, i
     )
 
 
-def test_two_half_pixels_make_a_whole_one() -> None:
+def test_two_half_pixel_shifts_equal_a_shift_by_one() -> None:
     first, _, third = Translation(seed=0, frames=3, height=32, width=32, dx=0.5, dy=0).read(0, 3)
     assert (third[..., 1:].int() - first[..., :-1].int()).abs().max() <= 1
 
 
-def test_a_spiral_that_neither_turns_nor_swells_stands_still() -> None:
+def test_a_spiral_without_rotation_and_zoom_is_static() -> None:
     clip = Spiral(seed=0, **SIZE, degrees=0, zoom=1)
     assert torch.equal(clip.read(0, 1), clip.read(8, 1))
     torch.testing.assert_close(clip.flow(4), torch.zeros(2, 64, 80))
 
 
-def test_a_spiral_turns_about_the_middle_by_its_angle() -> None:
+def test_a_spiral_rotates_about_the_centre_by_its_angle() -> None:
     flow = Spiral(seed=0, frames=5, height=65, width=65, degrees=90, zoom=1).flow(0)
     torch.testing.assert_close(flow[:, 32, 32], torch.zeros(2))
     torch.testing.assert_close(flow[:, 32, 42], torch.tensor([-10.0, 10.0]))  # from the right to the bottom
 
 
-def test_each_pixel_of_an_occlusion_moves_with_one_of_two_layers() -> None:
+def test_each_pixel_of_an_occlusion_moves_with_one_of_the_two_layers() -> None:
     flow = CLIPS[3].flow(2)
     back, front = (torch.tensor(velocity)[:, None, None] for velocity in ([1.25, 0.5], [-1.7, 0.3]))
     with_back, with_front = ((flow - layer).abs().amax(0) < 1e-4 for layer in (back, front))
@@ -100,7 +100,7 @@ def test_each_pixel_of_an_occlusion_moves_with_one_of_two_layers() -> None:
     assert 0.1 < with_front.float().mean() < 0.6
 
 
-def test_what_the_mask_calls_hidden_is_not_found_again() -> None:
+def test_pixels_masked_as_hidden_do_not_match_the_next_frame() -> None:
     clip = CLIPS[3]
     this, following = clip.read(2, 2)
     hidden = ~clip.visible(2)
@@ -109,22 +109,22 @@ def test_what_the_mask_calls_hidden_is_not_found_again() -> None:
     assert psnr(warp(following, clip.flow(2))[:, hidden], this[:, hidden]) < 25
 
 
-def likeness(patch: Tensor, frame: Tensor) -> Tensor:
-    """Correlation of ``patch`` with every place of ``frame``."""
+def correlation(patch: Tensor, frame: Tensor) -> Tensor:
+    """Return the correlation of ``patch`` with every position of ``frame``."""
     places = F.unfold(frame[None].float(), patch.shape[-2:])[0]
     a, b = (x - x.mean(0) for x in (patch.float().reshape(-1, 1), places))
     return F.cosine_similarity(a, b, dim=0)
 
 
-def test_a_view_that_returns_was_nowhere_in_between() -> None:
+def test_the_first_view_of_return_disappears_and_comes_back() -> None:
     clip = Return(seed=4, frames=41, height=48, width=64, reach=1.25)
     patch = clip.read(0, 1)[0][:, 12:36, 20:44]
-    assert likeness(patch, clip.read(1, 1)[0]).max() > 0.95
-    assert max(likeness(patch, frame).max() for frame in clip.read(18, 5)) < 0.6
+    assert correlation(patch, clip.read(1, 1)[0]).max() > 0.95
+    assert max(correlation(patch, frame).max() for frame in clip.read(18, 5)) < 0.6
     assert torch.equal(clip.read(40, 1), clip.read(0, 1))
 
 
-def test_wallpaper_repeats_along_both_sides() -> None:
+def test_wallpaper_repeats_in_both_directions() -> None:
     frame = CLIPS[1].read(5, 1)[0].int()
     assert (frame[:, 24:] - frame[:, :-24]).abs().max() <= 1
     assert (frame[:, :, 48:] - frame[:, :, :-48]).abs().max() <= 1
@@ -132,7 +132,7 @@ def test_wallpaper_repeats_along_both_sides() -> None:
 
 
 @every_kind
-def test_the_seed_alone_decides_the_pixels(clip: SyntheticClip) -> None:
+def test_pixels_depend_on_the_seed_alone(clip: SyntheticClip) -> None:
     def fresh(seed: int) -> Tensor:
         numbers = {key: getattr(clip, key) for key in clip.__dataclass_fields__}
         return type(clip)(**numbers | {"seed": seed}).read(0, 1)
@@ -141,12 +141,12 @@ def test_the_seed_alone_decides_the_pixels(clip: SyntheticClip) -> None:
     assert psnr(fresh(clip.seed + 1), clip.read(0, 1)) < 20
 
 
-def test_a_clip_goes_to_another_process_and_stays_the_same() -> None:
+def test_a_pickled_clip_has_the_same_pixels() -> None:
     for clip in CLIPS:
         assert torch.equal(pickle.loads(pickle.dumps(clip)).read(4, 1), clip.read(4, 1))
 
 
-def test_frames_that_do_not_exist_are_refused() -> None:
+def test_frames_that_do_not_exist_are_errors() -> None:
     for start, count in [(-1, 1), (8, 2), (0, 0)]:
         with pytest.raises(ValueError, match="has 9 frames"):
             CLIPS[0].read(start, count)
@@ -154,7 +154,7 @@ def test_frames_that_do_not_exist_are_refused() -> None:
         CLIPS[0].flow(8)
 
 
-def test_a_clip_too_small_for_a_texture_is_refused() -> None:
+def test_a_clip_too_small_for_a_texture_is_an_error() -> None:
     with pytest.raises(UserError, match="translation-0: 80x8x9 is too small"):
         Translation(seed=0, frames=9, height=8, width=80, dx=0, dy=0)
     with pytest.raises(UserError, match="wallpaper-0: period=8 is too small"):

@@ -1,4 +1,4 @@
-"""The textures: rich as natural images, without seams, and fit to be sampled between texels."""
+"""Tests of textures: spectrum of natural images, no seams, band limit."""
 
 from itertools import pairwise
 
@@ -15,14 +15,14 @@ def texture(seed: int = 0) -> Tensor:
 
 
 def amplitude(picture: Tensor, low: float, high: float) -> float:
-    """Root mean square of luma's spectrum between two frequencies, cycles per pixel."""
+    """Return the RMS of luma's spectrum between two frequencies in cycles per pixel."""
     spectrum = torch.fft.rfft2(picture.mean(0)).abs()
     rows, columns = (torch.fft.fftfreq(side) for side in picture.shape[1:])
     frequency = TEXELS * torch.hypot(rows[:, None], columns[: spectrum.shape[1]].abs())
     return float(spectrum[(frequency >= low) & (frequency < high)].square().mean().sqrt())
 
 
-def test_a_texture_is_a_colourful_picture() -> None:
+def test_a_texture_is_in_range_and_has_colour() -> None:
     picture = texture()
     assert picture.shape == (3, TEXELS * 128, TEXELS * 160)
     assert picture.min() >= 0
@@ -31,17 +31,17 @@ def test_a_texture_is_a_colourful_picture() -> None:
     assert (picture - picture.mean(0)).std() > 0.03
 
 
-def test_detail_falls_with_frequency_as_in_natural_images() -> None:
+def test_amplitude_falls_with_frequency_as_in_natural_images() -> None:
     bands = [amplitude(texture(), low, 2 * low) for low in (0.025, 0.05, 0.1)]
     for coarse, fine in pairwise(bands):
         assert 1.4 < coarse / fine < 4
 
 
-def test_nothing_lies_beyond_what_a_frame_can_hold() -> None:
+def test_there_is_no_energy_above_nyquist() -> None:
     assert amplitude(texture(), 0.5, 1) < 0.02 * amplitude(texture(), 0.05, 0.1)
 
 
-def test_there_is_detail_that_bicubic_cannot_restore() -> None:
+def test_textures_have_detail_that_bicubic_cannot_restore() -> None:
     frame = texture()[None, :, ::TEXELS, ::TEXELS]
     lr = Antialiased()(frame[0], (frame.shape[2] // 4, frame.shape[3] // 4), "bicubic")[None]
     assert 18 < -10 * (upsample(lr) - frame).square().mean().log10() < 30
@@ -54,5 +54,5 @@ def test_a_texture_repeats_without_a_seam() -> None:
             assert jumps[0] < 1.5 * max(jumps[1], jumps[-1])
 
 
-def test_blobs_hide_a_third() -> None:
+def test_blobs_cover_a_third_of_the_area() -> None:
     assert abs(blobs(128, 160, Generator().manual_seed(0)).mean() - 1 / 3) < 0.01
