@@ -130,8 +130,9 @@ def svg(figure: Figure, salt: str = "dcvsr") -> bytes:
 def _inline(figure: Figure, label: str, hints: Mapping[str, Sequence[str]]) -> Markup:
     """Return the SVG as part of a page.
 
-    Drops what would apply to the whole page: the ``<style>``, and ids that each figure repeats. Drops clip paths
-    too: every artist lies within its axes, and ``url(#id)`` fails where the page hides the figure with that id.
+    Drops what would apply to the whole page: the ``<style>``, and ids that each figure repeats. Drops clip
+    paths too: every artist lies within its axes, and ``url(#id)`` fails where the page hides the figure with
+    that id.
 
     Args:
         label: text for screen readers.
