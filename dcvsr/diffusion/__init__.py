@@ -1,0 +1,1 @@
+"""Noise levels, samplers, guidance and the training loss."""

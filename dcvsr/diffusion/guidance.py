@@ -1,8 +1,8 @@
-"""Guidance: how several denoised estimates become one.
+"""Guidance: combinations of several denoised estimates.
 
-The paper writes it on the noise eps; with x = D + sigma eps its Eqs. (3), (6), (8) and (9) hold verbatim on
-D, as here. A guidance sees only a denoise callable, and a condition with its null. It asks for the
-conditional estimate first, so the n-th evaluation of one tile is the n-th of every other.
+The paper writes guidance on the noise eps. With x = D + sigma eps, its Eqs. (3), (6), (8) and (9) hold for D
+unchanged. A guidance receives a denoise callable and a condition with its null. It computes the conditional
+estimate first, so the n-th evaluation of one tile is the n-th of every other.
 
 Axes: x and D ``b f k h w``, or any other with channels, rows and columns last.
 """
@@ -34,17 +34,17 @@ from dcvsr.runtime.errors import UserError
 
 
 def zero_all(condition: C) -> C:
-    """The unconditional branch sees neither l nor the image embedding, as SVD was trained (spec A10)."""
+    """Hide l and the image embedding from the unconditional branch, as SVD was trained (spec A10)."""
     return condition.null
 
 
 def keep_latent(condition: C) -> C:
-    """The unconditional branch sees l, but no image embedding."""
+    """Hide only the image embedding from the unconditional branch."""
     return condition.without_image
 
 
 def keep_all(condition: C) -> C:
-    """Both branches see everything: the stand-alone form of Eqs. (5), (6) and (8)."""
+    """Show both branches everything: the stand-alone form of Eqs. (5), (6) and (8)."""
     return condition
 
 
@@ -65,7 +65,7 @@ PERTURBED_LAYERS: Mapping[PerturbedLayers, str] = {"mid": "mid", "propagated": "
 
 @dataclass(frozen=True)
 class Interval:
-    """Noise levels lo < sigma <= hi at which to guide (Kynkäänniemi et al. 2024)."""
+    """Guidance interval of noise levels lo < sigma <= hi (Kynkäänniemi et al. 2024)."""
 
     lo: float = 0
     hi: float = math.inf
@@ -80,23 +80,24 @@ class Interval:
 
 @dataclass(frozen=True)
 class NoGuidance:
-    """The conditional estimate as it is: one evaluation per step."""
+    """The conditional estimate without guidance: one evaluation per step."""
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
+        """Return the guided estimate, in the shape of ``x``."""
         return denoise(x, sigma, condition)
 
 
 @dataclass(frozen=True)
 class _Guidance:
-    """What guidances share.
+    """Base class of guidances.
 
-    The paper leaves the scale open; we take 1, constant over frames (spec A11).
+    The paper leaves the scale open; the default is 1, constant over frames (spec A11).
 
     Attributes:
-        scale: s of Eq. (3); 0 is no guidance.
-        first_scale: s of a tile's first frame, from which it grows linearly as in SVD; None is constant.
+        scale: s of Eq. (3); 0 disables guidance.
+        first_scale: s of a tile's first frame, growing linearly to ``scale`` as in SVD; None for constant s.
         uncond: what the unconditional branch still sees.
-        interval: where it guides; one evaluation per step elsewhere.
+        interval: noise levels with guidance; other steps take one evaluation.
 
     Raises:
         ValueError: if ``uncond`` is not a choice.
@@ -125,9 +126,10 @@ class _Guidance:
 
 @dataclass(frozen=True)
 class CFG(_Guidance):
-    """Eq. (3): classifier-free guidance. Two evaluations per step."""
+    """Classifier-free guidance, Eq. (3); two evaluations per step."""
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
+        """Return the guided estimate, in the shape of ``x``."""
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c
@@ -136,9 +138,9 @@ class CFG(_Guidance):
 
 @dataclass(frozen=True)
 class DSSAG(_Guidance):
-    """Eqs. (8), (9): guide away from a denoiser whose self-attention gamma has flattened.
+    """DSSAG, Eqs. (8), (9): guidance away from a denoiser whose self-attention gamma flattens.
 
-    Two evaluations per step: it joins CFG at no extra cost. ``maxima``: extent of those of q and k in
+    Two evaluations per step: it includes CFG at no extra cost. ``maxima``: extent of those of q and k in
     Eq. (7), each head of a frame, each frame, or the tile.
     """
 
@@ -153,13 +155,14 @@ class DSSAG(_Guidance):
         suppression(self.sigma_max, self.rho, self.sigma_min, self.sigma_max)
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
+        """Return the guided estimate, in the shape of ``x``."""
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c
         return self._joined(self.suppressed(denoise, x, sigma, condition), D_c)  # Eqs. (8), (9)
 
     def suppressed(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
-        """D', the unconditional estimate with Eq. (7) for Eq. (1): Fig. 3 (b)."""
+        """Compute D', the unconditional estimate with Eq. (7) in place of Eq. (1): Fig. 3 (b)."""
         gamma = suppression(sigma, self.rho, self.sigma_min, self.sigma_max)
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -170,15 +173,17 @@ class DSSAG(_Guidance):
 
 @dataclass(frozen=True)
 class SAG(_Guidance):
-    """Eq. (5), joined with CFG: guide away from the estimate of b(x), whose clean part has blurred detail.
+    """SAG, Eq. (5), combined with CFG: guidance away from the estimate of b(x), which blurs detail.
 
-    Three evaluations per step; alone, that is with ``keep_all``, two. Hong et al. 2023: detail is where the
-    mid block's self-attention gathers more than its share; b blurs the estimate there and keeps the noise.
+    Three evaluations per step; two without CFG (``keep_all``). Hong et al. 2023: detail is where positions
+    receive more than the mean of the mid block's self-attention; b blurs the estimate there and keeps the
+    noise.
     """
 
     detail_scale: float
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
+        """Return the guided estimate, in the shape of ``x``."""
         null, attention = self.unconditional(condition), ReceivedAttention()
         D_c = denoise(x, sigma, condition, mid=attention)
         if sigma not in self.interval:
@@ -190,7 +195,7 @@ class SAG(_Guidance):
 
 
 def _detected(attention: Tensor, x: Tensor) -> Tensor:
-    """1 where a position receives more attention than the mean, else 0; ``... 1 h w`` of ``x``."""
+    """Return 1 where a position receives more attention than the mean, else 0; ``... 1 h w`` of ``x``."""
     height, width = x.shape[-2:]
     rows, columns = resolution(attention.shape[-1], height, width)
     mask = rearrange((attention > 1).to(x), "... (h w) -> (...) 1 h w", h=rows, w=columns)
@@ -204,15 +209,15 @@ def _blurred(D: Tensor) -> Tensor:
             f"SAG blurs 9x9 latents, reflected: a tile needs 5 or more a side, got {height}x{width}; "
             "raise tile.size, or use tile.schedule=overlap"
         )
-    with torch.autocast(D.device.type, enabled=False):  # the network's precision is not the estimate's
+    with torch.autocast(D.device.type, enabled=False):  # keep the estimate's precision
         return gaussian_blur2d(D.flatten(0, -4), (9, 9), (1.0, 1.0)).reshape(D.shape)
 
 
 @dataclass(frozen=True)
 class PAG(_Guidance):
-    """Eq. (6), joined with CFG: guide away from a denoiser in which some self-attentions return their V.
+    """PAG, Eq. (6), combined with CFG: guidance away from a denoiser in which some self-attentions return V.
 
-    Three evaluations per step; alone, that is with ``keep_all``, two. ``layers``: ``mid`` as Ahn et al. 2024
+    Three evaluations per step; two without CFG (``keep_all``). ``layers``: ``mid`` as Ahn et al. 2024
     published it, or ``propagated`` for the first two and last two.
     """
 
@@ -224,6 +229,7 @@ class PAG(_Guidance):
         require_choice("layers", self.layers, PERTURBED_LAYERS)
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
+        """Return the guided estimate, in the shape of ``x``."""
         D_c = denoise(x, sigma, condition)
         if sigma not in self.interval:
             return D_c

@@ -1,7 +1,7 @@
-"""Noise that does not know how the video is cut: x_T is a function of (seed, frame, y, x).
+"""Initial noise x_T as a function of (seed, frame, y, x), independent of tiles.
 
 A counter-based generator gives every position its own draw, so tile size, overlap, chunking and the number
-of processes cannot change it, and a crop of the video has the crop of its noise.
+of processes do not change the noise, and a crop of the video has the crop of its noise.
 
 Philox4x32-10: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". Words are 32-bit values held
 in int64 tensors.
@@ -21,18 +21,18 @@ Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def philox(counter: Words, key: tuple[int, int], rounds: int = 10) -> Words:
-    """Four random 32-bit words for each ``counter`` (four words, broadcast) under a 64-bit ``key``."""
+    """Compute four random 32-bit words for each ``counter`` (four words, broadcast) and a 64-bit key."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(rounds):
-        p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2  # wraps modulo 2^64: both halves stay right
+        p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2  # wraps modulo 2^64; both halves stay exact
         c0, c1, c2, c3 = (p1 >> 32 & _WORD) ^ c1 ^ k0, p1 & _WORD, (p0 >> 32 & _WORD) ^ c3 ^ k1, p0 & _WORD
         k0, k1 = k0 + _WEYL[0] & _WORD, k1 + _WEYL[1] & _WORD
     return c0, c1, c2, c3
 
 
 def _normal_pair(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Box and Muller 1958: two words -> two independent standard normal values, float32."""
+    """Convert two words to two independent standard normal values, float32 (Box and Muller 1958)."""
     radius = (-2 * ((a + 0.5) / 2**32).log()).sqrt()
     angle = 2 * math.pi * (b + 0.5) / 2**32
     return radius * angle.cos(), radius * angle.sin()
@@ -47,10 +47,16 @@ def gaussian_noise(
     device: torch.device | str = "cpu",
     stream: int = 0,
 ) -> Tensor:
-    """Unit normal noise of the given frames, rows and columns of a video; float32, ``f c h w``.
+    """Compute standard normal noise of the given frames, rows and columns of a video; float32, ``f c h w``.
 
     Args:
-        stream: 0 for x_T; noise of another purpose and the same seed takes another, in [0, 2^16).
+        seed: seed of the video.
+        frames: frame indices.
+        channels: number of channels.
+        rows: row indices.
+        columns: column indices.
+        device: device of the result.
+        stream: 0 for x_T; other uses of the same seed take another number in [0, 2^16).
 
     Raises:
         ValueError: if ``seed`` is not in [0, 2^64).

@@ -1,4 +1,4 @@
-"""The training objective: denoise a clip at a random noise level."""
+"""Training loss: denoising of a clip at a random noise level."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ DenoiseBatch = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class EDMLoss:
-    """Eq. (11) with ln sigma ~ N(P_mean, P_std^2), one noise level per clip (spec A21).
+    """Loss of Eq. (11) with ln sigma ~ N(P_mean, P_std^2), one noise level per clip (spec A21).
 
-    Its weight cancels c_out of Eq. (12), so Eq. (11) is the plain mean squared error of the network on v.
+    The weight cancels c_out of Eq. (12), so Eq. (11) equals the mean squared error of the network on v.
     """
 
     P_mean: float
     P_std: float
 
     def sigma(self, clips: int, generator: torch.Generator | None = None) -> Tensor:
-        """Noise levels drawn from p_train(sigma); shape ``b``."""
+        """Draw noise levels from p_train(sigma); shape ``b``."""
         return (self.P_mean + self.P_std * torch.randn(clips, generator=generator)).exp()
 
     def __call__(self, denoise: DenoiseBatch, y: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-        """Mean over batch, frames and latent positions; ``y``, unit ``noise``: b f c h w, ``sigma``: b."""
+        """Compute the mean loss from ``y`` and unit ``noise``, b f c h w, and ``sigma``, b."""
         level = rearrange(sigma, "b -> b 1 1 1 1")
         weight = (1 + level**2) / level**2
         D_x = denoise(y + level * noise, sigma)

@@ -1,10 +1,10 @@
-"""EDM preconditioning as SVD was trained: sigma_data = 1, and F predicts v with its sign flipped."""
+"""EDM preconditioning of SVD: sigma_data = 1, and F predicts v with its sign flipped."""
 
 from torch import Tensor
 
 
 def scalings(sigma: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Eq. (12): ``(c_skip, c_out, c_in, c_noise)`` at noise level ``sigma`` (spec A21).
+    """Compute ``(c_skip, c_out, c_in, c_noise)`` of Eq. (12) at noise level ``sigma`` (spec A21).
 
     Karras et al. 2022, Table 1, at sigma_data = 1; c_out is negative because SVD's F is v-prediction.
     """

@@ -1,4 +1,4 @@
-"""Solvers of the probability-flow ODE, from noise at sigma_max down to the clean latent."""
+"""Sampler: solvers of the probability-flow ODE from noise at sigma_max to the clean latent."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from dcvsr.diffusion.schedule import karras_sigmas
 from dcvsr.runtime.choices import require_choice
 
 DenoiseCanvas = Callable[[Tensor, float, int], Tensor]
-"""``(x, sigma, step) -> D_x``; propagation and tile schedules alternate or shift by the step index."""
+"""``(x, sigma, step) -> D_x``; propagation and tile schedules depend on the step index."""
 
 
 Solver = Literal["euler", "heun"]
@@ -43,22 +43,22 @@ class Sampler:
 
     @property
     def sigmas(self) -> list[float]:
-        """Noise levels, descending, and 0."""
+        """Noise levels in descending order, then 0."""
         return karras_sigmas(self.steps, self.sigma_min, self.sigma_max, self.rho).tolist()
 
     @property
     def evaluations(self) -> list[int]:
-        """The step index of every evaluation of the denoiser."""
+        """Step index of every evaluation of the denoiser."""
         if self.solver == "euler":
             return list(range(self.steps))
         return [step for step in range(self.steps) for _ in range(2)][:-1]
 
     def __call__(self, denoise: DenoiseCanvas, noise: Tensor) -> Tensor:
-        """From unit ``noise`` to the clean latent, state in float32."""
+        """Compute the clean latent from unit ``noise``; the state is float32."""
         return deque(self.states(denoise, noise), maxlen=1).pop()
 
     def states(self, denoise: DenoiseCanvas, noise: Tensor) -> Iterator[Tensor]:
-        """x_T, ..., x_0: the state before each step, and the clean latent."""
+        """Yield x_T, ..., x_0: the state before each step, then the clean latent."""
         sigmas = self.sigmas
         # SVD starts from the variance of signal plus noise, not of noise alone (spec 2.2).
         x = noise.float() * (sigmas[0] ** 2 + 1) ** 0.5

@@ -1,4 +1,4 @@
-"""Noise levels over the sampling steps."""
+"""Noise levels of the sampler steps, and gamma of DSSAG."""
 
 import math
 
@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float) -> Tensor:
-    """Karras et al. 2022, Eq. (5): ``steps`` noise levels from ``sigma_max`` down to ``sigma_min``, then 0.
+    """Compute ``steps`` noise levels from ``sigma_max`` down to ``sigma_min``, then 0.
+
+    Karras et al. 2022, Eq. (5).
 
     Returns:
         float64 tensor of ``steps + 1`` levels.
@@ -24,21 +26,22 @@ def karras_sigmas(steps: int, sigma_min: float, sigma_max: float, rho: float) ->
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     sigmas = (high + ramp * (low - high)) ** rho
-    sigmas[-1], sigmas[0] = sigma_min, sigma_max  # without the rounding: gamma is 0 at the very last
+    sigmas[-1], sigmas[0] = sigma_min, sigma_max  # exact ends: gamma is 0 at the last level
     return torch.cat([sigmas, sigmas.new_zeros(1)])
 
 
 def suppression(sigma: float, rho: float, sigma_min: float, sigma_max: float) -> float:
-    """Eq. (10): gamma, 1 at ``sigma_max`` and falling to 0 at ``sigma_min``.
+    """Compute gamma of Eq. (10): 1 at ``sigma_max``, falling to 0 at ``sigma_min``.
 
-    Eq. (10) counts steps as appendix E does, noise first, against section 3; we read gamma off the noise
-    level, which both agree on, and clamp it: rounding would take it below 0 at the last step (spec 3).
+    Eq. (10) numbers steps as appendix E does, noise first, which contradicts section 3. This function uses
+    the noise level instead, on which both agree, and clamps gamma, which rounding would make negative at the
+    last step (spec 3).
 
     Raises:
         ValueError: if not ``sigma`` > 0, ``rho`` >= 0 and 0 < ``sigma_min`` < ``sigma_max``.
     """
     if not sigma > 0:
-        raise ValueError(f"gamma has no value at sigma={sigma}: noise levels must be above 0")
+        raise ValueError(f"gamma is undefined at sigma={sigma}; noise levels must be above 0")
     if rho < 0 or not 0 < sigma_min < sigma_max:
         raise ValueError(
             f"Eq. (10) needs rho >= 0 and 0 < sigma_min < sigma_max, got {rho}, {sigma_min}, {sigma_max}"

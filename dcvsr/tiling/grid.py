@@ -1,4 +1,4 @@
-"""Where the tiles lie.
+"""Positions of tiles on the canvas.
 
 Axes: f frames, y rows, x columns of the latent canvas. Window: temporal tile; m: spatial tile of a window.
 """
@@ -13,7 +13,7 @@ from dcvsr.runtime.choices import require_choice
 
 
 def starts(length: int, size: int, overlap: float) -> list[int]:
-    """Starts of tiles of ``size`` that cover ``length``; the last one is shifted back to end at the border.
+    """Return the starts of tiles of ``size`` that cover ``length``; the last tile ends at the border.
 
     Consecutive tiles share at least the fraction ``overlap`` of their size (spec A17).
     """
@@ -23,21 +23,21 @@ def starts(length: int, size: int, overlap: float) -> list[int]:
 
 
 def stride(size: int, overlap: float) -> int:
-    """From one tile to the next."""
+    """Return the distance from one tile to the next."""
     return max(1, size - round(overlap * size))
 
 
 def overlapping(length: int, size: int, overlap: float, step: int) -> list[slice]:
-    """The paper's: equal tiles that overlap, the same at every step."""
+    """Return equal overlapping tiles, the same at every step (the paper's)."""
     return [slice(start, min(start + size, length)) for start in starts(length, size, overlap)]
 
 
 def shifted(length: int, size: int, overlap: float, step: int) -> list[slice]:
-    """Ours: tiles that do not overlap, cut elsewhere at each step, so that no seam stays where it was.
+    """Return tiles without overlap whose cuts move at each step, so that no seam stays in place (ours).
 
-    As few tiles as can be moved by a quarter of one or more: full ones inside, and two at the borders that
-    share the rest, neither below a quarter. Cuts move by eighths of a tile, which keeps them on the U-Net's
-    strides, and come back to where they were only after all other places.
+    The smallest number of tiles whose cuts can move by at least a quarter tile: full tiles inside, and two at
+    the borders that share the rest, each at least a quarter. Cuts move by eighths of a tile, which keeps them
+    on the U-Net's strides, and repeat only after all other positions.
 
     Raises:
         ValueError: if ``size`` is below 3, which leaves no room to move.
@@ -57,7 +57,7 @@ def shifted(length: int, size: int, overlap: float, step: int) -> list[slice]:
 
 
 def _turn(places: int) -> int:
-    """The golden section of a round, whose multiples are spread evenly, so that it visits every place."""
+    """Return a step near the golden section whose multiples visit every position, evenly spread."""
     return next(k for k in range(round(0.618 * places), 0, -1) if gcd(k, places) == 1)
 
 
@@ -70,12 +70,12 @@ SCHEDULES: Mapping[Schedule, Callable[[int, int, float, int], list[slice]]] = {
 
 
 def as_is(length: int, size: int, overlap: float) -> int:
-    """To one tile at least; the last tile is shifted back to end at the border (spec A17)."""
+    """Return the length of at least one tile; the last tile is shifted to end at the border (spec A17)."""
     return max(length, size)
 
 
 def to_whole_strides(length: int, size: int, overlap: float) -> int:
-    """Until the tiles end at the border by themselves."""
+    """Return the length at which the last tile ends at the border without a shift."""
     step = stride(size, overlap)
     return size + -(-max(0, length - size) // step) * step
 
@@ -87,7 +87,7 @@ BORDERS: Mapping[Border, Callable[[int, int, float], int]] = {"shift": as_is, "p
 
 @dataclass(frozen=True)
 class Tile:
-    """A box of the canvas."""
+    """Box of the canvas."""
 
     frames: slice
     rows: slice
@@ -100,7 +100,7 @@ class Tile:
 
     @property
     def box(self) -> tuple[int, ...]:
-        """First and last of frames, rows and columns: what a slice is not on Python 3.11, a key."""
+        """Ends of frames, rows and columns; hashable, which slices are not on Python 3.11."""
         return tuple(
             end for axis in (self.frames, self.rows, self.columns) for end in (axis.start, axis.stop)
         )
@@ -114,9 +114,9 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Tiles of at most ``frames`` x ``size`` x ``size`` latents, by one ``schedule`` on each axis.
+    """Grid of tiles of at most ``frames`` x ``size`` x ``size`` latent pixels.
 
-    The paper: 14 x 64 x 64 with half of each axis shared (section 3).
+    The paper uses 14 x 64 x 64 with half of each axis shared (section 3).
 
     Attributes:
         overlap: fraction of each axis that overlapping tiles share.
@@ -145,7 +145,7 @@ class TileGrid:
             SCHEDULES[self.schedule](2 * size, size, self.overlap, 0)
 
     def canvas(self, frames: int, rows: int, columns: int) -> tuple[int, int, int]:
-        """The lengths to pad a canvas to before it is cut."""
+        """Return the padded frames, rows and columns of a canvas."""
         f, y, x = (
             BORDERS[self.border](length, size, self.overlap)
             for length, size in ((frames, self.frames), (rows, self.size), (columns, self.size))
@@ -153,9 +153,9 @@ class TileGrid:
         return f, y, x
 
     def windows(self, frames: int, rows: int, columns: int, step: int = 0) -> list[list[Tile]]:
-        """The temporal windows of a sampling step in order, each with its spatial tiles row by row.
+        """Return the temporal windows of a sampler step in order, each with its spatial tiles row by row.
 
-        A canvas smaller than a tile on some axis gets one tile there, as long as the axis.
+        An axis shorter than a tile gets one tile of its length.
         """
         times, ys, xs = (
             SCHEDULES[self.schedule](length, size, self.overlap, step)

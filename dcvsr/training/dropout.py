@@ -17,6 +17,8 @@ def dropped_parts(draw: Tensor, rate: float, mode: DropoutMode) -> tuple[Tensor,
 
     Args:
         draw: uniform on [0, 1), one number for each clip; ``b``.
+        rate: probability, as above.
+        mode: ``joint`` or ``triple``.
 
     Returns:
         Latents and embeddings, bool, ``b``.
