@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from dcvsr.degrade.manifest import Entry
 from dcvsr.degrade.parameters import Parameters
 from dcvsr.degrade.worker_pool import Tick
 from dcvsr.imaging import to_bytes, to_unit, upsample
+from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.frame_folder import write_frames
 
@@ -42,7 +42,7 @@ class Build:
     source: Source
     degradation: Degradation
     parameters: Parameters
-    metrics: Callable[[], Mapping[str, Any]]
+    metrics: Callable[[], Mapping[str, VideoMetric]]
     folder: Path
 
     def __call__(self, tick: Tick) -> Entry:

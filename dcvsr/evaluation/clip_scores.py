@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from dcvsr.metrics.alignment import TOLERANCE, shift
 from dcvsr.metrics.framewise import require_same_shape
+from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ Scores = Mapping[str, ClipScores]
 
 
 def score_clip(
-    name: str, restored: Tensor, hr: Tensor | None, metrics: Mapping[str, Any]
+    name: str, restored: Tensor, hr: Tensor | None, metrics: Mapping[str, VideoMetric]
 ) -> tuple[ClipScores, dict[str, str]]:
     """Score a clip by each metric.
 
@@ -42,7 +43,7 @@ def score_clip(
     if hr is not None:
         require_same_shape(restored, hr)
         _warn_if_shifted(name, restored, hr)
-    values: dict[str, Any] = {}
+    values: dict[str, Tensor] = {}
     refused = {}
     for metric_name, metric in tqdm(metrics.items(), desc=f"{name}: score"):
         metric.to(restored.device).reset()
@@ -53,8 +54,7 @@ def score_clip(
             log.warning(f"{name}: {metric_name} has no score: {error}")
             continue
         values[metric_name] = metric.compute()
-        if hasattr(metric, "readings"):
-            values |= {f"{metric_name}_{reading}": value for reading, value in metric.readings().items()}
+        values |= {f"{metric_name}_{reading}": value for reading, value in metric.readings().items()}
     known = {key: value.item() if value.isfinite() else None for key, value in values.items()}
     return known | dict.fromkeys(refused), refused
 
@@ -79,7 +79,7 @@ def mean_over_seeds(by_seed: Sequence[Scores]) -> dict[str, ClipScores]:
     }
 
 
-def means(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def means(scores: Scores, metrics: Mapping[str, VideoMetric]) -> dict[str, dict[str, Any]]:
     """Average each metric over the clips that have a score; `unscored` lists the others.
 
     Each entry holds ``mean`` and ``higher_is_better``; a reading has the direction of its metric.

@@ -15,6 +15,7 @@ from dcvsr.evaluation.clip_scores import score_clip
 from dcvsr.evaluation.inputs import InputClip, Sources
 from dcvsr.evaluation.progress import Progress
 from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.cost import Ledger
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class Evaluation:
 
     upscalers: Mapping[int, Any]
     sources: Sources
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, VideoMetric]
     keep: Callable[[str, Tensor], object]
     probes: Sequence[Any]
     device: torch.device

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from dcvsr.evaluation.clip_scores import Scores, mean_over_seeds, means, unscored
+from dcvsr.metrics.video_metric import VideoMetric
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Clip -> seed as text -> result of `dcvsr.evaluation.job`."""
 
 
-def summary(results: Results, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def summary(results: Results, metrics: Mapping[str, VideoMetric]) -> dict[str, Any]:
     """Summarise results as means over clips and scores by clip.
 
     With several seeds, both are means over seeds, and ``by_seed`` holds the scores of each seed.

@@ -7,9 +7,10 @@ from torchmetrics.utilities import dim_zero_cat
 
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.framewise import require_same_shape, require_size
+from dcvsr.metrics.video_metric import VideoMetric
 
 
-class Clipwise(Metric):
+class Clipwise(Metric, VideoMetric):
     """Mean of `measure` over the clips since ``reset`` on which it is defined; NaN if there are none."""
 
     full_state_update = False

@@ -15,6 +15,7 @@ from torchmetrics.utilities import dim_zero_cat
 from dcvsr.metrics.convnext3d import ConvNeXt3D
 from dcvsr.metrics.dover_views import aesthetic_view, technical_view
 from dcvsr.metrics.swin3d import Swin3D
+from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.runtime.errors import UserError
 from dcvsr.weights.search import not_found, search_folders
 
@@ -25,7 +26,7 @@ MEAN_T, STD_T, WEIGHT_T = 0.1107, 0.07355, 0.6104
 MEAN_A, STD_A, WEIGHT_A = -0.08285, 0.03774, 0.3896
 
 
-class DOVER(Metric):
+class DOVER(Metric, VideoMetric):
     """Mean over clips of the overall score in percent, as evaluate_a_set_of_videos.py prints it.
 
     Needs no reference. ``seed`` alone determines a clip's views, independently of the device and of clips

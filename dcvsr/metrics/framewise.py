@@ -5,10 +5,11 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.runtime.errors import UserError
 
 
-class Framewise(Metric):
+class Framewise(Metric, VideoMetric):
     """Mean of `score` over all frames since ``reset``, each rounded to eight bits as in a file.
 
     Memory use does not grow with the clip.

@@ -7,10 +7,11 @@ from torchmetrics.utilities import dim_zero_cat
 
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.framewise import described, require_same_shape
+from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.runtime.errors import UserError
 
 
-class Pairwise(Metric):
+class Pairwise(Metric, VideoMetric):
     """Mean of `score` over all pairs since ``reset``, on frames rounded to eight bits as in a file.
 
     A pair is two consecutive frames of one clip, ``2 c h w``. Memory use does not grow with the clip.

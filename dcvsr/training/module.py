@@ -10,10 +10,10 @@ import lightning.pytorch as pl
 import torch
 from einops import rearrange
 from torch import Generator, Tensor
-from torchmetrics import Metric
 
 from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
+from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.conditioning import embedded, with_noise
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import Upscaler
@@ -53,7 +53,7 @@ class VSRModule(pl.LightningModule):
         noise_augmentation: Sequence[float] | None,
         seed: int,
         compile: bool,
-        metrics: Mapping[str, Metric],
+        metrics: Mapping[str, VideoMetric],
         about: Mapping[str, Any],
     ) -> None:
         super().__init__()

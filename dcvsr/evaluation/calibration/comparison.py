@@ -115,7 +115,7 @@ def _score_clip(clip: Compared, conventions: Mapping[str, Convention]) -> Scores
         except UserError as error:
             log.warning(f"{name}: {key} has no score: {error}")
             continue
-        readings = metric.readings() if convention.readings else {}  # type: ignore[operator]
+        readings = metric.readings() if convention.readings else {}
         scores |= {key: metric.compute().item()} | {
             f"{key}_{reading}": readings[reading].item() for reading in convention.readings
         }

@@ -6,12 +6,12 @@ from unittest.mock import patch
 
 import numpy as np
 from torch import Tensor
-from torchmetrics import Metric
 
 from dcvsr.evaluation.calibration.frame_conventions import unstretched
 from dcvsr.metrics import no_reference
 from dcvsr.metrics.flow import Flow
 from dcvsr.metrics.framewise import Framewise
+from dcvsr.metrics.video_metric import VideoMetric
 
 View = Callable[[Tensor], Tensor]
 
@@ -27,7 +27,7 @@ class Convention:
     """
 
     says: str
-    metric: Metric
+    metric: VideoMetric
     readings: Mapping[str, str] = field(default_factory=dict)
 
 
