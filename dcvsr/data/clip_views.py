@@ -20,6 +20,8 @@ class ClipView:
 
     clip: Clip
 
+    rate = None  # not the clip's: results of views are kept at evaluate's default rate
+
     @property
     def name(self) -> str:
         """Name of the clip, a hyphen, and the lower-case class name."""

@@ -41,6 +41,11 @@ class Clip(Protocol):
         """Frames of each shot, in order."""
         ...
 
+    @property
+    def rate(self) -> Fraction | None:
+        """Frames per second; None if the clip does not record it."""
+        ...
+
     def __len__(self) -> int:
         """Return the number of frames."""
         ...
@@ -130,6 +135,7 @@ class FrameFolder:
         paths = frame_paths(Path(path))
         self._paths = [paths[index] for index in _selected(path, range(len(paths)), start, stop)]
         self.size = _common_size(self._paths)
+        self.rate = None
         self._shots = shots
 
     def __len__(self) -> int:

@@ -34,6 +34,8 @@ class SyntheticClip(ABC):
     height: int
     width: int
 
+    rate = None
+
     def __post_init__(self) -> None:
         if self.frames < 1 or min(self.height, self.width) < 16:
             size = f"{self.width}x{self.height}x{self.frames}"

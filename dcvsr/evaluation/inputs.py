@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -103,7 +102,7 @@ class Sources:
         """Return the clip's frames per second, None if unknown."""
         clip = self.clips[name]
         parts = (clip.lr, clip.hr) if isinstance(clip, Pair) else (clip,)
-        return next((rate for part in parts if (rate := getattr(part, "rate", None)) is not None), None)
+        return next((part.rate for part in parts if part is not None and part.rate is not None), None)
 
     def read(self, name: str) -> InputClip:
         """Read a clip, degrading HR where it has no LR.
@@ -149,5 +148,5 @@ def _drawn(name: str, clip: Clip, degradation: Degradation, seed: int) -> Params
         raise UserError(f"clip {name}: {error}") from error
 
 
-def _whole(clip: Any) -> Tensor:
+def _whole(clip: Clip) -> Tensor:
     return to_unit(clip.read(0, len(clip)))

@@ -75,7 +75,7 @@ def _exhibit(name: str, results: Clips, lr: Clip | None, hr: Clip | None) -> Exh
     if lr is not None:
         columns = {LR: partial(_pixels, lr), **columns}
         guide = guide if hr is not None else partial(_smooth, lr)
-    rates = (rate for clip in (hr, lr) if (rate := getattr(clip, "rate", None)) is not None)
+    rates = (clip.rate for clip in (hr, lr) if clip is not None and clip.rate is not None)
     return Exhibit(name, columns, guide, frames, next(rates, RATE))
 
 

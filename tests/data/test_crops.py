@@ -24,6 +24,8 @@ class Chart:
     frames: int
     size: tuple[int, int]
 
+    rate = None
+
     @property
     def name(self) -> str:
         return f"chart-{self.number}"

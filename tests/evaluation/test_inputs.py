@@ -28,7 +28,7 @@ GIVEN = Given(4, {})
 class Frames:
     """Clip of given frames."""
 
-    name, shots = "clip", ()
+    name, shots, rate = "clip", (), None
 
     def __init__(self, frames: Tensor) -> None:
         self.frames, self.size = frames, (frames.shape[-2], frames.shape[-1])
