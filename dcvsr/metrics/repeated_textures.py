@@ -30,16 +30,16 @@ class Disagreement(Clipwise):
 
     Args:
         lines: tile lines of the run.
-        alike: matches patches of two frames, or within one.
-        every: stride between the frames that are compared.
+        correspondence: matches patches of two frames, or within one.
+        stride: of the frames that are compared.
     """
 
     higher_is_better = False
 
-    def __init__(self, lines: TileLines, alike: Correspondence, every: int) -> None:
+    def __init__(self, lines: TileLines, correspondence: Correspondence, stride: int) -> None:
         super().__init__()
-        self.lines, self.alike, self.every = lines, alike, every
-        self.smallest = alike.patch
+        self.lines, self.correspondence, self.stride = lines, correspondence, stride
+        self.smallest = correspondence.patch
 
     @abstractmethod
     def frame_pairs(self, frames: int) -> Iterator[tuple[int, int]]:
@@ -53,10 +53,10 @@ class Disagreement(Clipwise):
         """Measure the disagreement of one clip."""
         sums = torch.zeros(2, 2, dtype=torch.float64, device=reference.device)
         for i, j in self.frame_pairs(len(reference)):
-            here, there = self.alike(reference[i], reference[j], self.comparable)
+            here, there = self.correspondence(reference[i], reference[j], self.comparable)
             for clip, total in zip((restored, reference), sums, strict=True):
                 a, b = (
-                    patches(detail(clip[k]), at, self.alike.patch).double()
+                    patches(detail(clip[k]), at, self.correspondence.patch).double()
                     for k, at in ((i, here), (j, there))
                 )
                 total[0] += 2 * (a * b).sum()
@@ -70,7 +70,7 @@ class FarTextures(Disagreement):
 
     def frame_pairs(self, frames: int) -> Iterator[tuple[int, int]]:
         """Yield each compared frame paired with itself."""
-        return ((i, i) for i in range(0, frames, self.every))
+        return ((i, i) for i in range(0, frames, self.stride))
 
     def comparable(self, dy: Tensor, dx: Tensor) -> Tensor:
         """Return where the distance is at least a tile along one axis."""
@@ -85,7 +85,9 @@ class Reappearance(Disagreement):
         """Yield pairs of frames at least one temporal window apart."""
         gap = self.lines.grid.frames
         return (
-            (i, j) for i in range(0, frames, self.every) for j in range(frames - 1, i + gap - 1, -self.every)
+            (i, j)
+            for i in range(0, frames, self.stride)
+            for j in range(frames - 1, i + gap - 1, -self.stride)
         )
 
     def comparable(self, dy: Tensor, dx: Tensor) -> Tensor:

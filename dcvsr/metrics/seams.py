@@ -150,16 +150,16 @@ class Jump(Clipwise):
 
     Args:
         lines: tile lines of the run.
-        alike: matches patches of a frame with the next.
+        correspondence: matches patches of a frame with the next.
         reach: largest motion of a patch along an axis, in pixels.
     """
 
     higher_is_better = False
 
-    def __init__(self, lines: TileLines, alike: Correspondence, reach: int) -> None:
+    def __init__(self, lines: TileLines, correspondence: Correspondence, reach: int) -> None:
         super().__init__()
-        self.lines, self.alike, self.reach = lines, alike, reach
-        self.smallest = alike.patch
+        self.lines, self.correspondence, self.reach = lines, correspondence, reach
+        self.smallest = correspondence.patch
 
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
         """Measure the excess change of one clip."""
@@ -174,9 +174,10 @@ class Jump(Clipwise):
 
     def _change(self, restored: Tensor, reference: Tensor, i: int) -> Tensor:
         """Compute both clips' change from frame ``i - 1`` to ``i``: ``2``, NaN if no patches match."""
-        here, there = self.alike(reference[i - 1], reference[i], self._near)
+        here, there = self.correspondence(reference[i - 1], reference[i], self._near)
         moved = (
-            patches(clip[i], there, self.alike.patch) - patches(clip[i - 1], here, self.alike.patch)
+            patches(clip[i], there, self.correspondence.patch)
+            - patches(clip[i - 1], here, self.correspondence.patch)
             for clip in (restored, reference)
         )
         return torch.stack([change.abs().mean() + EPSILON for change in moved])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dcvsr.evaluation.calibration.calibration_tables import as_json, comma_separated, markdown, write
 from dcvsr.evaluation.calibration.comparison import Calibration, calibrate
-from dcvsr.evaluation.calibration.conventions import Computed, Convention
+from dcvsr.evaluation.calibration.conventions import Convention, FunctionMetric
 from dcvsr.evaluation.calibration.published_scores import PublishedScore
 from dcvsr.evaluation.calibration.subjects import Compared, Subject
 from dcvsr.evaluation.calibration.verdicts import verdicts
@@ -30,8 +30,8 @@ class Brightness(Unreferenced):
         return restored.mean()
 
 
-def constant(value: float) -> Computed:
-    return Computed(lambda restored, reference: torch.tensor(float(value)))
+def constant(value: float) -> FunctionMetric:
+    return FunctionMetric(lambda restored, reference: torch.tensor(float(value)))
 
 
 def conventions(values: Mapping[str, float]) -> dict[str, Convention]:

@@ -8,7 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcvsr.evaluation.calibration.conventions import Computed, NIQEOf, Seen, StableVSRFlow
+from dcvsr.evaluation.calibration.conventions import (
+    FunctionMetric,
+    PreprocessedMetric,
+    PreprocessedNIQE,
+    StableVSRFlow,
+)
 from dcvsr.evaluation.calibration.frame_conventions import (
     cropped,
     luma,
@@ -45,35 +50,39 @@ def test_pooled_psnr_averages_over_all_pixels_of_all_frames() -> None:
     assert pooled < value(PSNR(), restored, reference) - 0.1
 
 
-def test_a_view_gets_eight_bit_frames_and_its_result_is_not_rounded() -> None:
+def test_preprocessing_gets_eight_bit_frames_and_its_result_is_not_rounded() -> None:
     restored, reference = clips(1)
     pixels = [clip.double().mul(255).round() for clip in (restored + 0.3 / 255, reference)]
     lumas = [(0.299 * r + 0.587 * g + 0.114 * b) for r, g, b in (x[0] for x in pixels)]
     expected = 10 * math.log10(255**2 / (lumas[0] - lumas[1]).square().mean().item())
-    assert value(Seen(PSNR(), luma), restored + 0.3 / 255, reference) == pytest.approx(expected, abs=1e-6)
-
-
-def test_psnr_of_video_luma_equals_psnr_y() -> None:
-    assert value(Seen(PSNR(), video_luma), *clips()) == pytest.approx(value(PSNRY(), *clips()), abs=1e-6)
-
-
-def test_views_can_be_nested() -> None:
-    restored, reference = clips()
-    both = Seen(Seen(PSNR(), rounded_video_luma), partial(cropped, border=4))
-    inner = [clip[..., 4:-4, 4:-4] for clip in (restored, reference)]
-    assert value(both, restored, reference) == pytest.approx(
-        value(Seen(PSNR(), rounded_video_luma), *inner), abs=1e-6
+    assert value(PreprocessedMetric(PSNR(), luma), restored + 0.3 / 255, reference) == pytest.approx(
+        expected, abs=1e-6
     )
 
 
-def test_a_viewed_metric_keeps_the_metrics_minimum_size() -> None:
+def test_psnr_of_video_luma_equals_psnr_y() -> None:
+    assert value(PreprocessedMetric(PSNR(), video_luma), *clips()) == pytest.approx(
+        value(PSNRY(), *clips()), abs=1e-6
+    )
+
+
+def test_preprocessing_can_be_nested() -> None:
+    restored, reference = clips()
+    both = PreprocessedMetric(PreprocessedMetric(PSNR(), rounded_video_luma), partial(cropped, border=4))
+    inner = [clip[..., 4:-4, 4:-4] for clip in (restored, reference)]
+    assert value(both, restored, reference) == pytest.approx(
+        value(PreprocessedMetric(PSNR(), rounded_video_luma), *inner), abs=1e-6
+    )
+
+
+def test_a_preprocessed_metric_keeps_the_metrics_minimum_size() -> None:
     with pytest.raises(UserError, match="needs 11x11"):
-        Seen(SSIM(), luma).update(torch.zeros(1, 3, 10, 20), torch.zeros(1, 3, 10, 20))
+        PreprocessedMetric(SSIM(), luma).update(torch.zeros(1, 3, 10, 20), torch.zeros(1, 3, 10, 20))
 
 
 def test_a_functions_values_are_averaged_over_frames() -> None:
     restored, reference = clips()
-    worst = Computed(lambda x, y: (x - y).abs().max())
+    worst = FunctionMetric(lambda x, y: (x - y).abs().max())
     expected = (restored - reference).abs().amax(dim=(1, 2, 3)).mean().item()
     assert value(worst, restored, reference) == pytest.approx(expected, rel=1e-6)
 
@@ -94,23 +103,23 @@ def picture() -> Tensor:
     return (torch.cat(sizes).mean(dim=0, keepdim=True).clamp(0, 1) * 255).round() / 255
 
 
-def test_niqe_of_a_view_equals_basicsrs_on_float64_levels(niqe: NIQE) -> None:
+def test_preprocessed_niqe_equals_basicsrs_on_float64_levels(niqe: NIQE) -> None:
     seen = np.round(255 * luma(picture())[0, 0].numpy(), 9)
     expected = niqe._niqe.niqe(seen, *niqe._pristine)
-    assert value(NIQEOf(luma), picture(), picture()) == pytest.approx(expected, rel=1e-6)
-    assert abs(value(NIQEOf(rounded_video_luma), picture(), picture()) - expected) > 1e-6 * expected
+    assert value(PreprocessedNIQE(luma), picture(), picture()) == pytest.approx(expected, rel=1e-6)
+    assert abs(value(PreprocessedNIQE(rounded_video_luma), picture(), picture()) - expected) > 1e-6 * expected
 
 
 def test_rounded_levels_stay_integers_in_niqe(niqe: NIQE, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(niqe._niqe, "niqe", lambda levels, *_: seen.append(levels) or 0.0)
-    NIQEOf(rounded_luma).update(picture(), None)
+    PreprocessedNIQE(rounded_luma).update(picture(), None)
     assert np.array_equal(seen[0], np.round(seen[0]))
 
 
-def test_niqe_of_a_view_does_not_change_niqe(niqe: NIQE) -> None:
+def test_preprocessed_niqe_does_not_change_niqe(niqe: NIQE) -> None:
     before = value(niqe, picture(), picture())
-    value(NIQEOf(luma), picture(), picture())
+    value(PreprocessedNIQE(luma), picture(), picture())
     assert value(niqe, picture(), picture()) == before
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from dcvsr.evaluation.calibration.frame_conventions import (
     cropped,
+    downsampled,
     luma,
     matlab_gray,
-    reduced,
     rounded_luma,
     rounded_video_luma,
     unstretched,
@@ -68,14 +68,14 @@ def test_downsampling_matches_pillow(levels: np.ndarray) -> None:
     """The authors of DISTS resize with torchvision, which uses Pillow on images; rounding may differ by 1."""
     pixels = np.moveaxis(levels, 0, 2).astype(np.uint8)
     expected = np.asarray(Image.fromarray(pixels).resize((25, 20), Image.Resampling.BILINEAR)).astype(int)
-    seen = 255 * reduced(torch.from_numpy(levels / 255).float()[None], 20)[0].permute(1, 2, 0).numpy()
+    seen = 255 * downsampled(torch.from_numpy(levels / 255).float()[None], 20)[0].permute(1, 2, 0).numpy()
     assert np.abs(seen - expected).max() <= 1
 
 
 @pytest.mark.parametrize("side", [40, 41])
 def test_small_frames_are_not_upsampled(side: int, levels: np.ndarray) -> None:
     frame = torch.from_numpy(levels / 255)[None]
-    assert reduced(frame, side) is frame
+    assert downsampled(frame, side) is frame
 
 
 def test_scaling_to_minus_one_and_one_inverts_unstretched(levels: np.ndarray) -> None:

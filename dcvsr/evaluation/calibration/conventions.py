@@ -13,7 +13,7 @@ from dcvsr.metrics.flow import Flow
 from dcvsr.metrics.framewise import Framewise
 from dcvsr.metrics.video_metric import VideoMetric
 
-View = Callable[[Tensor], Tensor]
+Preprocess = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,20 @@ class Convention:
     readings: Mapping[str, str] = field(default_factory=dict)
 
 
-class Seen(Framewise):
-    """A metric applied to frames that ``view`` transforms first."""
+class PreprocessedMetric(Framewise):
+    """A metric of preprocessed frames."""
 
-    def __init__(self, metric: Framewise, view: View) -> None:
+    def __init__(self, metric: Framewise, preprocess: Preprocess) -> None:
         super().__init__()
-        self.metric, self.view = metric, view
+        self.metric, self.preprocess = metric, preprocess
         self.smallest = metric.smallest
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
-        """Score the transformed frames."""
-        return self.metric.score(self.view(restored), self.view(reference))
+        """Score the preprocessed frames."""
+        return self.metric.score(self.preprocess(restored), self.preprocess(reference))
 
 
-class Computed(Framewise):
+class FunctionMetric(Framewise):
     """A metric computed by a function of two frames, ``1 c h w`` in [0, 1]."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -56,23 +56,23 @@ class Computed(Framewise):
         return self.function(restored, reference)
 
 
-class NIQEOf(no_reference.NIQE):
-    """NIQE of the luma ``1 1 h w`` that ``view`` computes from a frame, in float64 like MATLAB.
+class PreprocessedNIQE(no_reference.NIQE):
+    """NIQE of the luma ``1 1 h w`` that ``preprocess`` computes from a frame, in float64 like MATLAB.
 
     Raises:
         UserError: if basicsr is not installed.
     """
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
-        self.view = view
+        self.preprocess = preprocess
 
     def score(self, restored: Tensor, reference: Tensor) -> Tensor:
         """Compute the NIQE of a frame's luma."""
 
         def levels(frame: Tensor) -> np.ndarray:
             # NIQE is discontinuous: even the rounding error of 255 * (level / 255) changes it.
-            return (255 * self.view(frame)[0, 0]).round(decimals=9).cpu().numpy()
+            return (255 * self.preprocess(frame)[0, 0]).round(decimals=9).cpu().numpy()
 
         with patch.object(no_reference, "luma", levels):
             return super().score(restored, reference)

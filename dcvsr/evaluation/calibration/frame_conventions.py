@@ -52,7 +52,7 @@ def cropped(frame: Tensor, border: int) -> Tensor:
     return frame[..., border:-border, border:-border]
 
 
-def reduced(frame: Tensor, side: int) -> Tensor:
+def downsampled(frame: Tensor, side: int) -> Tensor:
     """Downsample to a shorter side of ``side`` pixels, antialiased bilinear in eight bits; never upsample."""
     if min(frame.shape[-2:]) <= side:
         return frame
