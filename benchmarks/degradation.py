@@ -62,7 +62,7 @@ def degradation(device: str, pairs: int) -> Iterator[Line]:
 
 def _configured(codec: str) -> Degradation:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("degrade", ["input=", "output=", f"degradation/codec={codec}"])
+        cfg = compose("degrade", ["input=", "output=", f"degradation.codec={codec}"])
     return instantiate(cfg.degradation, _convert_="all")
 
 

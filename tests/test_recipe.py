@@ -98,7 +98,6 @@ def walk(low: float, high: float, step: float) -> dict[str, Any]:
 
 KINDS = {"iso": 0.405, "aniso": 0.225, "generalized_iso": 0.108, "generalized_aniso": 0.027}
 KINDS |= {"plateau_iso": 0.108, "plateau_aniso": 0.027, "sinc": 0.1}
-OPENCV = {"_target_": "dcvsr.degradation.resample.OpenCV"}
 THIRDS = {"bilinear": 1, "area": 1, "bicubic": 1}
 USM = {
     "_target_": "dcvsr.degradation.sharpen.USM",
@@ -116,7 +115,7 @@ CODEC = {
     "_target_": "dcvsr.degradation.codec.VideoCompression",
     "codecs": {"libx264": 2, "mpeg4": 1},
     "rate": {"_target_": "dcvsr.degradation.codec.BitRate", "low": 10_000, "high": 100_000},
-    "coder": {"_target_": "dcvsr.degradation.codec.PyAV"},
+    "coder": "pyav",
 }
 
 
@@ -146,7 +145,7 @@ def resized(name: str, up: float, down: float, keep: float, scale: dict[str, Any
         (f"{name}.keep", keep, "spec 5.2"),
         (f"{name}.scale", scale, "spec 5.2"),
         (f"{name}.kernels", THIRDS, "spec 5.2"),
-        (f"{name}.resample", OPENCV, "spec 5.2: RealBasicVSR calls OpenCV's resize"),
+        (f"{name}.resample", "opencv", "spec 5.2: RealBasicVSR calls OpenCV's resize"),
     ]
 
 
@@ -169,8 +168,10 @@ def coded(name: str) -> list[Row]:
 
 
 DEGRADATION: list[Row] = [
-    ("_target_", "dcvsr.degradation.pipeline.Degradation", "section 4, Chan et al. 2022b"),
+    ("_target_", "dcvsr.degradation.pipeline.configured", "section 4, Chan et al. 2022b"),
     ("factor", 4, "section 4"),
+    ("codec", "pyav", "spec 5.2"),
+    ("resample", "opencv", "spec 5.2: RealBasicVSR calls OpenCV's resize"),
     ("usm", USM, "spec 5.3, A25"),
     ("steps.sharpen", USM, "spec 5.3, A25"),
     *blurred("steps.blur1", 1.0, 3.0),
@@ -188,7 +189,7 @@ DEGRADATION: list[Row] = [
     ("steps.last.steps.reduce.steps.resize._target_", "dcvsr.degradation.resize.Reduce", "spec 5.2"),
     ("steps.last.steps.reduce.steps.resize.factor", 4, "spec 5.2"),
     ("steps.last.steps.reduce.steps.resize.kernels", THIRDS, "spec 5.2"),
-    ("steps.last.steps.reduce.steps.resize.resample", OPENCV, "spec 5.2"),
+    ("steps.last.steps.reduce.steps.resize.resample", "opencv", "spec 5.2"),
     ("steps.last.steps.reduce.steps.sinc._target_", "dcvsr.degradation.steps.Sometimes", "spec 5.2"),
     ("steps.last.steps.reduce.steps.sinc.probability", 0.8, "spec 5.2"),
     ("steps.last.steps.reduce.steps.sinc.step._target_", "dcvsr.degradation.blur.Sinc", "spec 5.2"),
@@ -264,7 +265,8 @@ NOT_OF_THE_RECIPE = [
     *("datamodule.*.cache", "data.test.cache", "*upscaler.cache.*"),
     *("*upscaler.denoiser._target_", "*upscaler.denoiser.ckpt", "*upscaler.denoiser.runs"),  # which weights
     *("*upscaler.denoiser.scale", "*upscaler.denoiser.stages.*", "module.about.*", "module.metrics.*"),
-    *("*upscaler.batch", "*upscaler.precision.*", "module.compile", "*.coder._target_"),  # speed
+    *("*upscaler.batch", "*upscaler.precision.*", "module.compile"),  # speed
+    *("*degradation.jpeg", "*.jpeg[12].coder"),
     *("trainer._target_", "trainer.accelerator", "trainer.log_every_n_steps", "trainer.val_check_interval"),
     *("trainer.num_sanity_val_steps", "trainer.enable_model_summary"),  # reports
     *("datamodule._target_", "datamodule.workers", "datamodule.*._target_", "data.test._target_"),

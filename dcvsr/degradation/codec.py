@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import chain, count
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import av
 import cv2
@@ -22,9 +22,13 @@ from dcvsr.degradation.resample import Antialiased
 from dcvsr.degradation.seeds import choose, uniform
 from dcvsr.degradation.walk import Params
 from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.runtime.choices import require_choice
 
 CODECS: Mapping[str, dict[str, str]] = {"libx264": {"x264-params": "mbtree=0"}, "mpeg4": {}}
 """FFmpeg's encoders, and what makes them exact: x264's macroblock tree sums up by where buffers lie."""
+
+
+VideoCoderName = Literal["pyav", "none"]
 
 
 class VideoCoder(Protocol):
@@ -62,14 +66,15 @@ class VideoCompression:
     Args:
         codecs: FFmpeg's encoder -> how often.
         rate: at which cost.
-        coder: by which implementation.
+        coder: ``pyav``, or ``none`` for eight-bit rounding alone.
     """
 
     codecs: Mapping[str, float]
     rate: BitRate | RateFactor
-    coder: VideoCoder
+    coder: VideoCoderName
 
     def __post_init__(self) -> None:
+        require_choice("coder", self.coder, VIDEO_CODERS)
         if unknown := self.codecs.keys() - CODECS.keys():
             raise ValueError(f"no codec is called {', '.join(unknown)}; there are {', '.join(CODECS)}")
 
@@ -77,7 +82,7 @@ class VideoCompression:
         return {"codec": choose(generator, self.codecs), **self.rate.draw(generator)}
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
-        return self.coder(params, _joined(frames))
+        return VIDEO_CODERS[self.coder](params, _joined(frames))
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,9 @@ class PyAV:
             packets = chain.from_iterable(map(encoder.encode, chain(pictures, [None])))
             for decoded in chain.from_iterable(map(decoder.decode, chain(packets, [None]))):
                 yield _frame(to_rgb, decoded, *size).to(device)
+
+
+VIDEO_CODERS: Mapping[VideoCoderName, VideoCoder] = {"pyav": PyAV(), "none": Uncompressed()}
 
 
 def _encoder(params: Params, height: int, width: int) -> av.VideoCodecContext:

@@ -3,9 +3,9 @@
 Axes: frames are ``c h w`` in [0, 1]; what lies outside is clamped.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from kornia.enhance import jpeg_codec_differentiable
@@ -14,6 +14,9 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 
 from dcvsr.degradation.walk import Params, Walk, walked
 from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.runtime.choices import require_choice
+
+JPEGCoderName = Literal["auto", "kornia", "libjpeg"]
 
 
 class JPEGCoder(Protocol):
@@ -28,13 +31,14 @@ class JPEG:
 
     Args:
         quality: from 1 to 100.
-        coder: by which implementation.
+        coder: ``libjpeg``, ``kornia``, or ``auto`` to choose by the frame's device.
     """
 
     quality: Walk
-    coder: JPEGCoder
+    coder: JPEGCoderName
 
     def __post_init__(self) -> None:
+        require_choice("coder", self.coder, JPEG_CODERS)
         if not 1 <= self.quality.low <= self.quality.high <= 100:
             raise ValueError(f"JPEG has qualities 1 to 100, got {self.quality.low} to {self.quality.high}")
 
@@ -43,7 +47,7 @@ class JPEG:
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         for frame, quality in zip(frames, walked(params["quality"]), strict=False):
-            yield self.coder(frame, round(quality))
+            yield JPEG_CODERS[self.coder](frame, round(quality))
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,10 @@ class ByDevice:
     def __call__(self, frame: Tensor, quality: int) -> Tensor:
         coder = Kornia() if frame.is_cuda else Libjpeg()
         return coder(frame, quality)
+
+
+JPEG_CODERS: Mapping[JPEGCoderName, JPEGCoder] = {
+    "auto": ByDevice(),
+    "kornia": Kornia(),
+    "libjpeg": Libjpeg(),
+}

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from dcvsr.degradation.resample import Antialiased
+from dcvsr.degradation.codec import VIDEO_CODERS, VideoCoderName
+from dcvsr.degradation.jpeg import JPEG_CODERS, JPEGCoderName
+from dcvsr.degradation.resample import RESAMPLES, ResampleName
 from dcvsr.degradation.resize import Reduce
 from dcvsr.degradation.sharpen import USM
 from dcvsr.degradation.steps import InTurn, Step
 from dcvsr.degradation.walk import Params
 from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.runtime.choices import require_choice
 from dcvsr.runtime.errors import UserError
 
 
@@ -65,9 +68,31 @@ class Degradation:
         return torch.stack([self.usm.mask(frame) for frame in clip])
 
 
+def configured(
+    factor: int,
+    steps: Mapping[str, Step],
+    usm: USM | None = None,
+    *,
+    jpeg: JPEGCoderName,
+    codec: VideoCoderName,
+    resample: ResampleName,
+) -> Degradation:
+    """Return the `Degradation` of a configuration.
+
+    Its steps repeat ``jpeg``, ``codec`` and ``resample`` by interpolation, such as ``${degradation.codec}``.
+
+    Raises:
+        ValueError: if one of the three is not a choice.
+    """
+    require_choice("jpeg", jpeg, JPEG_CODERS)
+    require_choice("codec", codec, VIDEO_CODERS)
+    require_choice("resample", resample, RESAMPLES)
+    return Degradation(factor, steps, usm)
+
+
 def bicubic(factor: int) -> Degradation:
     """Return antialiased bicubic downsampling without any other step."""
-    return Degradation(factor, {"reduce": Reduce(factor, {"bicubic": 1.0}, Antialiased())})
+    return Degradation(factor, {"reduce": Reduce(factor, {"bicubic": 1.0}, "antialiased")})
 
 
 NO_LR = "degradation=none does not make LR; give clips with their own LR, or choose another degradation"

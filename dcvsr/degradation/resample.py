@@ -5,7 +5,7 @@ Axes: frames are ``c h w``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import torch
@@ -59,6 +59,10 @@ class OpenCV:
             return frame
         resize = by_opencv if frame.device.type == "cpu" else by_matrices
         return resize(frame, size, kernel)
+
+
+ResampleName = Literal["opencv", "antialiased"]
+RESAMPLES: Mapping[ResampleName, Resample] = {"opencv": OpenCV(), "antialiased": Antialiased()}
 
 
 def by_opencv(frame: Tensor, size: Size, kernel: str) -> Tensor:

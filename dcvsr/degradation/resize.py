@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from dcvsr.degradation.resample import KERNELS, Resample
+from dcvsr.degradation.resample import KERNELS, RESAMPLES, ResampleName
 from dcvsr.degradation.seeds import choose, uniform
 from dcvsr.degradation.walk import Params, Walk, walked
+from dcvsr.runtime.choices import require_choice
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Resize:
         up, down, keep: probabilities.
         scale: range and step of the factor's walk.
         kernels: kernel -> probability.
-        resample: implementation.
+        resample: ``opencv`` or ``antialiased``.
     """
 
     up: float
@@ -29,9 +30,10 @@ class Resize:
     keep: float
     scale: Walk
     kernels: Mapping[str, float]
-    resample: Resample
+    resample: ResampleName
 
     def __post_init__(self) -> None:
+        require_choice("resample", self.resample, RESAMPLES)
         _require_known(self.kernels)
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
@@ -47,7 +49,7 @@ class Resize:
         for frame, scale in zip(frames, walked(params["scale"]), strict=False):
             first = first or frame.shape[1:]
             height, width = (max(2, 2 * int(side * scale / 2)) for side in first)
-            yield self.resample(frame, (height, width), params["kernel"])
+            yield RESAMPLES[self.resample](frame, (height, width), params["kernel"])
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ class Reduce:
 
     factor: int
     kernels: Mapping[str, float]
-    resample: Resample
+    resample: ResampleName
 
     def __post_init__(self) -> None:
+        require_choice("resample", self.resample, RESAMPLES)
         _require_known(self.kernels)
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
@@ -70,7 +73,7 @@ class Reduce:
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Yield the degraded frames one by one."""
         height, width = params["size"]
-        return (self.resample(frame, (height, width), params["kernel"]) for frame in frames)
+        return (RESAMPLES[self.resample](frame, (height, width), params["kernel"]) for frame in frames)
 
 
 def _require_known(kernels: Mapping[str, float]) -> None:

@@ -23,7 +23,6 @@ from dcvsr.data.pairs import Pair
 from dcvsr.data.synthetic import Translation, Wallpaper
 from dcvsr.degradation.noise import Noise
 from dcvsr.degradation.pipeline import Degradation, Given, bicubic
-from dcvsr.degradation.resample import OpenCV
 from dcvsr.degradation.resize import Reduce
 from dcvsr.degradation.seeds import generator
 from dcvsr.degradation.walk import Params, Walk
@@ -41,7 +40,7 @@ NOISY = Degradation(
     factor=4,
     steps={
         "noise": Noise(0.5, 0.5, Walk(1, 30, 0.1), Walk(0.05, 3, 0.005), gray=0.4),
-        "reduce": Reduce(4, {"bilinear": 1, "area": 1, "bicubic": 1}, OpenCV()),
+        "reduce": Reduce(4, {"bilinear": 1, "area": 1, "bicubic": 1}, "opencv"),
     },
 )
 

@@ -9,7 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from dcvsr.degradation.codec import BitRate, PyAV, RateFactor, Uncompressed, VideoCompression
+from dcvsr.degradation.codec import (
+    VIDEO_CODERS,
+    BitRate,
+    PyAV,
+    RateFactor,
+    Uncompressed,
+    VideoCoderName,
+    VideoCompression,
+)
 from dcvsr.degradation.resample import Antialiased, OpenCV
 from dcvsr.degradation.walk import Params
 from tests.degradation.making import clip, drawn_as_often, psnr, rng
@@ -75,8 +83,8 @@ def test_what_lies_outside_is_clamped() -> None:
     assert decoded[1].min() > 0.98
 
 
-@pytest.mark.parametrize("coder", [PyAV(), Uncompressed()])
-def test_ragged_clips_join_at_the_first_frame_s_size(coder: PyAV | Uncompressed) -> None:
+@pytest.mark.parametrize("coder", VIDEO_CODERS)
+def test_ragged_clips_join_at_the_first_frame_s_size(coder: VideoCoderName) -> None:
     gray = [clip(1, *size)[0, :1] for size in ((32, 40), (30, 42), (64, 64))]
     frames = [frame.expand(3, -1, -1) for frame in gray]
     video = VideoCompression({"libx264": 1}, RateFactor(18, 28), coder)
@@ -91,7 +99,7 @@ def test_joining_resamples_as_pyav_does(real_clip: Tensor) -> None:
     size = real_clip.shape[2:]
     for height, width in ((50, 60), (100, 122), (140, 180), (200, 250)):
         frame = OpenCV()(real_clip[0], (height, width), "area")
-        video = VideoCompression({"libx264": 1}, RateFactor(18, 28), Uncompressed())
+        video = VideoCompression({"libx264": 1}, RateFactor(18, 28), "none")
         _, joined = video.apply({}, iter([real_clip[1], frame]))
         image = (frame * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
         there = av.VideoFrame.from_ndarray(image, "rgb24").reformat(size[1], size[0], "rgb24").to_ndarray()
@@ -119,7 +127,7 @@ def test_no_frames_are_no_frames() -> None:
 
 def test_codecs_and_rates_are_drawn_as_told() -> None:
     generator = rng()
-    video = VideoCompression({"libx264": 2, "mpeg4": 1}, BitRate(10000, 100000), PyAV())
+    video = VideoCompression({"libx264": 2, "mpeg4": 1}, BitRate(10000, 100000), "pyav")
     drawn = [video.draw(generator, (1, 3, 16, 16)) for _ in range(2000)]
     assert drawn_as_often((params["codec"] for params in drawn), {"libx264": 2, "mpeg4": 1})
     rates = [params["bit_rate"] for params in drawn]
@@ -130,4 +138,4 @@ def test_codecs_and_rates_are_drawn_as_told() -> None:
 
 def test_a_codec_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="no codec is called h266; there are libx264, mpeg4"):
-        VideoCompression({"h266": 1}, BitRate(1, 2), PyAV())
+        VideoCompression({"h266": 1}, BitRate(1, 2), "pyav")

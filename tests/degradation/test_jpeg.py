@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dcvsr.degradation.jpeg import JPEG, ByDevice, JPEGCoder, Kornia, Libjpeg
+from dcvsr.degradation.jpeg import JPEG, JPEG_CODERS, ByDevice, JPEGCoder, JPEGCoderName, Kornia, Libjpeg
 from dcvsr.degradation.walk import Walk, walked
 from dcvsr.imaging import to_bytes, to_unit
 from tests.comparing import rise
@@ -65,10 +65,10 @@ def test_a_better_quality_is_nearer_to_the_source(real_clip: Tensor, coder: JPEG
     assert distances[-1] - distances[0] > 5
 
 
-@pytest.mark.parametrize("coder", CODERS)
-def test_every_frame_is_coded_at_its_own_quality(coder: JPEGCoder) -> None:
+@pytest.mark.parametrize(("name", "coder"), JPEG_CODERS.items())
+def test_every_frame_is_coded_at_its_own_quality(name: JPEGCoderName, coder: JPEGCoder) -> None:
     frames = clip(6, 40, 56)
-    step = JPEG(Walk(20, 95, 30), coder)
+    step = JPEG(Walk(20, 95, 30), name)
     params = step.draw(rng(), frames.shape)
     qualities = [round(quality) for quality in islice(walked(params["quality"]), 6)]
     assert len(set(qualities)) > 3
@@ -82,11 +82,11 @@ def test_bytes_are_whole() -> None:
 
 
 def test_qualities_are_drawn_uniformly() -> None:
-    step, source = JPEG(Walk(30, 95, 3), Libjpeg()), rng()
+    step, source = JPEG(Walk(30, 95, 3), "libjpeg"), rng()
     assert uniform_between((step.draw(source, ())["quality"]["start"] for _ in range(2000)), 30, 95)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 50), (50, 101)])
 def test_qualities_that_jpeg_does_not_have_are_refused(low: int, high: int) -> None:
     with pytest.raises(ValueError, match=f"JPEG has qualities 1 to 100, got {low} to {high}"):
-        JPEG(Walk(low, high, 1), Libjpeg())
+        JPEG(Walk(low, high, 1), "libjpeg")

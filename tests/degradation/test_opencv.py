@@ -18,7 +18,7 @@ CLOSE = {"sharpen": 45, "blur1": 55, "resize1": 80, "jpeg1": 35}
 
 def both(drawn: dict[str, Any], clip: Tensor) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """OpenCV's frames and ours, ``h w c``."""
-    ours = configured("realbasicvsr", "degradation/codec=none").frames(drawn, clip)
+    ours = configured("realbasicvsr", "degradation.codec=none").frames(drawn, clip)
     images = [rearrange(frame, "c h w -> h w c").numpy() for frame in clip]
     reference = opencv.degraded(drawn, [np.ascontiguousarray(image) for image in images], opencv.rounded)
     return reference, [rearrange(frame, "c h w -> h w c").numpy() for frame in ours]

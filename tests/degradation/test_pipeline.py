@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -197,7 +198,7 @@ def test_the_number_of_threads_changes_nothing(name: str, real_clip: Tensor) -> 
 
 @pytest.mark.parametrize("name", ["realbasicvsr", "light"])
 def test_without_a_codec_a_frame_does_not_know_of_later_ones(name: str, real_clip: Tensor) -> None:
-    degradation = configured(name, "degradation/codec=none")
+    degradation = configured(name, "degradation.codec=none")
     for number in range(4):
         params = degradation.draw(generator(number), real_clip.shape)
         assert torch.equal(degradation.apply(params, real_clip[:4]), degradation.apply(params, real_clip)[:4])
@@ -252,3 +253,14 @@ def test_hr_is_sharpened_for_the_loss_only_where_asked(real_clip: Tensor) -> Non
     assert apart(sharp, real_clip)
     params = configured("realbasicvsr", "degradation.usm.source=false").draw(rng(), real_clip.shape)
     assert params["sharpen"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "choices"),
+    [("jpeg", "auto, kornia or libjpeg"), ("codec", "pyav or none"), ("resample", "opencv or antialiased")],
+)
+@pytest.mark.parametrize("name", ["realbasicvsr", "light"])
+def test_an_unknown_implementation_is_refused_with_those_known(name: str, key: str, choices: str) -> None:
+    with pytest.raises(InstantiationException) as refused:
+        configured(name, f"degradation.{key}=odd")
+    assert f"'odd' is not a choice; choose {choices}" in str(refused.value.__cause__)

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from dcvsr.degradation.resample import KERNELS, Antialiased, OpenCV, Resample
+from dcvsr.degradation.resample import KERNELS, RESAMPLES, ResampleName
 from dcvsr.degradation.resize import Reduce, Resize
 from dcvsr.degradation.walk import Params, Walk, walked
 from tests.degradation.making import clip, drawn_as_often, rng, uniform_between
 
-RESIZE = Resize(0.2, 0.7, 0.1, Walk(0.15, 1.5, 0.1), {"bilinear": 1, "area": 1, "bicubic": 1}, OpenCV())
+RESIZE = Resize(0.2, 0.7, 0.1, Walk(0.15, 1.5, 0.1), {"bilinear": 1, "area": 1, "bicubic": 1}, "opencv")
 SHAPE = (3, 3, 64, 48)
-RESAMPLES = [OpenCV(), Antialiased()]
 
 
 def params(kernel: str = "bilinear", start: float = 1.0, step: float = 0.0, seed: int = 0) -> Params:
@@ -63,7 +62,7 @@ def test_modes_kernels_and_factors_are_drawn_as_asked() -> None:
 @pytest.mark.parametrize("factor", [2, 4])
 @pytest.mark.parametrize("size", [(64, 48), (9, 100), (16, 12)])
 def test_a_reduction_reaches_hr_by_its_factor_whatever_the_size_now(
-    factor: int, size: tuple[int, int], resample: Resample
+    factor: int, size: tuple[int, int], resample: ResampleName
 ) -> None:
     reduce = Reduce(factor, {"bicubic": 1}, resample)
     drawn = reduce.draw(rng(), SHAPE)
@@ -73,6 +72,6 @@ def test_a_reduction_reaches_hr_by_its_factor_whatever_the_size_now(
 
 def test_kernels_that_do_not_exist_are_refused_by_name() -> None:
     kernels: Sequence[str] = ("lanczos", "area")
-    for make in (lambda k: Reduce(4, k, OpenCV()), lambda k: Resize(1, 1, 1, Walk(0.5, 2, 0), k, OpenCV())):
+    for make in (lambda k: Reduce(4, k, "opencv"), lambda k: Resize(1, 1, 1, Walk(0.5, 2, 0), k, "opencv")):
         with pytest.raises(ValueError, match="cannot resize by lanczos; choose from bilinear, bicubic, area"):
             make(dict.fromkeys(kernels, 1.0))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dcvsr.degradation.pipeline import Degradation
-from dcvsr.degradation.resample import OpenCV
 from dcvsr.degradation.resize import Reduce
 from dcvsr.degradation.sharpen import USM, UnsharpMask
 from tests.degradation.making import clip, configured, rng
@@ -27,7 +26,7 @@ def opencv(frame: Tensor) -> np.ndarray:
 
 def degradation(source: bool, target: bool) -> Degradation:
     usm = USM(source, target, MASK)
-    return Degradation(4, {"sharpen": usm, "reduce": Reduce(4, {"area": 1}, OpenCV())}, usm)
+    return Degradation(4, {"sharpen": usm, "reduce": Reduce(4, {"area": 1}, "opencv")}, usm)
 
 
 @pytest.mark.parametrize("size", [(144, 176), (60, 52), (24, 20)])
