@@ -1,1 +1,1 @@
-"""The paper's figures, of any clips: where to look, what to show, and how it is drawn."""
+"""The paper's figures for any clips: choice of frames and boxes, results to compare, and drawing."""

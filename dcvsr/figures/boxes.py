@@ -1,4 +1,4 @@
-"""Which parts of a clip a figure shows: the frames, and the boxes of a frame.
+"""Selection of the frames of a clip, and of the boxes of a frame, that a figure shows.
 
 Axes: frames are ``c h w`` in [0, 1], at HR size.
 """
@@ -16,7 +16,7 @@ from dcvsr.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Box:
-    """Part of a frame, in HR pixels."""
+    """A rectangle of a frame, in HR pixels."""
 
     left: int
     top: int
@@ -26,30 +26,32 @@ class Box:
     def __str__(self) -> str:
         return f"{self.left},{self.top},{self.width},{self.height}"
 
-    def cut(self, frame: Tensor) -> Tensor:
+    def crop(self, frame: Tensor) -> Tensor:
+        """Return the part of a frame, ``... h w``, inside the box."""
         return frame[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 Frames = Callable[[int], list[int]]
-"""How many frames a clip has -> which of them, counted from 0."""
+"""Maps the number of frames of a clip to the selected frames, counted from 0."""
 
 Boxes = Callable[[Tensor], list[Box]]
-"""A frame -> which parts of it."""
+"""Maps a frame to boxes in it."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Frames by where they lie: 0 is the first, 1 the last.
+    """Runs of frames at relative positions of the clip: 0 is the first frame, 1 the last.
 
     Args:
-        shares: of the way to the last frame.
-        run: frames from each of them on, as far as the clip goes.
+        shares: relative positions of the runs.
+        run: frames per run; a short clip has fewer.
     """
 
     shares: Sequence[float]
     run: int
 
     def __call__(self, frames: int) -> list[int]:
+        """Return the selected frames in order."""
         last = max(frames - self.run, 0)
         starts = (round(share * last) for share in self.shares)
         return sorted({frame for start in starts for frame in range(start, min(start + self.run, frames))})
@@ -57,24 +59,26 @@ class Moments:
 
 @dataclass(frozen=True)
 class GivenFrames:
-    """Frames by number, negative ones from the end."""
+    """Frames by number; negative numbers count from the end."""
 
     numbers: Sequence[int]
 
     def __call__(self, frames: int) -> list[int]:
-        """Raises UserError if a clip lacks one."""
+        """Return the frames, counted from 0; raise UserError if the clip has no such frame."""
         for number in self.numbers:
             if not -frames <= number < frames:
-                raise UserError(f"there is no frame {number} of {frames}; give 0 to {frames - 1}")
+                raise UserError(f"frame {number} is not in a clip of {frames} frames; give 0 to {frames - 1}")
         return [number % frames for number in self.numbers]
 
 
 @dataclass(frozen=True)
 class GivenBoxes:
+    """Boxes by position."""
+
     boxes: Sequence[Box]
 
     def __call__(self, frame: Tensor) -> list[Box]:
-        """Raises UserError if one is not within the frame."""
+        """Return the boxes; raise UserError if one is not within the frame."""
         height, width = frame.shape[-2:]
         for box in self.boxes:
             right, bottom = box.left + box.width, box.top + box.height
@@ -84,13 +88,15 @@ class GivenBoxes:
                 or right > width
                 or bottom > height
             ):
-                raise UserError(f"the box {box} (left,top,width,height) is not within {width}x{height}")
+                raise UserError(
+                    f"the box {box} (left,top,width,height) is not within {width}x{height}; move it"
+                )
         return list(self.boxes)
 
 
 @dataclass(frozen=True)
 class CentreBoxes:
-    """The square in the middle.
+    """The square at the centre of a frame.
 
     Args:
         share: side over the shorter side of the frame.
@@ -99,6 +105,7 @@ class CentreBoxes:
     share: float
 
     def __call__(self, frame: Tensor) -> list[Box]:
+        """Return the box, aligned to LR pixels."""
         side = square(frame, self.share)
         top, left = ((length - side) // (2 * FACTOR) * FACTOR for length in frame.shape[-2:])
         return [Box(left, top, side, side)]
@@ -106,10 +113,10 @@ class CentreBoxes:
 
 @dataclass(frozen=True)
 class Richest:
-    """The squares that hold most of what LR cannot hold, the richest first, of which no two overlap.
+    """The squares with the most detail that LR cannot represent, in descending order, without overlap.
 
     Args:
-        count: of them, or as many as find room.
+        count: number of squares; fewer if there is no room.
         share: side of a square over the shorter side of the frame.
     """
 
@@ -117,6 +124,7 @@ class Richest:
     share: float
 
     def __call__(self, frame: Tensor) -> list[Box]:
+        """Return the boxes, aligned to LR pixels."""
         side = square(frame, self.share)
         energy = F.avg_pool2d(detail(frame).square()[None], side, stride=FACTOR)[0, 0]
         boxes: list[Box] = []
@@ -129,33 +137,33 @@ class Richest:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Two squares, half a frame or more apart, around the places whose detail is most alike.
+class MostSimilar:
+    """Two squares, at least half a frame apart, around the patches whose detail is most similar.
 
-    The first has as much detail as the frame on average, or more.
+    The first patch has at least as much detail as the frame on average.
 
     Args:
-        patch: side of what is compared, in pixels; smaller in small frames.
-        share: side of a square over the shorter side of the frame, at most a third: none overlap.
+        patch: side of the compared patches in pixels; smaller in small frames.
+        share: side of a square over the shorter side of the frame; up to a third, squares do not overlap.
     """
 
     patch: int
     share: float
 
     def __call__(self, frame: Tensor) -> list[Box]:
-        """Those of `Richest` where nothing is shown twice."""
+        """Return the two boxes; those of `Richest` if no two patches can be compared."""
         height, width = frame.shape[-2:]
         patch = min(self.patch, FACTOR * max(1, min(height, width) // (2 * FACTOR)))
 
-        def apart(dy: Tensor, dx: Tensor) -> Tensor:
+        def is_far(dy: Tensor, dx: Tensor) -> Tensor:
             return (dy.abs() >= height / 2) | (dx.abs() >= width / 2)
 
-        fine = detail(frame)
-        contrast = float(fine.square().mean().sqrt())
-        corners = Correspondence(patch, similar=-1, contrast=contrast)(frame, frame, apart)
+        details = detail(frame)
+        contrast = float(details.square().mean().sqrt())
+        corners = Correspondence(patch, similar=-1, contrast=contrast)(frame, frame, is_far)
         if not len(corners[0]):
             return Richest(2, self.share)(frame)
-        here, there = (patches(fine, at, patch).flatten(1) for at in corners)
+        here, there = (patches(details, at, patch).flatten(1) for at in corners)
         best = int(F.cosine_similarity(here, there).argmax())
         return [self._around(frame, at[best] + patch // 2) for at in corners]
 
@@ -169,5 +177,5 @@ class Alike:
 
 
 def square(frame: Tensor, share: float) -> int:
-    """Side of a square that is ``share`` of a frame's shorter side: whole LR pixels."""
+    """Return the side of a square that is ``share`` of a frame's shorter side, in whole LR pixels."""
     return FACTOR * max(1, int(share * min(frame.shape[-2:])) // FACTOR)

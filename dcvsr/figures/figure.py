@@ -1,4 +1,4 @@
-"""The paper's figures: what a specification asks for, drawn from results."""
+"""Figures of the paper, drawn from results by a specification."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from dcvsr.data.clips import Clip, FrameFolder
 from dcvsr.data.folders import folder_of_clips
 from dcvsr.figures.boxes import Box, Boxes, Frames
 from dcvsr.figures.exhibits import HR, LR, Exhibit
-from dcvsr.figures.picture_grid import GridRow, beside, grid, magnified, outlined, picture, png
+from dcvsr.figures.picture_grid import GridRow, grid, magnified, outlined, picture, png, side_by_side
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_text, write_whole
 from dcvsr.video.io import Video, write_video
@@ -21,11 +21,11 @@ PLACE = "place"
 
 @dataclass(frozen=True)
 class Compared:
-    """Results beside each other: label -> overrides of the command that makes it.
+    """Base of figures that compare results: label -> overrides of the command that makes the result.
 
     Args:
-        rivals: left out, by name, where they cannot be made: their weights may be missing.
-        results: without which there is no figure; all of one checkpoint.
+        rivals: other methods; those that cannot run, as their weights may be missing, are left out.
+        results: required results, all from one checkpoint.
     """
 
     rivals: Mapping[str, Sequence[str]]
@@ -38,22 +38,24 @@ class Compared:
     def __post_init__(self) -> None:
         labels = [*self.rivals, *self.results, LR, HR, PLACE]
         if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            raise UserError(f"two columns are called {', '.join(twice)}; rename one")
+            raise UserError(f"two columns are named {', '.join(twice)}; rename one")
         if not self.results:
-            raise UserError("results has no entry; name at least one, such as bicubic: [upscaler=bicubic]")
+            raise UserError("results is empty; name at least one, such as bicubic: [upscaler=bicubic]")
         for label, overrides in [*self.rivals.items(), *self.results.items()]:
             if not isinstance(overrides, list) or not all(isinstance(part, str) for part in overrides):
-                raise UserError(f"{label} is no list of overrides, such as [upscaler=bicubic]: {overrides}")
+                raise UserError(
+                    f"{label}: {overrides} is not a list of overrides; write [upscaler=bicubic], say"
+                )
 
     def without(self, labels: Collection[str]) -> Self:
-        """The same without some columns.
+        """Return a copy without some columns.
 
         Raises:
-            UserError: if one is not there, or no result is left.
+            UserError: if a column does not exist, or no result is left.
         """
         columns = {**self.rivals, **self.results}
         if unknown := [label for label in labels if label not in columns]:
-            raise UserError(f"there is no column {', '.join(unknown)} to leave out of {', '.join(columns)}")
+            raise UserError(f"{', '.join(unknown)} is not a column; leave out some of {', '.join(columns)}")
         rivals, results = (
             {label: made for label, made in part.items() if label not in labels}
             for part in (self.rivals, self.results)
@@ -61,31 +63,31 @@ class Compared:
         return replace(self, rivals=rivals, results=results)
 
     def kept(self, run: Path, cache: Path) -> Mapping[str, Clip]:
-        """What a run restored, by clip.
+        """Return the clips that a run upscaled, by name.
 
         Raises:
-            UserError: if it kept nothing.
+            UserError: if the run kept no videos.
         """
         return folder_of_clips(run / "videos", cache)
 
 
 @dataclass(frozen=True)
 class Figure(Compared):
-    """Columns of results, rows of places.
+    """A picture with a column per result and a row per box and frame.
 
     Args:
-        frames: which of a clip.
-        boxes: which parts of these, by the middle one; None: whole frames.
+        frames: selects the frames of a clip.
+        boxes: selects boxes, from the middle one of these frames; None shows whole frames.
     """
 
     frames: Frames
     boxes: Boxes | None
 
     def write(self, path: Path, exhibits: Sequence[Exhibit]) -> list[Path]:
-        """``path``.png; gives what was written.
+        """Write ``path``.png; return the files that were written.
 
         Raises:
-            UserError: if a frame or box that is asked for is not there, or the picture cannot be written.
+            UserError: if a clip lacks a requested frame or box, or the picture cannot be written.
         """
         rows = [row for exhibit in exhibits for row in self._rows(exhibit)]
         heading = [*([] if self.boxes is None else [PLACE]), *exhibits[0].columns]
@@ -102,10 +104,10 @@ class Figure(Compared):
 
 @dataclass(frozen=True)
 class Images(Figure):
-    """Columns of guidances, rows of captions, whose images Stable Diffusion made.
+    """A picture of Stable Diffusion's images, with a column per guidance and a row per caption.
 
     Args:
-        count: of captions, the first.
+        count: number of captions, from the first.
     """
 
     count: int
@@ -115,6 +117,7 @@ class Images(Figure):
     needs_clips: ClassVar[bool] = False
 
     def kept(self, run: Path, cache: Path) -> Mapping[str, Clip]:
+        """Return the images of the first captions as clips of one frame, by caption."""
         captions = read_text(run / "captions.txt").splitlines()[: self.count]
         return {
             f"{i + 1}. {caption}": FrameFolder(run / "images", start=i, stop=i + 1)
@@ -124,7 +127,7 @@ class Images(Figure):
 
 @dataclass(frozen=True)
 class Comparison(Compared):
-    """Videos of everything at once.
+    """A video per clip with all columns side by side.
 
     Args:
         crf: x264's constant rate factor.
@@ -133,7 +136,7 @@ class Comparison(Compared):
     crf: int
 
     def write(self, path: Path, exhibits: Sequence[Exhibit]) -> list[Path]:
-        """``path``/CLIP.mp4; gives what was written.
+        """Write ``path``/CLIP.mp4; return the files that were written.
 
         Raises:
             UserError: if a video cannot be written.
@@ -141,22 +144,22 @@ class Comparison(Compared):
         path.mkdir(parents=True, exist_ok=True)
         written = [path / f"{exhibit.name}.mp4" for exhibit in exhibits]
         for video, exhibit in zip(written, exhibits, strict=True):
-            write_video(video, _side_by_side(exhibit), Video(torch.empty(0), exhibit.rate), self.crf)
+            write_video(video, _joined_frames(exhibit), Video(torch.empty(0), exhibit.rate), self.crf)
         return written
 
 
 def _row(exhibit: Exhibit, frame: int, box: Box | None) -> GridRow:
     whole = [read(frame) for read in exhibit.columns.values()]
-    told = exhibit.name if exhibit.frames == 1 else f"{exhibit.name}, frame {frame}"
+    caption = exhibit.name if exhibit.frames == 1 else f"{exhibit.name}, frame {frame}"
     if box is None:
-        return GridRow(told, [magnified(picture(one)) for one in whole])
-    cuts = [magnified(picture(box.cut(one))) for one in whole]
-    place = outlined(exhibit.guide(frame), box, cuts[0].height)
-    return GridRow(f"{told}, box {box}", [place, *cuts])
+        return GridRow(caption, [magnified(picture(one)) for one in whole])
+    crops = [magnified(picture(box.crop(one))) for one in whole]
+    place = outlined(exhibit.guide(frame), box, crops[0].height)
+    return GridRow(f"{caption}, box {box}", [place, *crops])
 
 
-def _side_by_side(exhibit: Exhibit) -> Iterator[torch.Tensor]:
+def _joined_frames(exhibit: Exhibit) -> Iterator[torch.Tensor]:
     from tqdm import tqdm
 
     for frame in tqdm(range(exhibit.frames), desc=exhibit.name, unit="frame", disable=None):
-        yield beside([read(frame) for read in exhibit.columns.values()], list(exhibit.columns))[None]
+        yield side_by_side([read(frame) for read in exhibit.columns.values()], list(exhibit.columns))[None]

@@ -1,4 +1,4 @@
-"""``python -m dcvsr.figures.figure3 input=clip.mp4 output=figure3.png``: the paper's Fig. 3, of any clip."""
+"""``python -m dcvsr.figures.figure3 input=clip.mp4 output=figure3.png``: Fig. 3 of the paper for any clip."""
 
 import logging
 import os
@@ -14,12 +14,12 @@ from dcvsr.runtime.files import write_whole
 log = logging.getLogger(__name__)
 
 PAPER_STEP = 9 / 25
-"""t = 16 out of 25, counted down from 25: the fraction of the steps that lie before it."""
+"""Position of the figure's step: t = 16 of 25, counted down, so 9 of 25 steps precede it."""
 
 
 @command("figure3")
 def main(cfg: DictConfig) -> None:
-    """The unconditional estimate in mid-sampling, without and with Eq. (7), and beside it how it was made."""
+    """Draw the unconditional estimate at one step, without and with Eq. (7); write its settings as JSON."""
     preflight(cfg)
     source, output = Path(cfg.input), Path(cfg.output)
     _check_output(source, output)
@@ -29,7 +29,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.diffusion.guidance import DSSAG
     from dcvsr.diffusion.protocols import Denoise
     from dcvsr.diffusion.schedule import suppression
-    from dcvsr.figures.picture_grid import beside, picture, png
+    from dcvsr.figures.picture_grid import picture, png, side_by_side
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.denoiser import Condition
     from dcvsr.runtime.device import require_memory
@@ -40,16 +40,18 @@ def main(cfg: DictConfig) -> None:
     upscaler, device = configured_upscaler(cfg)
     guidance, sampler = upscaler.guidance, upscaler.sampler
     if not isinstance(guidance, DSSAG):
-        raise UserError("Fig. 3 is of DSSAG; leave guidance=dssag as it is")
+        raise UserError("Fig. 3 shows DSSAG; leave guidance=dssag unchanged")
     step = round(PAPER_STEP * sampler.steps) if cfg.step is None else cfg.step
     _require_index("step", step, sampler.steps, "of the sampler")
     _require_index("frame", cfg.frame, len(video), f"of {source}")
-    window = _around(cfg.frame, len(video), upscaler.grid.frames)
+    window = _window(cfg.frame, len(video), upscaler.grid.frames)
     size = len(window), *video.shape[-2:]
     evaluations = [i for i in sampler.evaluations if i < step] + 2 * [step]
     work, sigma = upscaler.work(*size, evaluations), sampler.sigmas[step]
     gamma = suppression(sigma, guidance.rho, guidance.sigma_min, guidance.sigma_max)
-    log.info(f"{source}: frame {cfg.frame}, with {window.start} to {window.stop - 1} around it; {work} tiles")
+    log.info(
+        f"{source}: frame {cfg.frame} in the window of {window.start} to {window.stop - 1}; {work} tiles"
+    )
     log.info(f"step {step} of {sampler.steps}: sigma = {sigma:.4g}, gamma = {gamma:.4g}")
     log.info(f"weights: {upscaler.origin or 'none'}")
     require_memory(upscaler.memory(*size), len(window), device)
@@ -65,7 +67,7 @@ def main(cfg: DictConfig) -> None:
         views = upscaler.estimates(lr, step, [unconditional, guidance.suppressed], bar.update)
     labels = "(a) without DSSAG", f"(b) with DSSAG: gamma = {gamma:.3g}"
     shown = [view[cfg.frame - window.start].cpu() for view in views]
-    write_whole(output, png(picture(beside(shown, labels))))
+    write_whole(output, png(picture(side_by_side(shown, labels))))
     report = {
         "input": str(source),
         "output": str(output),
@@ -83,7 +85,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def _check_output(source: Path, output: Path) -> None:
-    """Refuse, before the long work, a picture that could not be written; one that is there is replaced."""
+    """Check, before any long computation, that the picture can be written; it may replace another."""
     if output.suffix.lower() != ".png":
         raise UserError(f"cannot write {output}: end it in .png")
     if source.exists() and output.exists() and output.samefile(source):
@@ -91,7 +93,7 @@ def _check_output(source: Path, output: Path) -> None:
     if output.is_dir():
         raise UserError(f"{output} is a folder; name a file")
     if not os.access(output.resolve().parent, os.W_OK):
-        raise UserError(f"cannot write {output}: {output.parent} is no folder to write in")
+        raise UserError(f"cannot write {output}: {output.parent} is not a writable folder; name another")
 
 
 def _require_index(name: str, index: Any, length: int, whole: str) -> None:
@@ -99,8 +101,8 @@ def _require_index(name: str, index: Any, length: int, whole: str) -> None:
         raise UserError(f"{name} must be one of the {length} {whole}, 0 to {length - 1}, got {index}")
 
 
-def _around(frame: int, frames: int, length: int) -> range:
-    """The frames of one temporal window about ``frame``, which is all that its estimate needs."""
+def _window(frame: int, frames: int, length: int) -> range:
+    """Return the temporal window around ``frame``; its estimate needs no other frames."""
     start = max(0, min(frame - length // 2, frames - length))
     return range(start, min(start + length, frames))
 

@@ -1,6 +1,6 @@
-"""Pictures in rows and columns, with what they are written beside them.
+"""Drawing of pictures in labelled rows and columns.
 
-Axes: frames are ``c h w`` in [0, 1], images PIL's.
+Axes: frames are ``c h w`` in [0, 1]; images are PIL images.
 """
 
 import io
@@ -19,7 +19,7 @@ from dcvsr.figures.boxes import Box
 from dcvsr.imaging import to_bytes, to_unit
 
 CELL, GAP, MARGIN = 192, 6, 16
-"""Pixels: the side that small pictures are magnified to, between pictures, around all."""
+"""Pixels: side to which small pictures are magnified, space between pictures, and outer margin."""
 HEADING, SMALL = (ImageFont.load_default(size) for size in (15, 12))
 HEADING_HEIGHT, CAPTION_HEIGHT = 24, 20
 INK, FAINT, PAPER, MARK = "#111111", "#6b6b6b", "#ffffff", "#ff3b30"
@@ -27,14 +27,14 @@ INK, FAINT, PAPER, MARK = "#111111", "#6b6b6b", "#ffffff", "#ff3b30"
 
 @dataclass(frozen=True)
 class GridRow:
-    """Pictures, one a column, below a line that says what they are of."""
+    """A row of pictures, one per column, below a caption."""
 
     caption: str
     pictures: Sequence[Image.Image]
 
 
 def grid(heading: Sequence[str], rows: Sequence[GridRow]) -> Image.Image:
-    """All rows below each other; ``heading`` names the columns."""
+    """Draw all rows, below a heading with the names of the columns."""
     columns = zip(*(row.pictures for row in rows), strict=True)
     widths = [
         max(ceil(HEADING.getlength(name)), *(picture.width for picture in column))
@@ -57,18 +57,18 @@ def grid(heading: Sequence[str], rows: Sequence[GridRow]) -> Image.Image:
 
 
 def picture(frame: Tensor) -> Image.Image:
-    """A frame in [0, 1]."""
+    """Convert a frame in [0, 1] to an image."""
     return Image.fromarray(rearrange(to_bytes(frame), "c h w -> h w c").cpu().numpy())
 
 
 def magnified(image: Image.Image) -> Image.Image:
-    """As many times, in whole numbers, as brings the longer side nearest to ``CELL``; never made smaller."""
+    """Magnify an image by the integer that brings its longer side nearest to ``CELL``, at least 1."""
     factor = max(1, round(CELL / max(image.size)))
     return image.resize((factor * image.width, factor * image.height), Image.Resampling.NEAREST)
 
 
 def outlined(frame: Tensor, box: Box, height: int) -> Image.Image:
-    """The whole of a frame in [0, 1], ``height`` pixels high, with ``box`` marked."""
+    """Draw a whole frame in [0, 1], ``height`` pixels high, with ``box`` outlined."""
     image = picture(frame)
     scale = height / image.height
     small = image.resize((round(scale * image.width), height), Image.Resampling.LANCZOS)
@@ -79,7 +79,7 @@ def outlined(frame: Tensor, box: Box, height: int) -> Image.Image:
 
 
 def strip(labels: Sequence[str], width: int) -> Image.Image:
-    """What to set under pictures that stand side by side, each ``width`` wide."""
+    """Draw labels below pictures that are side by side, each ``width`` pixels wide."""
     size = max(9, width // 24)
     font = ImageFont.load_default(size)
     image = Image.new("RGB", (len(labels) * width, 2 * size), PAPER)
@@ -88,8 +88,8 @@ def strip(labels: Sequence[str], width: int) -> Image.Image:
     return image
 
 
-def beside(frames: Sequence[Tensor], labels: Sequence[str]) -> Tensor:
-    """Frames in [0, 1], of one size, in about as many rows as columns, each above its label: ``c h w``."""
+def side_by_side(frames: Sequence[Tensor], labels: Sequence[str]) -> Tensor:
+    """Arrange labelled frames in [0, 1], all of one size, in a near-square grid: ``c h w``."""
     columns, size = ceil(sqrt(len(frames))), frames[0].shape
     rows = []
     for start in range(0, len(frames), columns):
@@ -102,6 +102,7 @@ def beside(frames: Sequence[Tensor], labels: Sequence[str]) -> Tensor:
 
 
 def png(image: Image.Image) -> bytes:
+    """Encode an image as PNG."""
     content = io.BytesIO()
     image.save(content, "PNG", optimize=True)
     return content.getvalue()

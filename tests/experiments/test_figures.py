@@ -202,7 +202,7 @@ def test_results_of_two_checkpoints_are_not_set_side_by_side(figures, tmp_path: 
         ([], "mine needs --data FOLDER, HR clips; or --lr FOLDER"),
         (["--data", "clips", "--lr", "clips"], "mine needs --data FOLDER, HR clips; or --lr FOLDER"),
         (["--data", "nowhere"], "nowhere: no such folder"),
-        (["--data", "clips", "--without", "x"], "no column x to leave out of rival, bicubic"),
+        (["--data", "clips", "--without", "x"], "x is not a column; leave out some of rival, bicubic"),
         (["--data", "clips", "--results", "bicubic=clips"], "mine has a column bicubic of its own"),
         (["--data", "clips", "--results", "x"], "x is no LABEL=FOLDER"),
         (["--data", "clips", "--frames", "1,b"], "1,b is no list of numbers such as 0,11"),
@@ -219,8 +219,12 @@ def test_a_mistake_is_told_before_anything_runs(figures, tmp_path: Path, capsys,
     ("before", "after", "message"),
     [
         ("share: 0.5", "shape: 0.5", "mine.yaml: "),
-        ("bicubic: [upscaler=bicubic]", "bicubic: upscaler=bicubic", "bicubic is no list of overrides"),
-        ("  bicubic: [upscaler=bicubic]", "  {}", "results has no entry"),
+        (
+            "bicubic: [upscaler=bicubic]",
+            "bicubic: upscaler=bicubic",
+            "upscaler=bicubic is not a list of overrides",
+        ),
+        ("  bicubic: [upscaler=bicubic]", "  {}", "results is empty"),
     ],
 )
 def test_a_wrong_specification_is_named(figures, tmp_path, capsys, before, after, message) -> None:

@@ -1,4 +1,4 @@
-"""Figures, drawn from results."""
+"""Tests of drawing figures from results."""
 
 from pathlib import Path
 
@@ -37,24 +37,24 @@ def is_in(sheet: np.ndarray, part: np.ndarray) -> bool:
     )
 
 
-def test_every_box_of_every_frame_is_there_as_every_column_shows_it(shown, tmp_path: Path) -> None:
+def test_the_figure_contains_every_box_of_every_frame_and_column(shown, tmp_path: Path) -> None:
     [path] = Figure({}, RESULTS, **WHERE).write(tmp_path / "f.1", shown)
     assert path == tmp_path / "f.1.png"
     sheet = np.asarray(Image.open(path))
     for read in shown[0].columns.values():
         for frame in (0, 2):
             for box in BOXES:
-                assert is_in(sheet, np.asarray(magnified(picture(box.cut(read(frame))))))
-        assert not is_in(sheet, np.asarray(magnified(picture(BOXES[0].cut(read(1))))))
+                assert is_in(sheet, np.asarray(magnified(picture(box.crop(read(frame))))))
+        assert not is_in(sheet, np.asarray(magnified(picture(BOXES[0].crop(read(1))))))
 
 
-def test_without_boxes_whole_frames_are_shown(shown, tmp_path: Path) -> None:
+def test_without_boxes_the_figure_contains_whole_frames(shown, tmp_path: Path) -> None:
     [path] = Figure({}, RESULTS, GivenFrames([1]), None).write(tmp_path / "f", shown)
     sheet = np.asarray(Image.open(path))
     assert all(is_in(sheet, np.asarray(magnified(picture(read(1))))) for read in shown[0].columns.values())
 
 
-def test_a_comparison_shows_all_frames_of_all_columns(shown, tmp_path: Path) -> None:
+def test_a_comparison_video_contains_all_frames_of_all_columns(shown, tmp_path: Path) -> None:
     [path] = Comparison({}, RESULTS, crf=0).write(tmp_path / "f", shown)
     video = read_video(path).frames
     assert (path.name, len(video), video.shape[-1]) == ("a.mp4", 3, 128)
@@ -64,7 +64,7 @@ def test_a_comparison_shows_all_frames_of_all_columns(shown, tmp_path: Path) -> 
             assert (cut - read(frame)).abs().mean() < 0.02
 
 
-def test_images_are_those_of_the_first_captions(tmp_path: Path) -> None:
+def test_images_uses_the_first_captions(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     write_frames(tmp_path / "images", pixels, ["00000", "00001", "00002"])
     (tmp_path / "captions.txt").write_text("a bus\na bus\na dog\n")
@@ -73,28 +73,28 @@ def test_images_are_those_of_the_first_captions(tmp_path: Path) -> None:
     assert torch.equal(clips["2. a bus"].read(0, 1), FrameFolder(tmp_path / "images").read(1, 1))
 
 
-def test_columns_are_left_out_by_label() -> None:
+def test_without_removes_columns_by_label() -> None:
     figure = Figure({"a": [], "b": []}, RESULTS, **WHERE).without(["b", "one"])
     assert (figure.rivals, figure.results) == ({"a": []}, {"other": RESULTS["other"]})
 
 
 @pytest.mark.parametrize("labels", [["c"], ["a", "c"]])
-def test_a_column_that_is_not_there_cannot_be_left_out(labels: list[str]) -> None:
-    with pytest.raises(UserError, match="no column c to leave out of a, one, other"):
+def test_removing_a_missing_column_is_an_error(labels: list[str]) -> None:
+    with pytest.raises(UserError, match="c is not a column; leave out some of a, one, other"):
         Figure({"a": []}, RESULTS, **WHERE).without(labels)
 
 
 @pytest.mark.parametrize(
     ("rivals", "results", "message"),
     [
-        ({}, {}, "results has no entry"),
-        ({"one": []}, RESULTS, "two columns are called one;"),
-        ({"HR": []}, RESULTS, "two columns are called HR;"),
-        ({"x": "upscaler=bicubic"}, RESULTS, "x is no list of overrides"),
-        ({}, {"x": [{"upscaler": "bicubic"}]}, "x is no list of overrides"),
-        ({}, {"x": None}, "x is no list of overrides"),
+        ({}, {}, "results is empty"),
+        ({"one": []}, RESULTS, "two columns are named one;"),
+        ({"HR": []}, RESULTS, "two columns are named HR;"),
+        ({"x": "upscaler=bicubic"}, RESULTS, "x: upscaler=bicubic is not a list of overrides"),
+        ({}, {"x": [{"upscaler": "bicubic"}]}, "x: .* is not a list of overrides"),
+        ({}, {"x": None}, "x: None is not a list of overrides"),
     ],
 )
-def test_columns_that_cannot_be_are_refused(rivals, results, message: str) -> None:
+def test_invalid_columns_are_errors(rivals, results, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Figure(rivals, results, **WHERE)

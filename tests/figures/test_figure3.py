@@ -1,4 +1,4 @@
-"""The paper's Fig. 3 as a command."""
+"""Tests of the figure3 command."""
 
 import json
 import shutil
@@ -24,12 +24,12 @@ def figure3(run):
 
 
 def halves(path):
-    """The two pictures, without the strip below."""
+    """Return the two pictures without the labels below."""
     sheet = np.asarray(Image.open(path)).astype(float)
     return sheet[:80, :96], sheet[:80, 96:]
 
 
-def test_both_estimates_stand_side_by_side_and_differ(figure3, clip, tmp_path):
+def test_both_estimates_are_drawn_side_by_side_and_differ(figure3, clip, tmp_path):
     done = figure3(f"input={clip}", "output=f.png", "sampler.steps=4", "frame=2")
     assert done.code == 0, done.err
     without, with_dssag = halves(tmp_path / "f.png")
@@ -38,7 +38,7 @@ def test_both_estimates_stand_side_by_side_and_differ(figure3, clip, tmp_path):
     assert np.abs(without - with_dssag).max() < 128
 
 
-def test_the_report_has_gamma_and_sigma_of_the_paper_s_step(figure3, clip, tmp_path):
+def test_the_json_has_gamma_and_sigma_of_the_papers_step(figure3, clip, tmp_path):
     assert figure3(f"input={clip}", "output=f.png", "sampler.steps=25", "dry_run=true").code == 0
     done = figure3(f"input={clip}", "output=f.png", "sampler.steps=3")
     report = json.loads((tmp_path / "f.json").read_text())
@@ -51,7 +51,7 @@ def test_the_report_has_gamma_and_sigma_of_the_paper_s_step(figure3, clip, tmp_p
 
 
 def test_detail_is_suppressed_at_the_last_level_of_nano(figure3, clip, tmp_path):
-    """Guidance acts there. Anchored at the sampler's own levels, gamma would be 0 and DSSAG be CFG."""
+    """Guidance is active at this level; anchored at the sampler's levels, gamma would be 0 and DSSAG CFG."""
     assert figure3(f"input={clip}", "output=f.png", "step=1").code == 0
     report = json.loads((tmp_path / "f.json").read_text())
     assert report["sigma"] == report["settings"]["sampler"]["sigma_min"] == 15
@@ -60,7 +60,7 @@ def test_detail_is_suppressed_at_the_last_level_of_nano(figure3, clip, tmp_path)
     assert (without != with_dssag).mean() > 0.02
 
 
-def test_rho_matters_at_the_last_level_of_nano(figure3, clip, tmp_path):
+def test_rho_changes_the_estimate_at_the_last_level_of_nano(figure3, clip, tmp_path):
     pictures = []
     for rho in (0.25, 2):
         last_only = ("step=1", "guidance.interval.hi=20", f"guidance.rho={rho}")
@@ -72,7 +72,7 @@ def test_rho_matters_at_the_last_level_of_nano(figure3, clip, tmp_path):
     assert not np.array_equal(quarter, two)
 
 
-def test_without_suppression_both_are_the_same(figure3, clip, tmp_path):
+def test_without_suppression_both_estimates_are_equal(figure3, clip, tmp_path):
     """gamma is 0 at the lower anchor of Eq. (10)."""
     assert figure3(f"input={clip}", "output=f.png", "step=1", "guidance.sigma_min=15").code == 0
     assert json.loads((tmp_path / "f.json").read_text())["gamma"] == 0
@@ -80,14 +80,14 @@ def test_without_suppression_both_are_the_same(figure3, clip, tmp_path):
     assert np.array_equal(without, with_dssag)
 
 
-def test_twenty_five_steps_are_shown_after_the_ninth(figure3, clip, tmp_path):
+def test_the_default_of_25_steps_is_step_9(figure3, clip, tmp_path):
     done = figure3(f"input={clip}", "output=f.png", "sampler.steps=25", "dry_run=true")
     assert "step 9 of 25" in done.out
     assert not list(tmp_path.glob("f.*"))
 
 
-def test_only_the_window_around_the_frame_is_looked_at(figure3, tmp_path):
-    """A long clip costs what its middle four frames do, and gives the same picture."""
+def test_only_the_window_around_the_frame_is_computed(figure3, tmp_path):
+    """A long clip and its window of four frames give the same picture."""
     frames = to_unit(Translation(seed=0, frames=9, height=20, width=24, dx=0.5, dy=0.2).read(0, 9))
     for name, part in (("long", frames), ("cut", frames[4:8])):
         (tmp_path / name).mkdir()

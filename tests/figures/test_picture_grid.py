@@ -1,4 +1,4 @@
-"""Pictures in rows and columns."""
+"""Tests of drawing pictures in rows and columns."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dcvsr.figures.boxes import Box
-from dcvsr.figures.picture_grid import CELL, GridRow, beside, grid, magnified, outlined, picture
+from dcvsr.figures.picture_grid import CELL, GridRow, grid, magnified, outlined, picture, side_by_side
 
 
 def noise(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -17,7 +17,7 @@ def noise(height: int, width: int, seed: int = 0) -> Image.Image:
 
 
 def places(sheet: Image.Image, part: Image.Image) -> list[tuple[int, int]]:
-    """Left and top of where ``sheet`` shows exactly ``part``."""
+    """Return left and top of each position at which ``sheet`` contains ``part`` exactly."""
     whole, pixels = np.asarray(sheet), np.asarray(part)
     height, width, _ = pixels.shape
     tops, lefts = np.nonzero((whole == pixels[0, 0]).all(-1))
@@ -28,9 +28,11 @@ def places(sheet: Image.Image, part: Image.Image) -> list[tuple[int, int]]:
     ]
 
 
-def test_each_picture_is_once_there_untouched_in_its_row_and_column() -> None:
+def test_each_picture_is_drawn_once_and_unchanged_in_its_row_and_column() -> None:
     pictures = [[noise(20, 30 + 9 * x, 2 * y + x) for x in range(2)] for y in range(3)]
-    sheet = grid(["one", "a longer name than pictures are wide"], [GridRow("told", row) for row in pictures])
+    sheet = grid(
+        ["one", "a longer name than pictures are wide"], [GridRow("caption", row) for row in pictures]
+    )
     found = [[places(sheet, one) for one in row] for row in pictures]
     assert all(len(at) == 1 for row in found for at in row)
     lefts = {x: {row[x][0][0] for row in found} for x in range(2)}
@@ -40,14 +42,14 @@ def test_each_picture_is_once_there_untouched_in_its_row_and_column() -> None:
     assert all(max(above) + 20 < min(below) for above, below in pairwise(tops))
 
 
-def test_a_long_heading_does_not_run_into_the_next() -> None:
+def test_a_long_heading_does_not_overlap_the_next() -> None:
     sheet = grid(["m" * 30, "x"], [GridRow("", [noise(4, 4), noise(4, 4, 1)])])
     [(left, _)] = places(sheet, noise(4, 4, 1))
     assert left > 300
 
 
 @pytest.mark.parametrize(("side", "factor"), [(4, 48), (40, 5), (150, 1), (700, 1)])
-def test_pictures_are_magnified_in_whole_numbers(side: int, factor: int) -> None:
+def test_pictures_are_magnified_by_an_integer(side: int, factor: int) -> None:
     small = noise(side // 2, side)
     large = np.asarray(magnified(small))
     assert np.array_equal(large[::factor, ::factor], np.asarray(small))
@@ -55,7 +57,7 @@ def test_pictures_are_magnified_in_whole_numbers(side: int, factor: int) -> None
     assert side > CELL or abs(large.shape[1] - CELL) <= side / 2
 
 
-def test_the_marked_box_is_where_it_lies_in_the_frame() -> None:
+def test_the_outline_is_at_the_position_of_the_box() -> None:
     shown = np.asarray(outlined(torch.zeros(3, 40, 60), Box(20, 8, 12, 16), height=80)).any(-1)
     rows, columns = np.nonzero(shown)
     assert (columns.min(), rows.min(), columns.max(), rows.max()) == (40, 16, 63, 47)
@@ -63,19 +65,21 @@ def test_the_marked_box_is_where_it_lies_in_the_frame() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7])
-def test_frames_beside_each_other_are_all_there_untouched(count: int) -> None:
+def test_frames_side_by_side_are_all_drawn_unchanged(count: int) -> None:
     frames = [torch.from_numpy(np.array(noise(16, 60, seed))).permute(2, 0, 1) / 255 for seed in range(count)]
-    sheet = picture(beside(frames, [f"label {i}" for i in range(count)]))
+    sheet = picture(side_by_side(frames, [f"label {i}" for i in range(count)]))
     corners = [places(sheet, picture(frame)) for frame in frames]
     assert all(len(at) == 1 for at in corners)
     assert [at[0] for at in corners] == sorted((at[0] for at in corners), key=lambda at: (at[1], at[0]))
 
 
-def test_what_says_which_frame_it_is_stands_under_it() -> None:
+def test_labels_are_drawn_below_their_frames() -> None:
     frames = [torch.ones(3, 16, 60)] * 3
-    told, blank = (np.asarray(picture(beside(frames, labels))) < 128 for labels in (["a", "b", ""], [""] * 3))
+    labelled, blank = (
+        np.asarray(picture(side_by_side(frames, labels))) < 128 for labels in (["a", "b", ""], [""] * 3)
+    )
     assert not blank.any()
-    rows, columns, _ = np.nonzero(told)
+    rows, columns, _ = np.nonzero(labelled)
     assert set(columns // 60) == {0, 1}
     assert rows.min() >= 16
     assert rows.max() < 16 + 18
