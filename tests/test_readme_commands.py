@@ -3,6 +3,7 @@
 Each runs through `dcvsr.runtime.cli.command`, with a task that only records its configuration.
 """
 
+import importlib
 import json
 import os
 import shlex
@@ -141,7 +142,9 @@ Compose = Callable[[str], list[DictConfig]]
 def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
     """Return the configuration of each job of ``python -m dcvsr.<line>``; nothing else runs."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hydra_plugins.hydra_joblib_launcher._core.launch", _one_after_the_other)
+    # By module: Hydra's plugin search leaves hydra_plugins without its submodules as attributes.
+    launcher = importlib.import_module("hydra_plugins.hydra_joblib_launcher._core")
+    monkeypatch.setattr(launcher, "launch", _one_after_the_other)
     # The launcher composes every job again; once is enough here.
     monkeypatch.setattr("hydra.plugins.sweeper.Sweeper.validate_batch_is_legal", lambda *_: None)
 
