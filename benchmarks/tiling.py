@@ -13,7 +13,7 @@ from dcvsr.data.packaged import packaged
 from dcvsr.degradation.pipeline import bicubic
 from dcvsr.degradation.seeds import generator
 from dcvsr.models.flops import counted
-from dcvsr.models.upscaler import Upscaler
+from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.tiling.grid import TileGrid
 from dcvsr.video.io import to_unit
 
@@ -53,7 +53,7 @@ def seams(ckpt: str) -> Iterator[Line]:
     degradation = bicubic(4)
     lr = degradation.apply(degradation.draw(generator(), hr.shape), hr)
 
-    def restored(*tile: str) -> tuple[Upscaler, Tensor]:
+    def restored(*tile: str) -> tuple[TiledUpscaler, Tensor]:
         upscaler = configured("upscaler", "scale=nano", f"ckpt={ckpt}", "input=", "output=", *tile)
         return upscaler, upscaler(lr)
 

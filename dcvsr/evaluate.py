@@ -3,10 +3,9 @@
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
@@ -15,6 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.runtime.available import available
 from dcvsr.runtime.cli import command, preflight
 from dcvsr.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from dcvsr.diffusion.protocols import Upscaler
+    from dcvsr.evaluation.inputs import Sources
 
 log = logging.getLogger(__name__)
 
@@ -74,17 +77,17 @@ def _require_numbers(cfg: DictConfig) -> None:
         raise UserError(f"keep={cfg.keep} is no way to keep results; choose keep={'|'.join(KEPT)}")
 
 
-def _require_results(upscaler: Any, sources: Any) -> None:
-    """Raises UserError if results made elsewhere are not those of the clips, in length, size or rate."""
-    for name in sources.clips if hasattr(upscaler, "require") else ():
-        upscaler.require(name, *sources.lr_shape(name), sources.rate(name))
+def _require_results(upscaler: "Upscaler", sources: "Sources") -> None:
+    """Raise UserError unless precomputed results have the length, size and rate of their clips."""
+    for name in sources.clips:
+        upscaler.for_clip(name, *sources.lr_shape(name), sources.rate(name))
 
 
-def _by_seed(upscaler: Any, cfg: DictConfig) -> dict[int, Any]:
-    """Seed -> the upscaler with it; one where nothing is drawn."""
-    if not hasattr(upscaler, "seed"):
+def _by_seed(upscaler: "Upscaler", cfg: DictConfig) -> dict[int, "Upscaler"]:
+    """Return the upscaler for each seed, or once if it is deterministic."""
+    if upscaler.seed is None:
         return {cfg.seed: upscaler}
-    return {seed: replace(upscaler, seed=seed) for seed in range(cfg.seed, cfg.seed + cfg.seeds)}
+    return {seed: upscaler.with_seed(seed) for seed in range(cfg.seed, cfg.seed + cfg.seeds)}
 
 
 def _keep(cfg: DictConfig, folder: Path, sources: Any) -> Callable[[str, Any], None]:

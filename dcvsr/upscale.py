@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,6 +20,8 @@ from dcvsr.runtime.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+
+    from dcvsr.diffusion.protocols import Upscaler
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class LoadedUpscaler:
         device: device of its weights.
     """
 
-    upscaler: Any
+    upscaler: "Upscaler"
     device: "torch.device"
 
     def __call__(self, lr: "torch.Tensor") -> "torch.Tensor":

@@ -33,7 +33,7 @@ def get(path: str) -> dict[str, str]:
 
 
 SAMPLING: list[Row] = [
-    ("_target_", "dcvsr.models.upscaler.Upscaler", "Fig. 2"),
+    ("_target_", "dcvsr.models.upscaler.TiledUpscaler", "Fig. 2"),
     ("upsample", get("imaging.upsample"), "section 3, bicubic; spec A28"),
     ("denoiser.denoiser._target_", "dcvsr.models.denoiser.Denoiser", "Eq. (12)"),
     ("denoiser.denoiser.ids", [8, 127, 0], "appendix A, frame rate and motion; spec A13, A14"),

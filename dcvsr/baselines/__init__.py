@@ -1,1 +1,1 @@
-"""Baseline upscalers with the protocol of ``dcvsr.models.upscaler.Upscaler``."""
+"""Baseline upscalers, compared with the method by evaluation."""

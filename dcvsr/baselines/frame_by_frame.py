@@ -8,15 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dcvsr.attention.observer import Observer
+from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.baselines.pretrained import pretrained
+from dcvsr.diffusion.protocols import Upscaler
 from dcvsr.tiling.padding import padded
 
 
-class ImageRestorer:
+class ImageRestorer(Upscaler):
     """Real-ESRGAN (Wang et al. 2021) or SwinIR (Liang et al. 2021) as an upscaler.
-
-    Follows the protocol of ``models.upscaler.Upscaler``.
 
     Args:
         network: ``b c h w`` -> ``b c (factor h) (factor w)``, in [0, 1].
@@ -28,6 +27,8 @@ class ImageRestorer:
     Raises:
         UserError: as `pretrained`.
     """
+
+    seed = None
 
     def __init__(
         self, network: nn.Module, weights: str | None, multiple: int, factor: int, floats: int
@@ -49,7 +50,7 @@ class ImageRestorer:
 
     @torch.inference_mode()
     def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
+        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
     ) -> Tensor:
         """Upscale LR ``f c h w`` to ``f c (factor h) (factor w)``, clamped; ``observer`` is ignored."""
         frames, channels, height, width = lr.shape

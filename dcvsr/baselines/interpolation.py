@@ -6,20 +6,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dcvsr.attention.observer import Observer
+from dcvsr.attention.observer import NOBODY, Observer
+from dcvsr.diffusion.protocols import Upscaler
 from dcvsr.imaging import FACTOR, Upsample, upsample
 
 
 @dataclass(frozen=True)
-class Upsampling:
-    """I^up as the result; bicubic is the first column of the paper's Table 1.
-
-    Follows the protocol of ``models.upscaler.Upscaler``.
-    """
+class Upsampling(Upscaler):
+    """I^up as the result; bicubic is the first column of the paper's Table 1."""
 
     upsample: Upsample = upsample
 
     factor = FACTOR
+    seed = None
     origin = None  # no weights
 
     def to(self, device: torch.device) -> None:
@@ -37,7 +36,7 @@ class Upsampling:
 
     @torch.inference_mode()
     def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
+        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
     ) -> Tensor:
         """Upscale LR ``f c h w`` to ``f c 4h 4w``, clamped; ``observer`` is ignored."""
         frames = []

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dcvsr.attention.observer import Observer
+from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.baselines.pretrained import pretrained
+from dcvsr.diffusion.protocols import Upscaler
 from dcvsr.imaging import FACTOR
 from dcvsr.tiling.padding import padded
 
@@ -18,10 +19,10 @@ SMALLEST = (
 )
 
 
-class RecurrentRestorer:
+class RecurrentRestorer(Upscaler):
     """BasicVSR (Chan et al. 2021) or RealBasicVSR (Chan et al. 2022) as an upscaler.
 
-    Follows the protocol of ``models.upscaler.Upscaler``. The whole clip is one sequence, including any cuts.
+    The whole clip is one sequence, including any cuts.
     Optical flow is computed for one pair of frames at a time. basicsr computes it for all pairs at once,
     which would take most of the memory: 64 features per pixel.
 
@@ -35,6 +36,7 @@ class RecurrentRestorer:
     """
 
     factor = FACTOR
+    seed = None
 
     def __init__(self, network: nn.Module, weights: str | None) -> None:
         self.network = network
@@ -63,7 +65,7 @@ class RecurrentRestorer:
 
     @torch.inference_mode()
     def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer | None = None
+        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
     ) -> Tensor:
         """Upscale LR ``f c h w`` to ``f c 4h 4w``, clamped; ``observer`` is ignored."""
         _, _, height, width = lr.shape

@@ -1,10 +1,15 @@
 """Interfaces between the parts of an upscaler, each declared once."""
 
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Protocol, Self, TypeVar
 
+import torch
 from torch import Tensor
 
+from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.self_attention import Attend, self_attention
+from dcvsr.runtime.provenance import Origin
 
 
 class Conditioned(Protocol):
@@ -61,3 +66,58 @@ class Guidance(Protocol[C]):
         n-th of every other.
         """
         ...
+
+
+class Upscaler(Protocol):
+    """A function from LR video to HR video: the method, and every baseline it is compared with.
+
+    Attributes:
+        factor: HR pixels per LR pixel along a side.
+        seed: of the noise that the result depends on; None if the result is deterministic.
+        origin: the file of the weights; None if there are none, or if they are initial or unknown.
+    """
+
+    factor: int
+    seed: int | None
+    origin: Origin | None
+
+    def to(self, device: torch.device) -> None:
+        """Move the networks to ``device``."""
+        ...
+
+    def memory(self, frames: int, height: int, width: int) -> int:
+        """Estimate the bytes needed to upscale an LR video of this length and size, without the weights."""
+        ...
+
+    def work(self, frames: int, height: int, width: int) -> int:
+        """Return the number of times ``__call__`` will call ``on_tile`` for an LR video of this size."""
+        ...
+
+    def __call__(
+        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
+    ) -> Tensor:
+        """Upscale LR ``f c h w`` in [0, 1] to HR ``f c (factor h) (factor w)`` in [0, 1].
+
+        Args:
+            lr: the LR video.
+            on_tile: progress callback, called after each tile, or after each frame where there are no tiles.
+            observer: receives the evaluations of the denoiser; upscalers without a denoiser ignore it.
+        """
+        ...
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the upscaler with another seed; a deterministic one returns itself."""
+        return self
+
+    def for_clip(self, name: str, frames: int, height: int, width: int, rate: Fraction | None) -> Self:
+        """Return the upscaler for one clip; only precomputed results depend on the clip.
+
+        Args:
+            name: of the clip.
+            frames, height, width: of its LR.
+            rate: its frames per second; None if unknown.
+
+        Raises:
+            UserError: if there is no result for the clip.
+        """
+        return self

@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from dcvsr.attention.observer import Observers
+from dcvsr.attention.probe import Probe
 from dcvsr.degradation.strength import strength
+from dcvsr.diffusion.protocols import Upscaler
 from dcvsr.evaluation.clip_scores import score_clip
 from dcvsr.evaluation.inputs import InputClip, Sources
 from dcvsr.evaluation.progress import Progress
@@ -34,11 +35,11 @@ class Evaluation:
         device: of the computation.
     """
 
-    upscalers: Mapping[int, Any]
+    upscalers: Mapping[int, Upscaler]
     sources: Sources
     metrics: Mapping[str, VideoMetric]
     keep: Callable[[str, Tensor], object]
-    probes: Sequence[Any]
+    probes: Sequence[Probe]
     device: torch.device
 
     def todo(self, progress: Progress) -> list[tuple[str, int]]:
@@ -88,9 +89,10 @@ class Evaluation:
         self, name: str, seed: int, source: InputClip, ledger: Ledger, on_tile: Callable[[], object]
     ) -> Tensor:
         """Restore a clip, rounded to eight bits as in a file."""
-        upscaler, lr = self.upscalers[seed], source.lr.to(self.device)
-        for part in [*self.probes, *([upscaler] if hasattr(upscaler, "clip") else [])]:
-            part.clip = name
+        upscaler = self.upscalers[seed].for_clip(name, *self.sources.lr_shape(name), self.sources.rate(name))
+        lr = source.lr.to(self.device)
+        for probe in self.probes:
+            probe.clip = name
         with ledger.running(lr):
             return to_unit(to_bytes(upscaler(lr, on_tile, Observers([ledger, *self.probes]))))
 

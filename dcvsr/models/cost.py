@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from dcvsr.attention.observer import Observer, Place
+from dcvsr.diffusion.protocols import Upscaler
 from dcvsr.models.conditioning import pictures
 from dcvsr.models.flops import Flops
-from dcvsr.models.upscaler import Upscaler
+from dcvsr.models.upscaler import TiledUpscaler
 
 PARTS = ("plain", "sap", "tap", "guidance", "upsample", "vae", "image_encoder")
 
@@ -34,8 +35,8 @@ class Ledger(Observer):
     All its state is counts, written by its events and by ``running`` alone.
     """
 
-    def __init__(self, upscaler: object) -> None:
-        self.flops = Flops(upscaler) if isinstance(upscaler, Upscaler) else None
+    def __init__(self, upscaler: Upscaler) -> None:
+        self.flops = Flops(upscaler) if isinstance(upscaler, TiledUpscaler) else None
         self.evaluations: Counter[tuple[str, tuple[int, ...]]] = Counter()
         self.added: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter(sap=0, tap=0)

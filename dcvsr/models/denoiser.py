@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dcvsr.attention.processor import propagated
 from dcvsr.diffusion.preconditioning import scalings
 from dcvsr.models.svd import attend_frame_by_frame
+from dcvsr.runtime.provenance import Origin
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Denoiser(nn.Module):
         attend_frame_by_frame(unet)
         self.register_buffer("ids", torch.tensor([list(ids)], dtype=torch.float32), persistent=False)
         self.ids: Tensor
-        self.origin: object | None = None
+        self.origin: Origin | None = None
         """The checkpoint of the weights, set by ``checkpoint.restored``; None for initial ones."""
 
     @property

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from dcvsr.models.denoiser import Condition
-from dcvsr.models.upscaler import Upscaler
+from dcvsr.models.upscaler import TiledUpscaler
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def on_meta(parts: Sequence[T]) -> Sequence[T]:
 class Flops:
     """FLOPs of ``upscaler``'s parts, each counted when first asked for."""
 
-    upscaler: Upscaler
+    upscaler: TiledUpscaler
 
     def evaluation(self, frames: int, rows: int, columns: int) -> int:
         """One plain evaluation of the U-Net on one tile of this many latents."""

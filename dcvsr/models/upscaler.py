@@ -5,17 +5,17 @@ Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import Any, get_args
+from typing import Self, get_args
 
 import torch
 from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
-from dcvsr.diffusion.protocols import Guidance
+from dcvsr.diffusion.protocols import Guidance, Upscaler
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import FACTOR, Upsample
 from dcvsr.models.colour_correction import ColourCorrection, corrected
@@ -25,11 +25,12 @@ from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.runtime.choices import require_choice
+from dcvsr.runtime.provenance import Origin
 from dcvsr.tiling.grid import Tile, TileGrid
 
 
 @dataclass(frozen=True)
-class Upscaler:
+class TiledUpscaler(Upscaler):
     """The whole of the paper's Fig. 2: upsample, encode, sample over tiles, decode; always x4.
 
     Attributes:
@@ -75,9 +76,12 @@ class Upscaler:
         require_choice("colour", self.colour, get_args(ColourCorrection))
 
     @property
-    def origin(self) -> Any:
+    def origin(self) -> Origin | None:
         """The checkpoint that the denoiser was restored from, or None."""
         return self.denoiser.origin
+
+    def with_seed(self, seed: int) -> Self:
+        return replace(self, seed=seed)
 
     def to(self, device: torch.device) -> None:
         """Move the model to ``device``."""
@@ -144,7 +148,7 @@ class _Job:
 
     def __init__(
         self,
-        upscaler: Upscaler,
+        upscaler: TiledUpscaler,
         lr: Tensor,
         on_tile: Callable[[], object] = lambda: None,
         observer: Observer = NOBODY,
@@ -198,7 +202,7 @@ class _Job:
         hr = self.upscaler.latents.decode(y[None], self.latent[None])[0]
         frames, _, height, width = self.lr_shape
         hr, up = (
-            video[:frames, :, : height * Upscaler.factor, : width * Upscaler.factor]
+            video[:frames, :, : height * TiledUpscaler.factor, : width * TiledUpscaler.factor]
             for video in (hr, self.conditioning.up)
         )
         return corrected(hr, up, self.upscaler.colour).clamp(0, 1)

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from omegaconf import OmegaConf
 
@@ -17,7 +17,18 @@ NO_RECIPE = {"seed", "runs", "ckpt", "resume", "wandb", "loggers", "callbacks", 
 """Settings of a training run that are not part of its recipe; its starting point is recorded separately."""
 
 
-def describe(origin: Any, seed: int, device: object) -> dict[str, Any]:
+class Origin(Protocol):
+    """File that weights were loaded from; ``stage`` and ``step`` of their training, None if unknown."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def stage(self) -> int | None: ...
+    @property
+    def step(self) -> int | None: ...
+
+
+def describe(origin: Origin | None, seed: int, device: object) -> dict[str, Any]:
     """Return weights (checkpoint, SHA-256, training), seed, versions and machine as plain values."""
     weights = origin and {
         "file": str(origin.path),

@@ -16,7 +16,7 @@ from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.conditioning import embedded, with_noise
 from dcvsr.models.denoiser import Condition
-from dcvsr.models.upscaler import Upscaler
+from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 
@@ -45,7 +45,7 @@ class VSRModule(pl.LightningModule):
 
     def __init__(
         self,
-        upscaler: Upscaler,
+        upscaler: TiledUpscaler,
         loss: EDMLoss,
         optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
         dropout: float,

@@ -34,9 +34,7 @@ def expected() -> Tensor:
 
 def precomputed(results: Path, clip: str | None) -> Precomputed:
     read = partial(folder_of_clips, cache=results.parent / "cache")
-    found = Precomputed(str(results), read, factor=4)
-    found.clip = clip
-    return found
+    return Precomputed(str(results), read, factor=4, clip=clip)
 
 
 @pytest.mark.parametrize("clip", ["frames", "video"])
@@ -61,10 +59,10 @@ def test_a_clip_without_a_result_is_rejected_listing_the_others(results: Path) -
 
 def test_another_frame_rate_is_rejected(results: Path) -> None:
     found = precomputed(results, None)
-    found.require("video", 3, 6, 8, Fraction(25))
-    found.require("frames", 3, 6, 8, Fraction(30))
+    found.for_clip("video", 3, 6, 8, Fraction(25))
+    found.for_clip("frames", 3, 6, 8, Fraction(30))
     with pytest.raises(UserError, match="video has 25 frames per second, its LR 30"):
-        found.require("video", 3, 6, 8, Fraction(30))
+        found.for_clip("video", 3, 6, 8, Fraction(30))
 
 
 def test_a_call_without_a_clip_name_is_rejected(results: Path) -> None:

@@ -17,7 +17,7 @@ from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.flops import Flops
 from dcvsr.models.latents import SVDLatents
 from dcvsr.models.svd import CLIPImageEncoder, SVDAutoencoder, new_unet
-from dcvsr.models.upscaler import Upscaler
+from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.tiling.grid import TileGrid
 
 
@@ -38,7 +38,7 @@ def flops() -> Flops:
         hidden_size=32, intermediate_size=37, projection_dim=32, num_hidden_layers=2, num_attention_heads=4
     )
     return Flops(
-        Upscaler(
+        TiledUpscaler(
             upsample,
             Denoiser(new_unet(4, [32, 32, 64, 64], [1, 1, 2, 2], 1, 32, 4), [8, 127, 0]),
             SVDLatents(SVDAutoencoder(vae, chunk=2), 0.18215),

@@ -22,7 +22,7 @@ from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.image_encoder import ZeroEmbedding
 from dcvsr.models.latents import ResidualLatents, SVDLatents
 from dcvsr.models.svd import new_unet
-from dcvsr.models.upscaler import Upscaler
+from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.tiling.grid import TileGrid
 from tests.attention.making import tap
@@ -52,7 +52,7 @@ class LinearDenoiser(torch.nn.Module):
 GRID = TileGrid(8, 4, 0.25)
 
 
-def make(denoiser, grid: TileGrid = GRID, **changed) -> Upscaler:
+def make(denoiser, grid: TileGrid = GRID, **changed) -> TiledUpscaler:
     parts = {
         "upsample": upsample,
         "latents": ResidualLatents(HaarAutoencoder(), [0], [0.1] * 48, [0.0] * 48, [1.0] * 48, 1, 0.02),
@@ -66,7 +66,7 @@ def make(denoiser, grid: TileGrid = GRID, **changed) -> Upscaler:
         "precision": torch.float32,
         "seed": 0,
     }
-    return Upscaler(denoiser=denoiser, grid=grid, **{**parts, **changed})
+    return TiledUpscaler(denoiser=denoiser, grid=grid, **{**parts, **changed})
 
 
 GRIDS = [

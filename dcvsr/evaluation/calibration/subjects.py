@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dcvsr.diffusion.protocols import Upscaler
 from dcvsr.evaluation.calibration.published_scores import PublishedScore
 from dcvsr.evaluation.inputs import Sources
 from dcvsr.imaging import to_bytes, to_unit
@@ -110,7 +111,7 @@ class Scoreboard:
 
 
 def results(
-    name: str, published: Sequence[PublishedScore], sources: Sources, upscaler: Any, device: torch.device
+    name: str, published: Sequence[PublishedScore], sources: Sources, upscaler: Upscaler, device: torch.device
 ) -> Subject:
     """Return an upscaler's results on a dataset as a subject, rounded to eight bits.
 
