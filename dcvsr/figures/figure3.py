@@ -32,12 +32,15 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.figures.picture_grid import picture, png, side_by_side
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.denoiser import Condition
+    from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.runtime.device import require_memory
     from dcvsr.runtime.provenance import describe, write_json
     from dcvsr.video.io import read_video, to_unit
 
     video = read_video(source).frames
     upscaler, device = configured_upscaler(cfg)
+    if not isinstance(upscaler, TiledUpscaler):
+        raise UserError("Fig. 3 shows estimates of DC-VSR; use upscaler=dcvsr")
     guidance, sampler = upscaler.guidance, upscaler.sampler
     if not isinstance(guidance, DSSAG):
         raise UserError("Fig. 3 shows DSSAG; leave guidance=dssag unchanged")
@@ -45,16 +48,16 @@ def main(cfg: DictConfig) -> None:
     _require_index("step", step, sampler.steps, "of the sampler")
     _require_index("frame", cfg.frame, len(video), f"of {source}")
     window = _window(cfg.frame, len(video), upscaler.grid.frames)
-    size = len(window), *video.shape[-2:]
+    height, width = video.shape[-2:]
     evaluations = [i for i in sampler.evaluations if i < step] + 2 * [step]
-    work, sigma = upscaler.work(*size, evaluations), sampler.sigmas[step]
+    work, sigma = upscaler.work(len(window), height, width, evaluations), sampler.sigmas[step]
     gamma = suppression(sigma, guidance.rho, guidance.sigma_min, guidance.sigma_max)
     log.info(
         f"{source}: frame {cfg.frame} in the window of {window.start} to {window.stop - 1}; {work} tiles"
     )
     log.info(f"step {step} of {sampler.steps}: sigma = {sigma:.4g}, gamma = {gamma:.4g}")
     log.info(f"weights: {upscaler.origin or 'none'}")
-    require_memory(upscaler.memory(*size), len(window), device)
+    require_memory(upscaler.memory(len(window), height, width), len(window), device)
     if cfg.dry_run:
         return
     upscaler.to(device)

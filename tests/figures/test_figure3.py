@@ -110,6 +110,7 @@ def test_only_the_window_around_the_frame_is_computed(figure3, tmp_path):
         (["output=folder.png"], "folder.png is a folder"),
         (["output=nowhere/f.png"], "nowhere"),
         (["output=f.png", "guidance=cfg"], "guidance=dssag"),
+        (["output=f.png", "upscaler=bicubic"], "use upscaler=dcvsr"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(figure3, clip, tmp_path, arguments, said):
