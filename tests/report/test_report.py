@@ -203,7 +203,7 @@ def test_text_from_files_stays_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [("{", "no JSON"), ("[]", "dcvsr.evaluate"), ('{"dataset": "x"}', "dcvsr.evaluate")],
+    [("{", "is not JSON"), ("[]", "dcvsr.evaluate"), ('{"dataset": "x"}', "dcvsr.evaluate")],
 )
 def test_a_broken_summary_is_named(tmp_path: Path, content: str, complaint: str) -> None:
     (tmp_path / "summary.json").write_text(content)
@@ -232,7 +232,7 @@ def test_videos_that_no_browser_can_play_in_step_are_refused(tmp_path: Path) -> 
     for right, complaint in (
         (tmp_path / "missing.mp4", "does not exist"),
         (make_video(tmp_path / "short.mp4", frames=5), "5 at 25"),
-        (make_video(tmp_path / "other.mkv"), "no mp4"),
+        (make_video(tmp_path / "other.mkv"), "not an mp4"),
     ):
         with pytest.raises(UserError, match=complaint):
             pair("clip", {"left": str(left), "right": str(right), **LABELS})
