@@ -130,9 +130,8 @@ def svg(figure: Figure, salt: str = "dcvsr") -> bytes:
 def _inline(figure: Figure, label: str, hints: Mapping[str, Sequence[str]]) -> Markup:
     """Return the SVG as part of a page.
 
-    Drops what would apply to the whole page: the ``<style>``, and ids that each figure repeats. Drops clip
-    paths too: every artist lies within its axes, and ``url(#id)`` fails where the page hides the figure with
-    that id.
+    Drops the ``<style>``, which would apply to the whole page, and ids that every figure repeats. Drops clip
+    paths too: every artist lies within its axes, and ``url(#id)`` fails in a part of the page that is hidden.
 
     Args:
         label: text for screen readers.
@@ -164,17 +163,24 @@ def _gid(series: Series) -> str:
 
 
 def _number(axes: Axes, series: Sequence[Series]) -> None:
-    """Write the number of each series beside its last point, higher where it would cover another."""
-    axes.autoscale_view()  # settles transData
-    placed: list[tuple[float, float]] = []
+    """Write the number of each series beside its last point, in the same order, none over another.
+
+    Numbers move towards the emptier half of the axes, so that a pile of them does not leave the figure.
+    """
+    axes.autoscale_view()  # brings transData up to date
     ends = [(one.points[-1].x, one.points[-1].y) for one in series]
-    places = 72 / axes.figure.dpi * axes.transData.transform(ends)  # the units of textcoords
-    for (x, y), end, one in sorted(zip(places, ends, series, strict=True), key=lambda known: known[0][1]):
+    middle = axes.bbox.y0 + axes.bbox.height / 2
+    places = 72 / axes.figure.dpi * (axes.transData.transform(ends) - (0, middle))
+    away = 1 if places[:, 1].mean() < 0 else -1
+    placed: list[tuple[float, float]] = []
+    for i in sorted(range(len(ends)), key=lambda i: away * places[i, 1]):
+        x, y = places[i]
         height = y
-        while any(abs(x - other) < 14 and height - below < 9 for other, below in placed):
-            height += 1
+        while any(abs(x - other) < 14 and abs(height - taken) < 10 for other, taken in placed):
+            height += away
         placed.append((x, height))
-        axes.annotate(str(one.number), end, (5, height - y), textcoords="offset points", va="center")
+        number = str(series[i].number)
+        axes.annotate(number, ends[i], (5, height - y), textcoords="offset points", va="center")
 
 
 def _scale(values: Collection[float]) -> str:

@@ -5,7 +5,7 @@ from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -85,14 +85,23 @@ def test_close_values_have_ticks_that_differ(values: tuple[float, float]) -> Non
     assert len(set(texts)) == len(texts) > 1
 
 
-@given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9)), min_size=2, max_size=12))
-def test_numbers_of_series_do_not_cover_one_another(ends: list[tuple[float, float]]) -> None:
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=12))
+def test_numbers_of_series_do_not_cover_one_another(ends: list[tuple[int, int]]) -> None:
     figure = plot_figure(plot(ends))
     numbers = figure.axes[0].texts
     assert {text.get_text() for text in numbers} == {str(n + 1) for n in range(len(ends))}
     figure.draw_without_rendering()
     for one, other in combinations([text.get_window_extent().padded(0, -1.5) for text in numbers], 2):
         assert not one.overlaps(other)
+
+
+@pytest.mark.parametrize("heights", [(0, 1, 1.01, 1.02, 9), (0, 8, 8.01, 8.02, 9)])
+def test_numbers_are_in_the_order_of_their_points(heights: tuple[float, ...]) -> None:
+    figure = plot_figure(plot([(0, y) for y in heights]))
+    figure.draw_without_rendering()
+    bottoms = {text.get_text(): text.get_window_extent().y0 for text in figure.axes[0].texts}
+    assert sorted(bottoms, key=lambda number: bottoms[number]) == ["1", "2", "3", "4", "5"]
 
 
 def test_a_page_s_drawing_is_named_and_reaches_nothing_outside_it() -> None:
