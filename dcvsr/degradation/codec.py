@@ -1,4 +1,4 @@
-"""Video compression: one codec and one rate for a clip; all its frames leave at the first one's size.
+"""Video compression with one codec and one rate per clip; output frames have the first frame's size.
 
 Axes: frames are ``c h w`` in [0, 1]; what lies outside is clamped. PyAV's images are ``h w c``.
 """
@@ -25,47 +25,51 @@ from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.runtime.choices import require_choice
 
 CODECS: Mapping[str, dict[str, str]] = {"libx264": {"x264-params": "mbtree=0"}, "mpeg4": {}}
-"""FFmpeg's encoders, and what makes them exact: x264's macroblock tree sums up by where buffers lie."""
+"""FFmpeg's encoders and their options; x264's macroblock tree depends on buffer addresses, so it is off."""
 
 
 VideoCoderName = Literal["pyav", "none"]
 
 
 class VideoCoder(Protocol):
-    """Codes and decodes a clip of one size."""
+    """Function that encodes and decodes a clip of one size."""
 
-    def __call__(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]: ...
+    def __call__(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Apply the function."""
+        ...
 
 
 @dataclass(frozen=True)
 class BitRate:
-    """A budget of ``low`` to ``high`` bits a frame."""
+    """Bit rate of ``low`` to ``high`` bits per frame."""
 
     low: int
     high: int
 
     def draw(self, generator: Generator) -> Params:
+        """Draw the parameters of a clip."""
         return {"bit_rate": int(torch.randint(self.low, self.high + 1, (), generator=generator))}
 
 
 @dataclass(frozen=True)
 class RateFactor:
-    """x264's constant rate factor, ``low`` to ``high``: the same quality at every size, as cameras set it."""
+    """Constant rate factor of x264, ``low`` to ``high``: equal quality at every frame size."""
 
     low: float
     high: float
 
     def draw(self, generator: Generator) -> Params:
+        """Draw the parameters of a clip."""
         return {"crf": uniform(generator, self.low, self.high)}
 
 
 @dataclass(frozen=True)
 class VideoCompression:
-    """A clip coded and decoded.
+    """Encoding and decoding of a clip.
 
     Args:
-        codecs: FFmpeg's encoder -> how often.
-        rate: at which cost.
+        codecs: FFmpeg's encoder -> probability.
+        rate: bit rate or rate factor.
         coder: ``pyav``, or ``none`` for eight-bit rounding alone.
     """
 
@@ -76,31 +80,35 @@ class VideoCompression:
     def __post_init__(self) -> None:
         require_choice("coder", self.coder, VIDEO_CODERS)
         if unknown := self.codecs.keys() - CODECS.keys():
-            raise ValueError(f"no codec is called {', '.join(unknown)}; there are {', '.join(CODECS)}")
+            raise ValueError(f"unknown codec {', '.join(unknown)}; choose from {', '.join(CODECS)}")
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         return {"codec": choose(generator, self.codecs), **self.rate.draw(generator)}
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the degraded frames one by one."""
         return VIDEO_CODERS[self.coder](params, _joined(frames))
 
 
 @dataclass(frozen=True)
 class Uncompressed:
-    """No compression: rounded to eight bits, as a decoder would."""
+    """No compression, only rounding to eight bits."""
 
     def __call__(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the decoded frames."""
         return (to_unit(to_bytes(frame)) for frame in frames)
 
 
 @dataclass(frozen=True)
 class PyAV:
-    """FFmpeg's encoders and decoders, on the CPU, in memory, one thread a clip.
+    """Compression by FFmpeg's encoders and decoders, on the CPU, in memory, with one thread per clip.
 
     A frame leaves as soon as the encoder has let go of it: memory is that of its lookahead.
     """
 
     def __call__(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the decoded frames."""
         remaining = iter(frames)
         for first in remaining:
             size, device = first.shape[1:], first.device
@@ -116,7 +124,7 @@ VIDEO_CODERS: Mapping[VideoCoderName, VideoCoder] = {"pyav": PyAV(), "none": Unc
 
 
 def _encoder(params: Params, height: int, width: int) -> av.VideoCodecContext:
-    """One frame a second, as RealBasicVSR has it: a bit rate is then a frame's budget."""
+    """Create an encoder at one frame per second, as RealBasicVSR: the bit rate is then bits per frame."""
     encoder = cast(av.VideoCodecContext, av.CodecContext.create(params["codec"], "w"))
     encoder.height, encoder.width = _even(height), _even(width)
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", Fraction(1), Fraction(1)
@@ -137,7 +145,7 @@ def _decoder(params: Params) -> av.VideoCodecContext:
 
 
 def _picture(to_yuv: VideoReformatter, frame: Tensor, index: int) -> av.VideoFrame:
-    """Chroma at half the size needs even sides: the last pixels are repeated, and `_frame` cuts them off."""
+    """Convert a frame to YUV 4:2:0; odd sides repeat the last pixels, which `_frame` removes."""
     # cv2.merge, as numpy takes 30 times as long.
     image = np.asarray(cv2.merge(list(to_bytes(frame).cpu().numpy())), np.uint8)
     height, width, _ = image.shape
@@ -158,7 +166,7 @@ def _even(side: int) -> int:
 
 
 def _joined(frames: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Resample frames to the size of the first one, as a codec takes one size (spec 5.2).
+    """Resample frames to the size of the first one, because a codec needs one size (spec 5.2).
 
     RealBasicVSR leaves this to PyAV: swscale's bilinear kernel, which widens where it reduces.
     """

@@ -1,4 +1,4 @@
-"""JPEG at a quality that walks from frame to frame (4:2:0, as libjpeg's default).
+"""JPEG compression with a quality that walks over the frames (4:2:0, libjpeg's default).
 
 Axes: frames are ``c h w`` in [0, 1]; what lies outside is clamped.
 """
@@ -20,17 +20,19 @@ JPEGCoderName = Literal["auto", "kornia", "libjpeg"]
 
 
 class JPEGCoder(Protocol):
-    """Codes and decodes one frame."""
+    """Function that encodes and decodes one frame."""
 
-    def __call__(self, frame: Tensor, quality: int) -> Tensor: ...
+    def __call__(self, frame: Tensor, quality: int) -> Tensor:
+        """Apply the function."""
+        ...
 
 
 @dataclass(frozen=True)
 class JPEG:
-    """Every frame coded and decoded at its own quality.
+    """JPEG encoding and decoding of every frame at its own quality.
 
     Args:
-        quality: from 1 to 100.
+        quality: walk of the quality, 1 to 100.
         coder: ``libjpeg``, ``kornia``, or ``auto`` to choose by the frame's device.
     """
 
@@ -40,21 +42,26 @@ class JPEG:
     def __post_init__(self) -> None:
         require_choice("coder", self.coder, JPEG_CODERS)
         if not 1 <= self.quality.low <= self.quality.high <= 100:
-            raise ValueError(f"JPEG has qualities 1 to 100, got {self.quality.low} to {self.quality.high}")
+            raise ValueError(
+                f"JPEG quality must be in 1 to 100, got {self.quality.low} to {self.quality.high}"
+            )
 
     def draw(self, generator: Generator, shape: Sequence[int]) -> Params:
+        """Draw the parameters of a clip."""
         return {"quality": self.quality.draw(generator)}
 
     def apply(self, params: Params, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield the degraded frames one by one."""
         for frame, quality in zip(frames, walked(params["quality"]), strict=False):
             yield JPEG_CODERS[self.coder](frame, round(quality))
 
 
 @dataclass(frozen=True)
 class Libjpeg:
-    """libjpeg on the CPU, whence the frame returns to where it was."""
+    """JPEG by libjpeg on the CPU; the result returns to the frame's device."""
 
     def __call__(self, frame: Tensor, quality: int) -> Tensor:
+        """Encode and decode ``frame`` at ``quality``."""
         coded = encode_jpeg(to_bytes(frame).cpu(), quality)
         decoded = decode_jpeg(cast(Tensor, coded), ImageReadMode.RGB)
         return to_unit(cast(Tensor, decoded)).to(frame.device)
@@ -62,18 +69,20 @@ class Libjpeg:
 
 @dataclass(frozen=True)
 class Kornia:
-    """kornia's, where the frame is; on a CPU 35 times slower than libjpeg."""
+    """JPEG by kornia on the frame's device; on a CPU 35 times slower than libjpeg."""
 
     def __call__(self, frame: Tensor, quality: int) -> Tensor:
+        """Encode and decode ``frame`` at ``quality``."""
         q = torch.tensor([float(quality)], device=frame.device)
         return jpeg_codec_differentiable(to_unit(to_bytes(frame))[None], q)[0]
 
 
 @dataclass(frozen=True)
 class ByDevice:
-    """kornia's on a GPU, libjpeg on a CPU; they agree to 40 dB."""
+    """JPEG by kornia on a GPU and by libjpeg on a CPU; they agree to 40 dB."""
 
     def __call__(self, frame: Tensor, quality: int) -> Tensor:
+        """Encode and decode ``frame`` at ``quality``."""
         coder = Kornia() if frame.is_cuda else Libjpeg()
         return coder(frame, quality)
 

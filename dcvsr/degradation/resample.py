@@ -1,4 +1,4 @@
-"""Resampling of a frame to another size: OpenCV's, which RealBasicVSR calls, or an antialiased one.
+"""Resampling of a frame: as OpenCV does, which RealBasicVSR uses, or antialiased.
 
 Axes: frames are ``c h w``.
 """
@@ -32,16 +32,19 @@ A = -0.75
 
 
 class Resample(Protocol):
-    """Resamples ``c h w`` to a height and width by one of `KERNELS`; bicubic overshoots [0, 1] at edges."""
+    """Function that resamples ``c h w`` with one of `KERNELS`; bicubic overshoots [0, 1] at edges."""
 
-    def __call__(self, frame: Tensor, size: Size, kernel: str) -> Tensor: ...
+    def __call__(self, frame: Tensor, size: Size, kernel: str) -> Tensor:
+        """Apply the function."""
+        ...
 
 
 @dataclass(frozen=True)
 class Antialiased:
-    """Widens bilinear and bicubic kernels by the factor of a reduction, as Pillow does."""
+    """Resampling that widens bilinear and bicubic kernels when downsampling, as Pillow does."""
 
     def __call__(self, frame: Tensor, size: Size, kernel: str) -> Tensor:
+        """Resample ``frame`` to ``size``."""
         if frame.shape[1:] == size:
             return frame
         return F.interpolate(frame[None], size=size, **TORCH[kernel])[0]
@@ -49,12 +52,13 @@ class Antialiased:
 
 @dataclass(frozen=True)
 class OpenCV:
-    """Resamples as cv2.resize does: bilinear and bicubic kernels keep their width, so that reductions alias.
+    """Resampling of cv2.resize: bilinear and bicubic kernels keep their width, so downsampling aliases.
 
     A CPU runs cv2.resize itself. Other devices multiply by the matrices of `weights`.
     """
 
     def __call__(self, frame: Tensor, size: Size, kernel: str) -> Tensor:
+        """Resample ``frame`` to ``size``."""
         if frame.shape[1:] == size:
             return frame
         resize = by_opencv if frame.device.type == "cpu" else by_matrices
@@ -66,7 +70,7 @@ RESAMPLES: Mapping[ResampleName, Resample] = {"opencv": OpenCV(), "antialiased":
 
 
 def by_opencv(frame: Tensor, size: Size, kernel: str) -> Tensor:
-    """Run cv2.resize on each colour of a frame in the CPU's memory, float32; no pixel is copied."""
+    """Run cv2.resize on each colour of a frame in the CPU's memory, float32; without copies."""
     height, width = size
     resized = torch.empty(len(frame), height, width)
     for before, after in zip(frame.float().numpy(), resized.numpy(), strict=True):
@@ -88,7 +92,7 @@ def by_matrices(frame: Tensor, size: Size, kernel: str) -> Tensor:
 
 
 def overlaps(before: int, after: int) -> Tensor:
-    """Return what share of each new pixel's interval each old pixel covers: ``after before``, float64.
+    """Return the share of each new pixel's interval that each old pixel covers: ``after before``, float64.
 
     OpenCV leaves out shares of less than 0.001 old pixels, which only sides of more than 1000 pixels have.
     """
@@ -120,7 +124,7 @@ def weights(before: int, after: int, kernel: str) -> Tensor:
 
 
 def _cubic(distance: Tensor) -> Tensor:
-    """Keys' kernel at distances below 2."""
+    """Compute Keys' kernel at distances below 2."""
     near = ((A + 2) * distance - (A + 3)) * distance**2 + 1
     far = ((A * distance - 5 * A) * distance + 8 * A) * distance - 4 * A
     return torch.where(distance <= 1, near, far)

@@ -78,4 +78,4 @@ class Reduce:
 
 def _require_known(kernels: Mapping[str, float]) -> None:
     if unknown := kernels.keys() - set(KERNELS):
-        raise ValueError(f"cannot resize by {', '.join(sorted(unknown))}; choose from {', '.join(KERNELS)}")
+        raise ValueError(f"unknown kernel {', '.join(sorted(unknown))}; choose from {', '.join(KERNELS)}")

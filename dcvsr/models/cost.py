@@ -1,4 +1,4 @@
-"""What a run costs: evaluations, FLOPs by part, bytes exchanged, seconds and memory."""
+"""Cost of a run: U-Net evaluations, FLOPs by part, exchanged bytes, seconds and memory."""
 
 import sys
 import time
@@ -20,19 +20,18 @@ PARTS = ("plain", "sap", "tap", "guidance", "upsample", "vae", "image_encoder")
 
 
 class Ledger(Observer):
-    """Counts what an upscaler does; one without a network, as bicubic is, costs seconds and memory alone.
+    """Observer that counts the cost of an upscaler; methods without a denoiser have only seconds and memory.
 
-    - ``plain``: what the conditional estimate costs without propagation: an evaluation of each tile and step.
-    - ``sap``, ``tap``: attention to merged keys in it, and further evaluations of a tile, which ``two_pass``,
-      ``clean`` and TAP in both directions make.
-    - ``guidance``: everything that the other branches cost, their propagation too. Attention that SAG reads
-      or PAG replaces is counted as plain attention.
-    - ``upsample``, ``vae``, ``image_encoder``: LR to upsampled video; that to latents and result to video;
-      the pictures that condition the tiles, each once.
+    - ``plain``: the conditional estimate without propagation, one evaluation per tile and step.
+    - ``sap``, ``tap``: its attention to merged keys, and further evaluations of a tile by ``two_pass``,
+      ``clean`` and TAP in both directions.
+    - ``guidance``: all other branches including their propagation. Attention that SAG reads or PAG replaces
+      counts as plain attention.
+    - ``upsample``, ``vae``, ``image_encoder``: upsampling of LR; encoding and decoding; embedding of each
+      conditioning image once.
 
-    ``exchanged_bytes`` are keys and values that tiles give away, in all branches, each once.
-
-    All its state is counts, written by its events and by ``running`` alone.
+    ``exchanged_bytes`` counts the keys and values that tiles give to others, in all branches, each once.
+    Only events and ``running`` write the counts.
     """
 
     def __init__(self, upscaler: Upscaler) -> None:
@@ -47,7 +46,7 @@ class Ledger(Observer):
 
     @contextmanager
     def running(self, lr: Tensor) -> Iterator[None]:
-        """Inside, ``lr`` (``f c h w``) is upscaled once."""
+        """Measure one upscaling of ``lr``, ``f c h w``."""
         self.videos.append((len(lr), lr.shape[-2], lr.shape[-1]))
         self._seen.clear()
         with measured(lr.device) as measure:
@@ -56,6 +55,7 @@ class Ledger(Observer):
         self.peak_memory = max(self.peak_memory, measure["peak_memory_bytes"])
 
     def evaluated(self, place: Place, x: Tensor) -> None:
+        """Count an evaluation."""
         here = place.step, place.sigma, place.window, place.tiles, place.branch
         part = _part(place) if place.branch or here in self._seen else "plain"
         self._seen.add(here)
@@ -63,15 +63,17 @@ class Ledger(Observer):
         self.evaluations[part, (frames, rows, columns)] += len(x)
 
     def attended(self, place: Place, layer: str, q: Tensor, k: Tensor) -> None:
+        """Count the FLOPs of attention to merged keys."""
         self.added[_part(place)] += (
             4 * q.numel() * (k.shape[-2] - q.shape[-2])
         )  # Q K^T and the weights times V
 
     def exchanged(self, place: Place, layer: str, k: Tensor, v: Tensor) -> None:
+        """Count exchanged bytes."""
         self.bytes[place.scheme] += k.nbytes + v.nbytes
 
     def report(self) -> dict[str, Any]:
-        """The counts as plain values; U-Net ``evaluations`` are of one tile each. FLOPs are counted here."""
+        """Return the counts as plain values; U-Net ``evaluations`` are those of single tiles."""
         flops = dict.fromkeys(PARTS, 0) | self._flops()
         return {
             "evaluations": self.evaluations.total(),
@@ -103,7 +105,7 @@ class Ledger(Observer):
 
 
 def _part(place: Place) -> str:
-    """What an evaluation beyond the plain one, or its merged keys, is spent on."""
+    """Return the part that an evaluation beyond the plain one, or attention to merged keys, belongs to."""
     if place.branch:
         return "guidance"
     return "plain" if place.scheme == "none" else place.scheme
@@ -111,9 +113,9 @@ def _part(place: Place) -> str:
 
 @contextmanager
 def measured(device: torch.device) -> Iterator[dict[str, Any]]:
-    """``seconds`` and ``peak_memory_bytes`` of what happens inside; known afterwards.
+    """Measure ``seconds`` and ``peak_memory_bytes`` of the block; available afterwards.
 
-    On a GPU torch's peak inside; elsewhere the process's largest resident size so far, the model included.
+    On a GPU the peak is torch's peak inside the block; on a CPU it is the process's largest resident size.
     """
     measure: dict[str, Any] = {}
     on_gpu = device.type == "cuda"
@@ -136,7 +138,7 @@ def _resident() -> int:
 
 
 def flat(report: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """A report as ``prefix/flops/plain`` and so on, for loggers."""
+    """Flatten a report to keys such as ``prefix/flops/plain``, for loggers."""
     leaves: dict[str, float] = {}
     for key, value in report.items():
         leaves |= flat(value, f"{prefix}/{key}") if isinstance(value, Mapping) else {f"{prefix}/{key}": value}

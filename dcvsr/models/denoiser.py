@@ -1,4 +1,4 @@
-"""The denoiser D of Eq. (12) around SVD's U-Net: the same class at every scale.
+"""Denoiser D of Eq. (12) around SVD's U-Net, at every scale.
 
 Axes: latent ``b f k h w``; image embeddings ``b n d``, n being 1 or f.
 """
@@ -20,30 +20,30 @@ from dcvsr.runtime.provenance import Origin
 
 @dataclass(frozen=True)
 class Condition:
-    """c: the LR latent l of every frame, and one CLIP token of the clip, or one of each frame (spec A12)."""
+    """Condition c: the LR latent l of every frame, and one CLIP token per clip or per frame (spec A12)."""
 
     latent: Tensor
     image: Tensor
     noise_augmentation: Tensor | None = None
-    """Strength of the noise on the pixels of each clip, ``b``; None where the denoiser's ``ids`` say it."""
+    """Strength of the pixel noise of each clip, ``b``; None to use the denoiser's ``ids``."""
 
     @property
     def null(self) -> "Condition":
-        """The empty condition: zeros for both (spec A10)."""
+        """Empty condition: zeros for both parts (spec A10)."""
         return replace(self.without_image, latent=torch.zeros_like(self.latent))
 
     @property
     def without_image(self) -> "Condition":
-        """l alone."""
+        """Condition with l only."""
         return replace(self, image=torch.zeros_like(self.image))
 
     @classmethod
     def stacked(cls, conditions: Sequence["Condition"]) -> "Condition":
-        """Several of one video on the batch axis; the denoiser's ids say their noise augmentation."""
+        """Stack conditions of one video on the batch axis; noise augmentation is left to the ids."""
         return cls(torch.cat([c.latent for c in conditions]), torch.cat([c.image for c in conditions]))
 
     def dropped(self, latent: Tensor, image: Tensor) -> "Condition":
-        """Zeros for the parts of the clips where ``latent`` or ``image`` (``b``, bool) is set (spec A22)."""
+        """Set parts to zero for clips where ``latent`` or ``image`` (``b``, bool) is true (spec A22)."""
         keep_latent, keep_image = (~latent).to(self.latent), (~image).to(self.image)
         return replace(
             self,
@@ -53,10 +53,10 @@ class Condition:
 
 
 class Denoiser(nn.Module):
-    """D_x = c_skip x + c_out F(c_in x, c, c_noise), with l concatenated per frame behind c_in x (section 3).
+    """Denoiser D_x = c_skip x + c_out F(c_in x, c, c_noise), with l concatenated per frame (section 3).
 
     Args:
-        unet: F, SVD's U-Net with twice the latent channels in.
+        unet: F, SVD's U-Net with twice the latent channels as input.
         ids: frame rate, motion and noise augmentation; 8, 127, 0 in the paper's appendix A (spec A13, A14).
     """
 
@@ -67,7 +67,7 @@ class Denoiser(nn.Module):
         self.register_buffer("ids", torch.tensor([list(ids)], dtype=torch.float32), persistent=False)
         self.ids: Tensor
         self.origin: Origin | None = None
-        """The checkpoint of the weights, set by ``checkpoint.restored``; None for initial ones."""
+        """Checkpoint of the weights, set by ``checkpoint.restored``; None for initial weights."""
 
     @property
     def embedding_size(self) -> int:
@@ -75,14 +75,14 @@ class Denoiser(nn.Module):
         return self.unet.config["cross_attention_dim"]
 
     def propagated(self) -> AbstractContextManager[None]:
-        """Inside, the first two and last two spatial self-attentions obey ``attention.processor.calling``."""
+        """Return a context in which the propagated layers follow ``attention.processor.calling``."""
         return propagated(self.unet)
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-        """Eq. (12): the clean latent, estimated from ``x`` = y + n at noise levels ``sigma`` (``b``).
+        """Estimate the clean latent from ``x`` = y + n at noise levels ``sigma``, ``b``: Eq. (12).
 
         Raises:
-            ValueError: if a clip has neither one image embedding nor one of each frame.
+            ValueError: if a clip has neither one image embedding nor one per frame.
         """
         if condition.image.shape[1] not in (1, x.shape[1]):
             raise ValueError(f"{condition.image.shape[1]} image embeddings do not fit {x.shape[1]} frames")

@@ -1,7 +1,7 @@
-"""Floating-point operations of an upscaler's parts, counted on tensors that have shapes and no values.
+"""Floating-point operations of an upscaler's parts, counted on meta tensors.
 
-A multiplication and an addition are two. Counted is what torch's FlopCounterMode counts: matrix products,
-convolutions and attention; not norms, activations or softmax.
+A multiplication and an addition count as two operations. As in torch's FlopCounterMode, matrix products,
+convolutions and attention count; norms, activations and softmax do not.
 """
 
 import copy
@@ -22,24 +22,24 @@ T = TypeVar("T")
 
 
 def counted(run: Callable[[], object]) -> list[int]:
-    """FLOPs of each product and convolution of ``run``, in order."""
+    """Count the FLOPs of each product and convolution of ``run``, in order."""
     operations: list[int] = []
 
-    def noting(formula: Callable[..., int]) -> Callable[..., int]:
+    def recording(formula: Callable[..., int]) -> Callable[..., int]:
         def note(*shapes: Any, out_shape: Any = None, **options: Any) -> int:
             operations.append(formula(*shapes, out_val=out_shape, **options))
             return operations[-1]
 
         return note
 
-    noted = {operation: noting(formula) for operation, formula in flop_registry.items()}
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=noted):
+    recorded = {operation: recording(formula) for operation, formula in flop_registry.items()}
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=recorded):
         run()
     return operations
 
 
 def on_meta(parts: Sequence[T]) -> Sequence[T]:
-    """A copy whose modules hold no weights, only their shapes."""
+    """Copy ``parts`` with all weights on the meta device."""
     modules = [
         value for part in parts for value in (part, *vars(part).values()) if isinstance(value, nn.Module)
     ]
@@ -49,17 +49,17 @@ def on_meta(parts: Sequence[T]) -> Sequence[T]:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs of ``upscaler``'s parts, each counted when first asked for."""
+    """FLOPs of the parts of ``upscaler``, each counted on first use."""
 
     upscaler: TiledUpscaler
 
     def evaluation(self, frames: int, rows: int, columns: int) -> int:
-        """One plain evaluation of the U-Net on one tile of this many latents."""
+        """Count one plain evaluation of the U-Net on one tile, sizes in latent pixels."""
         return int(sum(term(frames, rows, columns) for term in self._terms))
 
     @cached_property
     def _terms(self) -> list["Term"]:
-        """Three evaluations give every tile size: one of the reference size, one longer, one wider."""
+        """Terms from three counted evaluations: of the reference size, with more frames, and wider."""
         sizes = (_FRAMES, _SIDE, _SIDE), (2 * _FRAMES, _SIDE, _SIDE), (_FRAMES, _SIDE, _WIDE)
         each = zip(*(self._evaluated(*size) for size in sizes), strict=True)
         return [Term.of(*flops) for flops in each]
@@ -71,27 +71,27 @@ class Flops:
         return counted(lambda: denoiser(x, _empty(1), condition))
 
     def upsampling(self, height: int, width: int) -> int:
-        """LR -> I^up, an LR frame of ``height`` x ``width`` pixels."""
+        """Count the upsampling of an LR frame of ``height`` x ``width`` pixels to I^up."""
         return sum(counted(lambda: self._meta[3](_empty(1, 3, height, width))))
 
     def encoding(self, height: int, width: int) -> int:
-        """I^up -> l, a frame of ``height`` x ``width`` pixels; frames are encoded each on its own."""
+        """Count the encoding of one frame of I^up, ``height`` x ``width`` pixels, to l."""
         return sum(counted(lambda: self._meta[1].condition(_empty(1, 1, 3, height, width))))
 
     def target(self, height: int, width: int) -> int:
-        """HR -> y, a frame."""
+        """Count the encoding of one HR frame to y."""
         frame = _empty(1, 1, 3, height, width)
         return sum(counted(lambda: self._meta[1].target(frame, frame)))
 
     def decoding(self, height: int, width: int) -> int:
-        """A latent -> HR, a frame of ``height`` x ``width`` pixels; SVD's decoder is linear in frames."""
+        """Count the decoding of one frame, ``height`` x ``width``; SVD's decoder is linear in frames."""
         coder = self.upscaler.latents.autoencoder
         y = _empty(1, 1, coder.channels, height // coder.factor, width // coder.factor)
         return sum(counted(lambda: self._meta[1].decode(y, y)))
 
     @cached_property
     def image(self) -> int:
-        """The embedding of one picture, which the encoder brings to its own size."""
+        """FLOPs of the embedding of one image, which the encoder resizes to its own size."""
         return sum(counted(lambda: self._meta[2](_empty(1, 3, 64, 64))))
 
     @cached_property
@@ -102,15 +102,16 @@ class Flops:
 
 @dataclass(frozen=True)
 class Term:
-    """FLOPs of one operation of a U-Net, as a function of the size of its tile.
+    """FLOPs of one U-Net operation as a function of the tile size.
 
     Convolutions and linear layers grow with frames times positions, spatial attention with the square of
-    positions, temporal attention with that of frames; embeddings of time and picture with neither. Positions
-    are those of the operation's own resolution, a tile halved ``level`` times.
+    positions, temporal attention with the square of frames; embeddings of time and image are constant.
+    Positions count at the operation's resolution, a tile halved ``level`` times.
 
     Attributes:
-        flops: at the reference size.
-        frames, positions: powers.
+        flops: FLOPs at the reference size.
+        frames, positions: powers of frames and positions.
+        level: number of halvings.
     """
 
     flops: int
@@ -119,12 +120,13 @@ class Term:
     positions: int
 
     def __call__(self, frames: int, rows: int, columns: int) -> Fraction:
+        """Return the FLOPs at a tile size."""
         positions = Fraction(_positions(rows, columns, self.level), _positions(_SIDE, _SIDE, self.level))
         return self.flops * Fraction(frames, _FRAMES) ** self.frames * positions**self.positions
 
     @classmethod
     def of(cls, flops: int, longer: int, wider: int) -> "Term":
-        """The one that has ``flops`` at the reference size, and at twice the frames and the larger width."""
+        """Find the term with ``flops`` at the reference size, ``longer`` and ``wider`` at the others."""
         powers = ((a, level, b) for a in range(3) for level in range(_LEVELS) for b in range(3))
         terms = (cls(flops, *power) for power in powers)
         at = (2 * _FRAMES, _SIDE, _SIDE), (_FRAMES, _SIDE, _WIDE)
@@ -132,7 +134,7 @@ class Term:
 
 
 _FRAMES, _SIDE, _WIDE, _LEVELS = 2, 17, 33, 6
-"""The reference size. Halved and rounded up, 33/17 and its square are different numbers at each level."""
+"""Reference sizes; the ratio 33/17, halved and rounded up, and its square differ at each level."""
 
 
 def _positions(rows: int, columns: int, level: int) -> int:

@@ -136,6 +136,6 @@ def test_codecs_and_rates_are_drawn_as_told() -> None:
     assert 99500 < max(rates) <= 100000
 
 
-def test_a_codec_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="no codec is called h266; there are libx264, mpeg4"):
+def test_an_unknown_codec_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown codec h266; choose from libx264, mpeg4"):
         VideoCompression({"h266": 1}, BitRate(1, 2), "pyav")

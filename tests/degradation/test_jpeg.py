@@ -88,5 +88,5 @@ def test_qualities_are_drawn_uniformly() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 50), (50, 101)])
 def test_qualities_that_jpeg_does_not_have_are_refused(low: int, high: int) -> None:
-    with pytest.raises(ValueError, match=f"JPEG has qualities 1 to 100, got {low} to {high}"):
+    with pytest.raises(ValueError, match=f"JPEG quality must be in 1 to 100, got {low} to {high}"):
         JPEG(Walk(low, high, 1), "libjpeg")
