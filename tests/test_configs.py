@@ -1,6 +1,7 @@
 """Every configuration composes and instantiates."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -9,9 +10,20 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from dcvsr.attention.alternating import PARITIES
+from dcvsr.attention.branches import BRANCHES
+from dcvsr.attention.exchange import EXCHANGES, SOURCES
+from dcvsr.attention.selection import CHOICES as CHOICES_OF_LAYERS
+from dcvsr.attention.selection import DIRECTIONS, SELECTIONS
+from dcvsr.degradation.codec import VIDEO_CODERS
+from dcvsr.degradation.jpeg import JPEG_CODERS
+from dcvsr.degradation.resample import RESAMPLES
+from dcvsr.diffusion.guidance import MAXIMA, PERTURBED_LAYERS, UNCOND
+from dcvsr.diffusion.sampler import Solver
 from dcvsr.runtime.cli import CONF, refused_value
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.options import PACKAGES, options
+from dcvsr.tiling.grid import BORDERS, SCHEDULES
 
 GROUPS = {
     str(folder.relative_to(CONF)): sorted(file.stem for file in folder.glob("*.yaml"))
@@ -29,6 +41,25 @@ for group in ("paper", "calibration"):
     GROUPS.pop(group)
 ELSEWHERE = ("DCVSR_WEIGHTS", "pip install")
 """How to get what does not come along: one of these is in what a choice says that lacks it."""
+CHOICES = {
+    "propagation.parity": PARITIES,
+    "propagation.branches": BRANCHES,
+    "propagation.sap.exchange": EXCHANGES,
+    "propagation.tap.selection": SELECTIONS,
+    "propagation.tap.choice": CHOICES_OF_LAYERS,
+    "propagation.tap.direction": DIRECTIONS,
+    "propagation.tap.source": SOURCES,
+    "guidance.uncond": UNCOND,
+    "guidance.maxima": MAXIMA,
+    "guidance.layers": PERTURBED_LAYERS,
+    "sampler.solver": get_args(Solver),
+    "tile.schedule": SCHEDULES,
+    "tile.border": BORDERS,
+    "degradation.jpeg": JPEG_CODERS,
+    "degradation.codec": VIDEO_CODERS,
+    "degradation.resample": RESAMPLES,
+}
+"""Keys whose values are names, and these names."""
 PAPER = ["scale=svd", "+experiment=stage1"]
 
 
@@ -101,14 +132,15 @@ def test_every_option_composes_in_a_command_that_has_its_group(group, option):
         _compose(command, f"{group}={option}")
 
 
-@pytest.mark.parametrize("group", sorted({group for group in GROUPS if "/" in group} - {"metrics/flow"}))
-def test_every_choice_instantiates(group):
-    root = group.partition("/")[0]
+@pytest.mark.parametrize(("key", "choices"), CHOICES.items())
+def test_every_choice_of_a_name_instantiates(key, choices):
+    root = key.partition(".")[0]
+    parents = ["guidance=pag" if key == "guidance.layers" else "guidance=dssag", "degradation=light"]
     built = [
-        instantiate(_compose("evaluate", f"{group}={option}", "ckpt=null")[root], _convert_="all")
-        for option in GROUPS[group]
+        instantiate(_compose("evaluate", *parents, f"{key}={choice}", "ckpt=null")[root], _convert_="all")
+        for choice in choices
     ]
-    assert len({str(choice) for choice in built}) == len(built)
+    assert len({str(choice) for choice in built}) == len(built) > 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.runtime.cli import CONF, as_group
+from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.options import options
 
 NOTES = Path(__file__).parents[1] / "docs/paper_notes.md"
@@ -28,7 +28,7 @@ TRAINING = ("module", "trainer", "callbacks")
 def _composed(trains: bool, *overrides: str) -> DictConfig:
     command = ["train", "+experiment=stage2"] if trains else ["evaluate"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command[0], ["scale=svd", *command[1:], *map(as_group, overrides)])
+        return compose(command[0], ["scale=svd", *command[1:], *overrides])
 
 
 def _value(override: str, *given: str) -> Any:

@@ -25,7 +25,6 @@ from dcvsr.runtime.errors import UserError
 __all__ = [
     "CONF",
     "FILE_KEYS",
-    "as_group",
     "command",
     "fail",
     "preflight",
@@ -82,15 +81,7 @@ def run(command: str, *arguments: str) -> None:
 
 def prepared(arguments: Sequence[str]) -> list[str]:
     """Return overrides as Hydra parses them: present spellings, file names quoted."""
-    return [quote(as_group(renamed(argument))) for argument in arguments]
-
-
-def as_group(argument: str) -> str:
-    """``propagation.sap.exchange=two_pass`` names a group of options: Hydra writes it with slashes."""
-    key, equals, value = argument.partition("=")
-    group = key.replace(".", "/")
-    is_group = equals and "." in key and (CONF / group.lstrip("+~")).is_dir()
-    return f"{group}={value}" if is_group else argument
+    return [quote(renamed(argument)) for argument in arguments]
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dcvsr.runtime import config_keys
 from dcvsr.runtime.arguments import FILE_GROUPS, root
 from dcvsr.runtime.errors import UserError
-from dcvsr.runtime.options import CONF, is_group, options
+from dcvsr.runtime.options import CONF, PACKAGES, is_group, options
 
 
 def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -91,14 +91,16 @@ def _composition_mistake(message: str, config_name: str | None) -> str:
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", message)
     if unknown is None or config_name is None:
         return message.partition("Config search path:")[0]
-    return _unknown((unknown[1] or unknown[2]).replace("/", "."), composed(config_name))
+    return _unknown(unknown[1] or unknown[2], composed(config_name))
 
 
 def _unknown(name: str, cfg: DictConfig, arguments: Sequence[str] = ()) -> str:
     """Return a line that names the key most like ``name``, of ``cfg`` or of its objects' ``arguments``."""
-    known = [key for key, _ in config_keys.keys(OmegaConf.to_container(cfg)) if "._" not in key]
+    keys = [key for key, _ in config_keys.keys(OmegaConf.to_container(cfg)) if "._" not in key]
+    known = [*keys, *PACKAGES]
     group = root(name) if is_group(root(name)) and "." in name else ""
-    near = config_keys.similar(name, [key for key in [*known, *arguments] if key.startswith(group)])
+    dotted = name.replace("/", ".")
+    near = config_keys.similar(dotted, [key for key in [*known, *arguments] if key.startswith(group)])
     if near and near != group:
         hint = f"did you mean '{near}'? "
     else:

@@ -13,7 +13,13 @@ _HERE = Path(__file__).resolve().parents[1]
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 """The YAML tree: inside the package in an installed wheel, beside it in a checkout."""
 
-PACKAGES = {"alternative": "_global_", "table2": "_global_"}
+PACKAGES = {
+    "alternative": "_global_",
+    "image_guidance": "guidance",
+    "metrics": "metrics",
+    "metrics.flow": "flow",
+    "table2": "_global_",
+}
 """Group that ``conf/<group>.yaml`` lists, option by option -> place of its keys in the configuration."""
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from dcvsr.imaging import upsample
 from dcvsr.models.checkpoint import open_checkpoint
 from dcvsr.models.upsampler import frozen
-from dcvsr.runtime.cli import CONF, as_group
+from dcvsr.runtime.cli import CONF
 
 HERE = Path(__file__).parents[2] / "experiments" / "nano"
 
@@ -164,10 +164,10 @@ def test_the_sets_that_come_along_are_keys_of_the_commands(tmp_path):
         for given in plan["sets"].values():
             model = given.get("model", [])
             training = ["+experiment=nano_stage1", *plan["train"], *model, *given.get("train", [])]
-            assert compose("train", [*map(as_group, training)]).data.name == "published"
-            compose("evaluate", [*map(as_group, scoring), *model])
+            assert compose("train", training).data.name == "published"
+            compose("evaluate", [*scoring, *model])
         for sampler in plan["samplers"].values():
-            assert "flat_noise" in compose("evaluate", [*map(as_group, scoring), *sampler]).metrics
+            assert "flat_noise" in compose("evaluate", [*scoring, *sampler]).metrics
 
 
 def _upsampler(folder: Path, *given: str) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from dcvsr.runtime.cli import CONF, as_group
+from dcvsr.runtime.cli import CONF
 
 HERE = Path(__file__).parents[2] / "experiments" / "table2"
 PAGES: dict[str, Any] = OmegaConf.load(HERE / "table2.yaml").pages
@@ -56,7 +56,7 @@ def test_every_job_composes_and_none_is_run_twice(page, monkeypatch):
             if key not in ("+sweep", "hydra.sweep.dir")
         ]
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            jobs += [compose("evaluate", [*map(as_group, job)]) for job in product(*choices)]
+            jobs += [compose("evaluate", list(job)) for job in product(*choices)]
     assert len({str(job) for job in jobs}) == len(jobs) > 1
     assert all(job.ckpt == "shipped" and "edge_sharpness" in job.metrics for job in jobs)
 
@@ -76,7 +76,7 @@ def test_a_dry_run_draws_nothing(monkeypatch):
 def test_the_reference_is_one_of_the_page_s_rows(page):
     rows = set()
     for sweep in PAGES[page]["sweeps"]:
-        given = [as_group(override).partition("=") for override in sweep]
+        given = [override.partition("=") for override in sweep]
         for values in product(*(value.split(",") for _, _, value in given)):
             rows.add(frozenset(f"{key}={value}" for (key, _, _), value in zip(given, values, strict=True)))
     shared = frozenset.intersection(*rows)

@@ -381,7 +381,7 @@ def test_memory_does_not_grow_with_the_clip(kind: str) -> None:
 def test_metrics_flow_selects_the_estimator_except_for_tof_farneback(choice: str, expected: Flow) -> None:
     built("tlp")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("evaluate", ["metrics=temporal", f"metrics/flow={choice}"])
+        cfg = compose("evaluate", ["metrics=temporal", f"metrics.flow={choice}"])
     metrics = instantiate(cfg.metrics)
     assert set(metrics) == set(METRICS)
     assert metrics["tof"].flow == metrics["warping_error"].flow == expected

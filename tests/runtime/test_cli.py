@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dcvsr.__main__ import COMMANDS, TOOLS, module_of
 from dcvsr.runtime import cli
-from dcvsr.runtime.cli import CONF, as_group, command, quote, renamed
+from dcvsr.runtime.cli import CONF, command, quote, renamed
 from tests.conftest import restored
 
 NAMES = [
@@ -105,11 +105,12 @@ def test_a_key_of_another_choice_names_the_choices(run):
     )
 
 
-@pytest.mark.parametrize("dots", ["metrics.flow=dis", "degradation.codec=none,pyav"])
-def test_a_group_of_options_is_a_key_with_dots(dots):
-    key, value = dots.split("=")
-    assert as_group(dots) == f"{key.replace('.', '/')}={value}"
-    assert as_group("sampler.steps=3") == "sampler.steps=3"
+@pytest.mark.parametrize("key", ["metrics.flow", "propagation.sap.exchange", "tile.schedule"])
+def test_a_key_with_slashes_is_answered_with_dots(run, key):
+    slashes = key.replace(".", "/")
+    done = run("evaluate", f"{slashes}=odd")
+    assert done.code == 2
+    assert done.err == f"dcvsr: unknown key '{slashes}': did you mean '{key}'? --help lists the keys\n"
 
 
 def test_a_key_that_nothing_reads_is_refused(run):
