@@ -1,4 +1,4 @@
-"""``python -m dcvsr.evaluate``: an upscaler on the test clips of a data set, scored by every metric."""
+"""The command ``evaluate``: scores of an upscaler on the test clips of a dataset."""
 
 import logging
 import shutil
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 RESULTS = ("clip", "metric", "value")
 KEPT = {"mp4": ".mp4", "mkv": ".mkv", "mov": ".mov", "png": ""}
-"""How results may be kept, and the suffix of their names; a folder of PNGs has none."""
+"""Format of kept results -> file suffix; a folder of PNG files has none."""
 
 
 @command("evaluate", moved={"calibrate": "dcvsr.evaluation.calibration"})
 def main(cfg: DictConfig) -> None:
-    """Leaves results.csv, summary.json, the restored videos and a wandb table in the run folder."""
+    """Score an upscaler; write results.csv, summary.json, videos and a wandb table to the run folder."""
     preflight(cfg)
     _require_numbers(cfg)
     from dcvsr.attention.probe import Probe
@@ -46,18 +46,18 @@ def main(cfg: DictConfig) -> None:
     }
     progress = Progress(folder, identity)
     if progress.is_finished:
-        log.info(f"{folder} holds this very run, finished: nothing to do")
+        log.info(f"{folder} already holds this run, finished; nothing to do")
         return
     metrics, missing = available(cfg.metrics)
     if missing and not metrics:
-        raise UserError(f"no metric can score: {'; '.join(missing.values())}")
+        raise UserError(f"no metric is available: {'; '.join(missing.values())}")
     sources = configured_sources(cfg)
     sources.require_reference([name for name, metric in metrics.items() if metric.needs_reference])
     _require_results(upscaler, sources)
     upscaler.to(device)
     probes = [Probe()] if cfg.debug.attention else []
     if probes and progress.results:
-        raise UserError(f"{folder} holds a part whose attention was not kept; name another folder")
+        raise UserError(f"{folder} holds a part without recorded attention; give another folder")
     keep = _keep(cfg, folder, sources)
     evaluation = Evaluation(_by_seed(upscaler, cfg), sources, metrics, keep, probes, device)
     log.info(f"weights: {upscaler.origin or 'none'}\n{evaluation.plan(progress)}")
@@ -65,16 +65,16 @@ def main(cfg: DictConfig) -> None:
         return
     evaluation.run(progress)
     found = summary(progress.results, metrics) | {"missing": missing, "cost": progress.cost} | identity
-    _leave(cfg, folder, found, probes)
+    _write(cfg, folder, found, probes)
     progress.finish()
 
 
 def _require_numbers(cfg: DictConfig) -> None:
-    """Raises UserError for what would be found out late."""
+    """Raise UserError for invalid values that would otherwise fail late."""
     if not (isinstance(cfg.seeds, int) and cfg.seeds >= 1):
-        raise UserError(f"seeds={cfg.seeds} is no number of seeds; give 1 or more")
+        raise UserError(f"seeds={cfg.seeds} is not a number of seeds; give 1 or more")
     if cfg.keep not in KEPT:
-        raise UserError(f"keep={cfg.keep} is no way to keep results; choose keep={'|'.join(KEPT)}")
+        raise UserError(f"keep={cfg.keep} is not supported; choose keep={'|'.join(KEPT)}")
 
 
 def _require_results(upscaler: "Upscaler", sources: "Sources") -> None:
@@ -91,45 +91,45 @@ def _by_seed(upscaler: "Upscaler", cfg: DictConfig) -> dict[int, "Upscaler"]:
 
 
 def _keep(cfg: DictConfig, folder: Path, sources: Any) -> Callable[[str, Any], None]:
-    """Writes a clip's result, at the clip's own rate where it has one."""
+    """Return a function that writes a clip's result, at the clip's own frame rate if it has one."""
     from dcvsr.video.io import write_clip
 
     def write(name: str, frames: Any) -> None:
         path = folder / "videos" / f"{name}{KEPT[cfg.keep]}"
         path.parent.mkdir(exist_ok=True)
-        if path.is_dir():  # a run was killed between keeping it and saying so
+        if path.is_dir():  # a killed run may have left it
             shutil.rmtree(path)
         write_clip(path, frames, Fraction(cfg.fps or sources.rate(name) or 25), crf=cfg.crf)
 
     return write
 
 
-def _leave(cfg: DictConfig, folder: Path, found: dict[str, Any], probes: Sequence[Any]) -> None:
-    """Write what was found, log it, and say it."""
+def _write(cfg: DictConfig, folder: Path, found: dict[str, Any], probes: Sequence[Any]) -> None:
+    """Write the results to files, to wandb and to the log."""
     from dcvsr.runtime.provenance import write_csv, write_json
 
-    told = {"dataset": cfg.data.name, "upscaler": HydraConfig.get().runtime.choices["upscaler"]}
+    about = {"dataset": cfg.data.name, "upscaler": HydraConfig.get().runtime.choices["upscaler"]}
     overrides = list(HydraConfig.get().overrides.task)
     rows = [[clip, name, value] for clip, row in found["clips"].items() for name, value in row.items()]
     write_csv(folder / "results.csv", RESULTS, rows)
     for table in (table for probe in probes for table in probe.tables):
         write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
-    write_json(folder / "summary.json", {**told, **found, "overrides": overrides})
+    write_json(folder / "summary.json", {**about, **found, "overrides": overrides})
     _publish(cfg, found, rows, probes)
     means = ", ".join(f"{name} {mean:.4f}" for name, mean in _known(found))
     if found["unscored"]:
         left_out = ", ".join(f"{name} ({' '.join(clips)})" for name, clips in found["unscored"].items())
-        log.warning(f"means that leave out clips without a score: {left_out}")
-    log.info(f"{told['upscaler']} on {cfg.data.name}: {means or 'not scored'}\nrun: {folder}")
+        log.warning(f"means without the clips that have no score: {left_out}")
+    log.info(f"{about['upscaler']} on {cfg.data.name}: {means or 'not scored'}\nrun: {folder}")
 
 
 def _known(found: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """The means that there are, by metric."""
+    """Return the means that exist, by metric."""
     return [(name, m["mean"]) for name, m in found["metrics"].items() if m["mean"] is not None]
 
 
 def _publish(cfg: DictConfig, found: Mapping[str, Any], rows: list[Any], probes: Sequence[Any]) -> None:
-    """What a run measured, as a run of wandb."""
+    """Log the results as a wandb run."""
     import wandb
 
     from dcvsr.models.cost import flat

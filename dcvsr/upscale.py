@@ -1,4 +1,4 @@
-"""``python -m dcvsr.upscale input=clip.mp4 output=big.mp4``: upscale any video four times; and `load`.
+"""The command ``upscale``, which upscales any video four times, and `load`.
 
 Importing this module does not import torch.
 """
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHIPPED_MODELS = ("nano",)
-"""Names of the models that come with the package."""
+"""Names of the shipped models."""
 
 OF_FILES = {"input", "output", "crf", "fps", "dry_run", "debug"}
-"""Keys of the command that only concern files; `load` reads and writes none."""
+"""Keys of the command that concern files; `load` refuses them."""
 
 
 @command("upscale")
 def main(cfg: DictConfig) -> None:
-    """Upscale one video and write, beside it, what was done as JSON."""
+    """Upscale one video and write a JSON report beside it."""
     preflight(cfg)
     from tqdm import tqdm
 

@@ -171,7 +171,7 @@ def test_a_clip_that_a_metric_refuses_has_an_empty_cell_and_the_others_score(run
     assert "needs 2, got 1 frames" in summary["refused"]["short"]["warping_error"]
     assert summary["metrics"]["warping_error"]["mean"] == summary["clips"]["slide"]["warping_error"] > 0
     assert summary["unscored"] == {"warping_error": ["short"]}
-    assert "means that leave out clips without a score: warping_error (short)" in done.out + done.err
+    assert "means without the clips that have no score: warping_error (short)" in done.out + done.err
 
 
 def test_a_fade_in_from_black_keeps_its_clip_in_the_mean(run, tmp_path):

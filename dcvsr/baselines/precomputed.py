@@ -18,11 +18,20 @@ class Frames(Protocol):
     """The part of `dcvsr.data.clips.Clip` that is used here."""
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
     @property
-    def rate(self) -> Fraction | None: ...
+    def rate(self) -> Fraction | None:
+        """Frames per second; None if unknown."""
+        ...
+
     def __len__(self) -> int: ...
-    def read(self, start: int, count: int) -> Tensor: ...
+
+    def read(self, start: int, count: int) -> Tensor:
+        """Read frames, uint8 ``count c h w``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class Precomputed(Upscaler):
         return frames
 
     def for_clip(self, name: str, frames: int, height: int, width: int, rate: Fraction | None) -> Self:
+        """Return the reader of one clip, whose length, size and rate are checked."""
         self._result(name, frames, height, width, rate)
         return replace(self, clip=name)
 

@@ -113,9 +113,11 @@ class Upscaler(Protocol):
         """Return the upscaler for one clip; only precomputed results depend on the clip.
 
         Args:
-            name: of the clip.
-            frames, height, width: of its LR.
-            rate: its frames per second; None if unknown.
+            name: name of the clip.
+            frames: length of its LR.
+            height: height of its LR.
+            width: width of its LR.
+            rate: frames per second; None if unknown.
 
         Raises:
             UserError: if there is no result for the clip.

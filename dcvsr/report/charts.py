@@ -134,6 +134,7 @@ def _inline(figure: Figure, label: str, hints: Mapping[str, Sequence[str]]) -> M
     paths too: every artist lies within its axes, and ``url(#id)`` fails in a part of the page that is hidden.
 
     Args:
+        figure: the figure to embed.
         label: text for screen readers.
         hints: gid of a line -> a tooltip for each of its markers.
     """

@@ -21,11 +21,19 @@ class Origin(Protocol):
     """File that weights were loaded from; ``stage`` and ``step`` of their training, None if unknown."""
 
     @property
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """Path of the file."""
+        ...
+
     @property
-    def stage(self) -> int | None: ...
+    def stage(self) -> int | None:
+        """Stage of the training."""
+        ...
+
     @property
-    def step(self) -> int | None: ...
+    def step(self) -> int | None:
+        """Optimizer step of the training."""
+        ...
 
 
 def describe(origin: Origin | None, seed: int, device: object) -> dict[str, Any]:
