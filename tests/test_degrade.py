@@ -18,12 +18,21 @@ from einops import rearrange
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from dcvsr.degrade.lr_folder import held
+from dcvsr.degrade.lr_folder import locked
 from dcvsr.metrics.fidelity import PSNR
 from tests.conftest import Finished, Run
 from tests.data.making import make_video
 from tests.degradation.making import configured
-from tests.degrade.making import SIZES, copied, dates, digest_by_anyone, files, images, make_hr, write_png
+from tests.degrade.making import (
+    SIZES,
+    copy_folder,
+    digest_by_docstring,
+    files,
+    images,
+    make_hr,
+    write_png,
+    write_times,
+)
 
 COMMAND = [sys.executable, "-m", "dcvsr.degrade", "metrics=fidelity"]
 HALTING = """
@@ -125,9 +134,9 @@ def test_the_manifest_tells_what_each_clip_was_made_from_and_how(hr: Path, lr: P
 
 def test_anyone_can_compute_the_digests(hr: Path, lr: Path) -> None:
     for name, clip in manifest(lr)["clips"].items():
-        assert clip["lr_sha256"] == digest_by_anyone(lr / name)
+        assert clip["lr_sha256"] == digest_by_docstring(lr / name)
         if name != "a":
-            assert clip["hr_sha256"] == digest_by_anyone(hr / name)
+            assert clip["hr_sha256"] == digest_by_docstring(hr / name)
 
 
 def test_the_parameters_in_the_manifest_make_the_frames(hr: Path, lr: Path) -> None:
@@ -230,20 +239,20 @@ def test_what_was_drawn_and_never_made_can_be_replayed(degrade: Run, lr: Path, t
 
 
 def test_a_replay_of_other_video_says_so(degrade: Run, hr: Path, lr: Path, tmp_path: Path) -> None:
-    shutil.rmtree(copied(hr, tmp_path / "other") / "c")
+    shutil.rmtree(copy_folder(hr, tmp_path / "other") / "c")
     frames, height, width = SIZES["c"]
     write_png(tmp_path / "other/c", images(frames, height, width, seed=9))
     done = degrade("input=other", "output=replayed", f"manifest={lr / 'manifest.json'}")
     assert done.code == 0
-    assert "c: HR here is not what it was made from\n" in done.out
+    assert "c: HR differs from the manifest\n" in done.out
     assert "2 of 3 clips are identical" in done.out
 
 
 def test_a_replay_of_another_size_is_refused(degrade: Run, hr: Path, lr: Path, tmp_path: Path) -> None:
-    shutil.rmtree(copied(hr, tmp_path / "other") / "c")
+    shutil.rmtree(copy_folder(hr, tmp_path / "other") / "c")
     write_png(tmp_path / "other/c", images(2, 48, 36))
     done = degrade("input=other", "output=replayed", f"manifest={lr / 'manifest.json'}", "include=[c]")
-    assert refused(done, "clip c of 2 frames of 32x48", "here it is of 2 frames of 36x48", "give the same HR")
+    assert refused(done, "clip c with 2 frames of 32x48", "HR has 2 frames of 36x48", "give the same HR")
     assert not files(tmp_path / "replayed")
 
 
@@ -275,13 +284,13 @@ def _without_the_last_clip_in_the_manifest(lr: Path) -> None:
 def test_a_set_goes_on_where_it_was_stopped(
     degrade: Run, lr: Path, tmp_path: Path, stopped: Callable[[Path], None]
 ) -> None:
-    here = copied(lr, tmp_path / "lr")
+    here = copy_folder(lr, tmp_path / "lr")
     stopped(here)
-    before = {name: dates(here / name) for name in "ab"}
+    before = {name: write_times(here / name) for name in "ab"}
     done = degrade("output=lr")
     assert done.code == 0, done.err
     assert "2 of 3 clips are there already" in done.out
-    assert {name: dates(here / name) for name in "ab"} == before
+    assert {name: write_times(here / name) for name in "ab"} == before
     (here / "manifest.json.123.part").unlink(missing_ok=True)
     assert files(here) == files(lr)
 
@@ -293,11 +302,11 @@ def test_what_write_whole_left_when_it_was_killed_is_no_stranger(degrade: Run, t
 
 
 def test_a_whole_set_is_left_as_it_is(degrade: Run, lr: Path, tmp_path: Path) -> None:
-    here = copied(lr, tmp_path / "lr")
-    before = {name: dates(here / name) for name in SIZES}
+    here = copy_folder(lr, tmp_path / "lr")
+    before = {name: write_times(here / name) for name in SIZES}
     done = degrade("output=lr")
     assert "3 of 3 clips are there already" in done.out
-    assert {name: dates(here / name) for name in SIZES} == before
+    assert {name: write_times(here / name) for name in SIZES} == before
     assert files(here) == files(lr)
 
 
@@ -316,10 +325,10 @@ def test_a_killed_run_leaves_a_set_that_goes_on(degrade: Run, tmp_path: Path) ->
             process.kill()
     assert set(manifest(tmp_path / "lr")["clips"]) == {"a"}
     until(lambda: not any(map(is_running, workers)))
-    before = dates(tmp_path / "lr/a")
+    before = write_times(tmp_path / "lr/a")
     done = degrade(*usual)
     assert "1 of 2 clips are there already" in done.out
-    assert dates(tmp_path / "lr/a") == before
+    assert write_times(tmp_path / "lr/a") == before
     assert degrade(*usual, "output=at_once").code == 0
     assert files(tmp_path / "lr") == files(tmp_path / "at_once")
 
@@ -395,21 +404,21 @@ def _pretend(hr: Path, lr: Path) -> None:
     [
         (
             _brighten_a_pixel,
-            r"its files were touched: 2\.png, by up to 5 of 255 levels, 0\.52 % of the pixels",
+            r"its files were changed: 2\.png, by up to 5 of 255 levels, 0\.52 % of the pixels",
         ),
-        (_lose_a_frame, r"its files were touched: 2\.png, by up to 255 of 255 levels, 50 % of the pixels"),
-        (_break_a_frame, r"its files were touched: 2\.png, by up to 255 of 255 levels, 50 % of the pixels"),
-        (_add_a_frame, "its files were touched: no pixel differs"),
-        (_lose_a_clip, r"its files were touched: 1\.png and 1 more, by up to 255 of 255 levels, 1e\+02 %"),
-        (_change_hr, r"HR here is not what it was made from; a rebuild differs: 1\.png and 1 more, by up to"),
-        (_crop_hr, "HR here has other frames or another size than what it was made from"),
-        (_pretend, "its files were touched; a rebuild differs: no pixel differs"),
+        (_lose_a_frame, r"its files were changed: 2\.png, by up to 255 of 255 levels, 50 % of the pixels"),
+        (_break_a_frame, r"its files were changed: 2\.png, by up to 255 of 255 levels, 50 % of the pixels"),
+        (_add_a_frame, "its files were changed: no pixel differs"),
+        (_lose_a_clip, r"its files were changed: 1\.png and 1 more, by up to 255 of 255 levels, 1e\+02 %"),
+        (_change_hr, r"HR differs from the manifest; a rebuild differs: 1\.png and 1 more, by up to"),
+        (_crop_hr, "HR has another length or size than in the manifest"),
+        (_pretend, "its files were changed; a rebuild differs: no pixel differs"),
     ],
 )
 def test_what_was_touched_is_told_by_clip_and_levels(
     degrade: Run, hr: Path, lr: Path, tmp_path: Path, touch: Callable[[Path, Path], None], said: str
 ) -> None:
-    touch(copied(hr, tmp_path / "hr"), copied(lr, tmp_path / "lr"))
+    touch(copy_folder(hr, tmp_path / "hr"), copy_folder(lr, tmp_path / "lr"))
     before = files(tmp_path / "lr")
     done = degrade("verify", "input=hr", "output=lr")
     assert (done.code, done.err) == (1, "dcvsr: lr was not rebuilt; software: the same\n")
@@ -419,7 +428,7 @@ def test_what_was_touched_is_told_by_clip_and_levels(
 
 
 def test_other_software_is_named_where_a_set_is_not_rebuilt(degrade: Run, lr: Path, tmp_path: Path) -> None:
-    here = copied(lr, tmp_path / "lr")
+    here = copy_folder(lr, tmp_path / "lr")
     told = manifest(here)
     told["versions"]["torch"] = "1.0"
     (here / "manifest.json").write_text(json.dumps(told))
@@ -427,11 +436,11 @@ def test_other_software_is_named_where_a_set_is_not_rebuilt(degrade: Run, lr: Pa
     _brighten_a_pixel(here, here)
     done = degrade("verify", "output=lr")
     assert done.code == 1
-    assert f"software: torch 1.0 there, {torch.__version__.partition('+')[0]}" in done.err
+    assert f"software: torch 1.0 in the manifest, {torch.__version__.partition('+')[0]}" in done.err
 
 
 def test_a_set_is_not_gone_on_with_by_other_software(degrade: Run, lr: Path, tmp_path: Path) -> None:
-    here = copied(lr, tmp_path / "lr")
+    here = copy_folder(lr, tmp_path / "lr")
     told = manifest(here)
     told["versions"]["torch"] = "1.0"
     (here / "manifest.json").write_text(json.dumps(told))
@@ -445,33 +454,36 @@ def test_a_set_is_not_gone_on_with_by_other_software(degrade: Run, lr: Path, tmp
 def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
     degrade: Run, hr: Path, lr: Path, tmp_path: Path
 ) -> None:
-    here = copied(lr, tmp_path / "lr")
-    _change_hr(copied(hr, tmp_path / "hr"), here)
+    here = copy_folder(lr, tmp_path / "lr")
+    _change_hr(copy_folder(hr, tmp_path / "hr"), here)
     _without_a_frame(here)
     before = files(here)
     done = degrade("input=hr", "output=lr")
-    assert refused(done, "clip c, made again, is not what lr/manifest.json says; give HR as it was")
+    assert refused(done, "clip c was made again and differs from lr/manifest.json; use the original HR")
     assert files(here) == before
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["seed=1"], ["lr/manifest.json is of seed=0, not 1", "name another output, or that seed"]),
-        (["degradation.steps.noise1.gray=0.5"], ["steps.noise1.gray (0.4 there, 0.5 here)", "set them as"]),
+        (["seed=1"], ["lr/manifest.json has seed=0, not 1", "name another output, or set that seed"]),
+        (
+            ["degradation.steps.noise1.gray=0.5"],
+            ["steps.noise1.gray (0.4 in the manifest, 0.5 here)", "set them as"],
+        ),
         (
             ["degradation=light"],
-            ["lr/manifest.json is of degradation=realbasicvsr", "usm ({...} there, null"],
+            ["lr/manifest.json has degradation=realbasicvsr", "usm ({...} in the manifest, null"],
         ),
-        (["verify", "degradation=light"], ["is of degradation=realbasicvsr"]),
-        (["metrics=none"], ["has fingerprints of psnr, ssim, not of nothing", "name another output"]),
-        (["output=full"], ["full holds notes.txt, and no LR set", "name another output"]),
-        (["preview", "output=full"], ["full holds notes.txt, and no LR set"]),
-        (["output=full", "dry_run=true"], ["full holds notes.txt, and no LR set"]),
-        (["output=full/notes.txt"], ["full/notes.txt is no folder; name another output"]),
+        (["verify", "degradation=light"], ["has degradation=realbasicvsr"]),
+        (["metrics=none"], ["has fingerprints by psnr, ssim, not by no metrics", "name another output"]),
+        (["output=full"], ["full holds notes.txt, but is not an LR set", "name another output"]),
+        (["preview", "output=full"], ["full holds notes.txt, but is not an LR set"]),
+        (["output=full", "dry_run=true"], ["full holds notes.txt, but is not an LR set"]),
+        (["output=full/notes.txt"], ["full/notes.txt is not a folder; name another output"]),
         (["output=full/notes.txt/lr"], ["cannot make full/notes.txt/lr", "name another output"]),
         (["verify", "output=new"], ["new holds no LR set to verify"]),
-        (["output=strange"], ["strange holds d, of which its manifest.json does not know", "move them out"]),
+        (["output=strange"], ["strange holds d, not listed in its manifest.json", "move them out"]),
         (["output=damaged"], ["damaged/manifest.json"]),
         (["input=none", "output=new"], ["none does not exist; name a video, a folder"]),
         (["input=empty", "output=new"], ["empty holds no clips"]),
@@ -479,8 +491,8 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["input=cut.mp4", "output=new"], ["cut.mp4 cannot be read as a video", "pass a whole video file"]),
         (["input=odd", "output=new"], ["multiples of 4", "p (34x32), q (32x30)", "'exclude=[p,q]'"]),
         (["input=mixed", "output=new"], ["mixed/x holds frames of two sizes", "make them one"]),
-        (["input=twice", "output=new"], ["twice/a and twice/a.mp4 are clips of one name; rename one"]),
-        (["input=bytes", "output=new"], ["is no UTF-8, as names in manifest.json must be; rename it"]),
+        (["input=twice", "output=new"], ["twice/a and twice/a.mp4 have the same clip name; rename one"]),
+        (["input=bytes", "output=new"], ["is not UTF-8, as manifest.json requires; rename it"]),
         (["include=[z]", "output=new"], ["hr has no clip z; it has a, b, c"]),
         (["exclude=[z]", "output=new"], ["hr has no clip z; it has a, b, c"]),
         (["exclude=[a,b,c]", "output=new"], ["no clip of", "hr is left; include more or exclude fewer"]),
@@ -492,8 +504,8 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["output=new", "manifest=none.json"], ["cannot read none.json"]),
         (["output=new", "manifest=lr"], ["cannot read lr"]),
         (["output=new", "manifest=text.mp4"], ["text.mp4 is not JSON"]),
-        (["output=new", "manifest=empty.json"], ["empty.json is no manifest of an LR set"]),
-        (["output=new", "manifest=lr/manifest.json", "degradation=light"], ["is of degradation=realbasic"]),
+        (["output=new", "manifest=empty.json"], ["empty.json is not a manifest of an LR set"]),
+        (["output=new", "manifest=lr/manifest.json", "degradation=light"], ["has degradation=realbasic"]),
         (["output=new", "degradation=none"], ["degradation=none does not make LR"]),
         (["output=new", "workers=-1"], ["workers must be at least 0, got -1"]),
     ],
@@ -501,7 +513,7 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
 def test_a_mistake_is_one_line_and_writes_nothing(
     degrade: Run, hr: Path, lr: Path, tmp_path: Path, arguments: list[str], said: list[str]
 ) -> None:
-    copied(lr, tmp_path / "lr")
+    copy_folder(lr, tmp_path / "lr")
     for name in ("full", "strange/d", "damaged", "empty", "twice/a"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("full/notes.txt", "text.mp4"):
@@ -524,10 +536,10 @@ def test_a_mistake_is_one_line_and_writes_nothing(
 
 
 def test_a_set_that_another_process_writes_is_let_alone(degrade: Run, lr: Path, tmp_path: Path) -> None:
-    here = copied(lr, tmp_path / "lr")
+    here = copy_folder(lr, tmp_path / "lr")
     _without_a_clip(here)
     before = files(here)
-    with held(here):
+    with locked(here):
         assert refused(degrade("output=lr"), "lr is being written by another process; wait for it")
     assert files(here) == before
     assert degrade("output=lr").code == 0
@@ -536,7 +548,7 @@ def test_a_set_that_another_process_writes_is_let_alone(degrade: Run, lr: Path, 
 def test_what_is_found_broken_on_the_way_costs_no_clip_that_is_done(
     degrade: Run, hr: Path, lr: Path, tmp_path: Path
 ) -> None:
-    broken = copied(hr, tmp_path / "hr") / "b/5.png"
+    broken = copy_folder(hr, tmp_path / "hr") / "b/5.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:60] + bytes(200) + whole[260:])
     done = degrade("input=hr", "output=lr")
@@ -571,7 +583,7 @@ def test_a_dry_run_tells_and_writes_nothing(degrade: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_preview_writes_one_picture(degrade: Run, lr: Path, tmp_path: Path, begun: bool) -> None:
     if begun:
-        copied(lr, tmp_path / "lr")
+        copy_folder(lr, tmp_path / "lr")
     before = files(tmp_path / "lr")
     done = degrade("preview", "output=lr")
     assert (done.code, done.err) == (0, "")

@@ -1,4 +1,4 @@
-"""LR of one clip: made frame by frame, written, and measured against HR.
+"""Creation of one LR clip: degraded frame by frame, written, and scored against HR.
 
 Axes: f frames, c colours, h w pixels.
 """
@@ -29,14 +29,14 @@ from dcvsr.video.frame_folder import write_frames
 
 @dataclass(frozen=True)
 class Build:
-    """Make the LR of a clip.
+    """Job that makes the LR of a clip.
 
     Args:
-        source: its HR.
-        degradation: what makes LR of it.
-        parameters: where the degradation's come from.
-        metrics: make the fingerprint's.
-        folder: to write into; it is made anew.
+        source: HR clip.
+        degradation: makes LR from HR.
+        parameters: source of the degradation's parameters.
+        metrics: constructs the metrics of the fingerprint.
+        folder: output folder; an existing one is replaced.
     """
 
     source: Source
@@ -46,11 +46,10 @@ class Build:
     folder: Path
 
     def __call__(self, tick: Tick) -> Entry:
-        """The folder is there when this returns, and not when it raises.
+        """Write the LR frames and return the manifest entry; an exception leaves no folder.
 
         Raises:
-            UserError: if the clip cannot be read, is not the one that the parameters are of, or LR cannot be
-                written.
+            UserError: if the clip cannot be read or does not match the parameters, or LR cannot be written.
         """
         opened = self.source.open()
         params = self.parameters(self.source.name, opened.shape)
@@ -76,7 +75,7 @@ class Build:
             shutil.rmtree(self.folder, ignore_errors=True)
             if isinstance(error, OSError):
                 raise UserError(
-                    f"cannot write {self.folder} ({error.strerror}); make room, or name another output"
+                    f"cannot write {self.folder} ({error.strerror}); free disk space, or name another output"
                 ) from error
             raise
         return Entry(
@@ -95,10 +94,10 @@ class Build:
 def lr_frames(
     opened: OpenClip, degradation: Degradation, params: Params, hr_digest: Digest
 ) -> Iterator[Tensor]:
-    """LR frame by frame, uint8 ``c h w``; HR is read as it is needed, and digested.
+    """Yield LR frame by frame, uint8 ``c h w``; read HR lazily, and add it to ``hr_digest``.
 
     Raises:
-        ValueError: if the degradation gives more frames or fewer than it takes.
+        ValueError: if the degradation changes the number of frames.
     """
 
     def hr() -> Iterator[Tensor]:

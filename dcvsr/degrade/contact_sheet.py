@@ -1,4 +1,4 @@
-"""A contact sheet: what each step of a degradation does to a clip, one row a clip.
+"""Contact sheet of a degradation: a row per clip, a picture after each step.
 
 Axes: frames are ``c h w``; images are ``h w c``.
 """
@@ -22,18 +22,18 @@ from dcvsr.degrade.worker_pool import Tick
 from dcvsr.imaging import to_bytes, to_unit
 
 FRAMES = 15
-"""That are degraded, so that the codec has something to predict from; the middle one is shown."""
+"""Number of frames to degrade, so that the codec has frames to predict from; the middle one is shown."""
 SIDE, GAP, MARGIN = 192, 10, 24
-"""Pixels: of a picture, between pictures, around the sheet."""
+"""Pixels: side of a picture, space between pictures, and outer margin."""
 INK, FAINT, PAPER = "#111111", "#6b6b6b", "#ffffff"
 TITLE, HEADING, SMALL = (ImageFont.load_default(size) for size in (22, 15, 12))
 LINE = 15
-"""Pixels from one line of small print to the next."""
+"""Line height of small text in pixels."""
 
 
 @dataclass(frozen=True)
 class SheetPicture:
-    """One column of a row: what was done, the numbers it was done with, and what it left."""
+    """One column of a row: the name of a step, its parameters, and the resulting frame."""
 
     name: str
     numbers: tuple[str, ...]
@@ -42,6 +42,8 @@ class SheetPicture:
 
 @dataclass(frozen=True)
 class SheetRow:
+    """The row of one clip."""
+
     title: str
     subtitle: str
     pictures: tuple[SheetPicture, ...]
@@ -49,14 +51,14 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class Preview:
-    """The row of one clip: HR, what each step leaves of it, LR."""
+    """Job that makes the row of one clip: HR, the result of each step, and LR."""
 
     source: Source
     degradation: Degradation
     parameters: Parameters
 
     def __call__(self, tick: Tick) -> SheetRow:
-        """Raises UserError if the clip cannot be read."""
+        """Degrade the first frames and return the row; raise UserError if the clip cannot be read."""
         opened = self.source.open()
         params = self.parameters(self.source.name, opened.shape)
         count, _, height, width = opened.shape
@@ -78,7 +80,7 @@ class Preview:
 
 
 def sheet(heading: str, rows: Sequence[SheetRow]) -> bytes:
-    """All rows below each other, as PNG."""
+    """Draw all rows below each other, as PNG."""
     columns = max(len(row.pictures) for row in rows)
     heights = [_row_height(row) for row in rows]
     width = 2 * MARGIN + columns * (SIDE + GAP) - GAP
@@ -111,7 +113,7 @@ def _row_height(row: SheetRow) -> int:
 
 
 def _part(frame: Tensor, share: tuple[float, float]) -> Image.Image:
-    """The middle of a frame, ``share`` of its height and width, in SIDE x SIDE pixels."""
+    """Crop the centre of a frame, ``share`` of its height and width, and resize it to SIDE x SIDE pixels."""
     image = Image.fromarray(rearrange(to_bytes(frame), "c h w -> h w c").numpy())
     high, wide = (side * part for side, part in zip(frame.shape[1:], share, strict=True))
     left, top = (image.width - wide) / 2, (image.height - high) / 2
@@ -120,7 +122,7 @@ def _part(frame: Tensor, share: tuple[float, float]) -> Image.Image:
 
 
 def _numbers(params: Params, frame: int) -> Iterator[tuple[str, ...]]:
-    """What was drawn for each step that takes place, in order, as it is at a frame."""
+    """Yield the parameters of each step that is applied, in order, at a frame."""
     for drawn in params.values():
         if drawn is None:
             continue
@@ -128,18 +130,18 @@ def _numbers(params: Params, frame: int) -> Iterator[tuple[str, ...]]:
             yield from _numbers(drawn, frame)
         else:
             yield tuple(
-                _told(key, value, frame)
+                _formatted(key, value, frame)
                 for key, value in drawn.items()
-                if "seed" not in key and not isinstance(value, list)  # a size is told of every picture
+                if "seed" not in key and not isinstance(value, list)  # sizes are shown below every picture
             )
 
 
 def _is_step(value: Any) -> bool:
-    """Steps are dicts, and so are walks, which have a seed and a start."""
+    """Return True for a step's dict; random walks are dicts too, but have a start."""
     return isinstance(value, dict) and "start" not in value
 
 
-def _told(key: str, value: Any, frame: int) -> str:
+def _formatted(key: str, value: Any, frame: int) -> str:
     if isinstance(value, dict):
         value = next(islice(walked(value), frame, None))
     return f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"

@@ -1,4 +1,4 @@
-"""The clips that an LR set is made from: frame folders are read frame by frame, video files whole.
+"""HR clips of an LR set: frame folders are read frame by frame, video files whole.
 
 Axes: f frames, c colours, h w pixels.
 """
@@ -26,12 +26,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class OpenClip:
-    """A clip at hand.
+    """A clip that is open for reading.
 
     Args:
-        names: of its frames, without suffix.
+        names: names of the frames, without suffix.
         shape: f c h w.
-        read: index -> uint8 ``c h w``.
+        read: maps a frame index to the frame, uint8 ``c h w``.
     """
 
     names: tuple[str, ...]
@@ -44,19 +44,19 @@ class OpenClip:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file, which is decoded whole into uint8."""
+    """A video file, decoded whole into uint8."""
 
     path: Path
     name: str
 
     @cached_property
     def shape(self) -> Shape:
-        """As its header tells: the number of frames is near the truth."""
+        """Shape by the file's header; the number of frames is approximate."""
         frames, height, width = header_shape(self.path)
         return frames, 3, height, width
 
     def open(self) -> OpenClip:
-        """Raises UserError if it cannot be decoded."""
+        """Decode the video; raise UserError if that fails."""
         video = read_video(self.path).frames
         frames, _, height, width = video.shape
         names = tuple(f"{index:08d}" for index in range(frames))
@@ -65,18 +65,19 @@ class VideoFile:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """A folder of frames, of which one is in memory at a time."""
+    """A folder of frames, read one at a time."""
 
     path: Path
     name: str
 
     @cached_property
     def shape(self) -> Shape:
+        """Shape by the headers of the images."""
         folder = FrameFolder(self.path)
         return len(folder), 3, *folder.size
 
     def open(self) -> OpenClip:
-        """Raises UserError if frames differ in size."""
+        """Open the folder; raise UserError if frames differ in size."""
         names = tuple(path.stem for path in frame_paths(self.path))
         return OpenClip(names, self.shape, partial(_frame, FrameFolder(self.path)))
 
@@ -85,16 +86,15 @@ Source = VideoFile | ImageFolder
 
 
 def sources_in(path: Path) -> dict[str, Source]:
-    """The clips of a folder by name, in order; a video file, or a folder of frames alone, is one clip.
+    """Return the clips of a folder by name, in order; a video file or a folder of frames is one clip.
 
     Raises:
-        UserError: if there is no such path, nothing in it, two clips of one name, or a name that no text can
-            hold.
+        UserError: if the path is missing or holds no clips, two clips share a name, or a name is not UTF-8.
     """
     if path.is_file():
         return {path.stem: VideoFile(path, path.stem)}
     if not path.is_dir():
-        raise UserError(f"{path} does not exist; name a video, a folder of frames, or a folder of such")
+        raise UserError(f"{path} does not exist; name a video, a folder of frames, or a folder of clips")
     visible = sorted(child for child in path.iterdir() if child.name[0] != ".")
     found: list[Source] = [
         ImageFolder(_frames_of(child), child.name) if child.is_dir() else VideoFile(child, child.stem)
@@ -106,27 +106,27 @@ def sources_in(path: Path) -> dict[str, Source]:
     sources: dict[str, Source] = {}
     for source in found:
         if any("\ud800" <= letter <= "\udfff" for letter in source.name):
-            raise UserError(f"{source.path} is no UTF-8, as names in manifest.json must be; rename it")
+            raise UserError(f"the name of {source.path} is not UTF-8, as manifest.json requires; rename it")
         if (other := sources.setdefault(source.name, source)) is not source:
-            raise UserError(f"{other.path} and {source.path} are clips of one name; rename one")
+            raise UserError(f"{other.path} and {source.path} have the same clip name; rename one")
     if not sources:
         raise UserError(f"{path} holds no clips; name a folder of videos, or of folders of frames")
     return sources
 
 
-def chosen(
+def select_clips(
     clips: Mapping[str, T], where: Path, include: Collection[str] | None, exclude: Collection[str]
 ) -> dict[str, T]:
-    """Those of the clips that were asked for.
+    """Return the selected clips, in the order of ``clips``.
 
     Args:
-        clips: by name.
-        where: they come from, for messages.
-        include: names to take; None for all.
+        clips: clips by name.
+        where: their folder or manifest, for messages.
+        include: names to select; None for all.
         exclude: names to leave out.
 
     Raises:
-        UserError: if ``where`` has no clip of such a name, or none is left.
+        UserError: if a name is not in ``clips``, or no clip is left.
     """
     if unknown := [name for name in (*(include or ()), *exclude) if name not in clips]:
         raise UserError(f"{where} has no clip {', '.join(unknown)}; it has {', '.join(clips) or 'none'}")
@@ -141,22 +141,22 @@ def chosen(
 
 
 def require_multiples(sources: Mapping[str, Source], factor: int) -> None:
-    """Raises UserError, naming them all, if the sides of some clips are no multiples of ``factor``."""
+    """Raise UserError, naming all clips whose sides are not multiples of ``factor``, if there are any."""
     odd = {}
     for name, source in sources.items():
         *_, height, width = source.shape
         if height % factor or width % factor:
             odd[name] = f"{width}x{height}"
     if odd:
-        told = ", ".join(f"{name} ({size})" for name, size in odd.items())
+        sizes = ", ".join(f"{name} ({size})" for name, size in odd.items())
         raise UserError(
-            f"sides must be multiples of {factor}, and those of {told} are not; crop them, or leave them "
+            f"sides must be multiples of {factor}, and those of {sizes} are not; crop them, or leave them "
             f"out: 'exclude=[{','.join(odd)}]'"
         )
 
 
 def _frames_of(clip: Path) -> Path:
-    """UDM10's zip keeps HR apart from an LR of its own, in ``<clip>/truth``."""
+    """Return the folder of HR frames: ``<clip>/truth`` as in UDM10, which has LR too, else the clip."""
     return clip / "truth" if (clip / "truth").is_dir() else clip
 
 

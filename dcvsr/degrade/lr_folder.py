@@ -1,4 +1,4 @@
-"""An LR set on disk: manifest.json, and a folder of frames for each clip it names."""
+"""Folder of an LR set: manifest.json, and a folder of frames for each of its clips."""
 
 import fcntl
 import os
@@ -15,11 +15,11 @@ PREVIEW = "preview.png"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Make the folder of a set, if need be, and keep other processes from it.
+def locked(folder: Path) -> Iterator[None]:
+    """Create the folder of a set if it is missing, and lock it against other processes.
 
     Raises:
-        UserError: if it cannot be made, or another process holds it.
+        UserError: if the folder cannot be created, or another process has locked it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,20 +37,21 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def manifest_path(folder: Path) -> Path:
+    """Return the path of a set's manifest."""
     return folder / "manifest.json"
 
 
-def begun(folder: Path) -> Manifest | None:
-    """The set that was begun in a folder; None where nothing was.
+def read_set(folder: Path) -> Manifest | None:
+    """Return the manifest of the set in a folder; None if the folder is missing or empty.
 
     Raises:
-        UserError: if it is no folder, or holds what is of no set.
+        UserError: if the path is not a folder, or holds files but no set, or clips that are not in the set.
     """
     if not folder.exists():
         return None
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name another output")
-    # `write_whole` leaves a .part where it is killed.
+        raise UserError(f"{folder} is not a folder; name another output")
+    # `write_whole` leaves a .part file if it is killed.
     visible = [
         path
         for path in sorted(folder.iterdir())
@@ -59,48 +60,47 @@ def begun(folder: Path) -> Manifest | None:
     if not visible:
         return None
     if not manifest_path(folder).exists():
-        raise UserError(f"{folder} holds {visible[0].name}, and no LR set; name another output")
+        raise UserError(f"{folder} holds {visible[0].name} but is not an LR set; name another output")
     manifest = read(manifest_path(folder))
-    strangers = [path.name for path in visible if path.is_dir() and path.name not in manifest.clips]
-    if strangers:
+    unknown = [path.name for path in visible if path.is_dir() and path.name not in manifest.clips]
+    if unknown:
         raise UserError(
-            f"{folder} holds {', '.join(strangers)}, of which its manifest.json does not know; "
-            "name another output, or move them out"
+            f"{folder} holds {', '.join(unknown)}, not listed in its manifest.json; name another output, or "
+            "move them out"
         )
     return manifest
 
 
-def is_whole(folder: Path, name: str, entry: Entry) -> bool:
-    """Whether all frames of a clip are there."""
+def is_complete(folder: Path, name: str, entry: Entry) -> bool:
+    """Return True if all frames of a clip exist."""
     try:
         return len(frame_paths(folder / name)) == entry.frames
     except (OSError, UserError):
         return False
 
 
-def unfinished(folder: Path, name: str) -> Path:
-    """Where a clip is made, before it takes its place."""
+def part_folder(folder: Path, name: str) -> Path:
+    """Return the folder into which a clip is written before it is moved into place."""
     return folder / f".{name}.part"
 
 
 def add(folder: Path, manifest: Manifest, name: str, entry: Entry) -> Manifest:
-    """Put a clip in its place.
+    """Move a finished clip into place and return the manifest with it.
 
-    The manifest comes first: no folder is ever there that it does not know of, and a clip that it knows of
-    but whose folder is not there is made again.
+    The manifest is written first, so it lists every clip folder. A listed clip without folder is made again.
 
     Raises:
-        UserError: if the clip, made again, is not what the manifest says.
+        UserError: if the clip was made again and differs from the manifest.
     """
     known = manifest.clips.get(name)
     if known is not None and known.lr_sha256 not in (None, entry.lr_sha256):
-        shutil.rmtree(unfinished(folder, name))
+        shutil.rmtree(part_folder(folder, name))
         raise UserError(
-            f"clip {name}, made again, is not what {manifest_path(folder)} says; give HR as it was, or name "
-            "another output"
+            f"clip {name} was made again and differs from {manifest_path(folder)}; use the original HR, or "
+            "name another output"
         )
     manifest = manifest.with_clip(name, entry)
     manifest.write(manifest_path(folder))
     shutil.rmtree(folder / name, ignore_errors=True)
-    unfinished(folder, name).replace(folder / name)
+    part_folder(folder, name).replace(folder / name)
     return manifest

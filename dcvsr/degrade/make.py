@@ -22,19 +22,19 @@ MOVED = {"verify": "dcvsr.degrade verify", "preview": "dcvsr.degrade preview"}
 def main(cfg: DictConfig) -> None:
     """Make the LR set in the output folder."""
     degradation = configured_degradation(cfg)
-    from dcvsr.degrade.lr_folder import begun, held, manifest_path
+    from dcvsr.degrade.lr_folder import locked, manifest_path, read_set
     from dcvsr.degrade.manifest import Manifest
     from dcvsr.degrade.software import versions
 
     folder, request = Path(cfg.output), requested(cfg, degradation)
     recipe = Manifest(request.seed, request.option, settings(cfg), tuple(cfg.metrics), versions())
-    there = begun(folder)
+    there = read_set(folder)
     if there is not None:
         there.require_recipe(recipe, manifest_path(folder))
     log.info(request.summary(cfg.input, folder, degradation.factor))
     if cfg.dry_run:
         return
-    with held(folder):
+    with locked(folder):
         made = _build(cfg, degradation, request, recipe)
     if request.recorded is not None:
         _compare(request.recorded, cfg.manifest, made, request.clips)
@@ -43,20 +43,20 @@ def main(cfg: DictConfig) -> None:
 def _build(cfg: DictConfig, degradation: Any, request: Request, recipe: Any) -> Any:
     """Make the clips that the folder lacks, add each when it is done, and return the manifest."""
     from dcvsr.degrade.building import Build
-    from dcvsr.degrade.lr_folder import add, begun, is_whole, manifest_path, unfinished
-    from dcvsr.degrade.worker_pool import each
+    from dcvsr.degrade.lr_folder import add, is_complete, manifest_path, part_folder, read_set
+    from dcvsr.degrade.worker_pool import run_jobs
 
     folder, clips = Path(cfg.output), request.clips
-    manifest = begun(folder) or recipe
+    manifest = read_set(folder) or recipe
     manifest.require_recipe(recipe, manifest_path(folder))
     there = {
-        name for name in clips if name in manifest.clips and is_whole(folder, name, manifest.clips[name])
+        name for name in clips if name in manifest.clips and is_complete(folder, name, manifest.clips[name])
     }
     if there:
         log.info(f"{len(there)} of {len(clips)} clips are there already")
     metrics = partial(instantiate, cfg.metrics)
     jobs = {
-        name: Build(clip, degradation, request.parameters, metrics, unfinished(folder, name))
+        name: Build(clip, degradation, request.parameters, metrics, part_folder(folder, name))
         for name, clip in clips.items()
         if name not in there
     }
@@ -65,7 +65,7 @@ def _build(cfg: DictConfig, degradation: Any, request: Request, recipe: Any) -> 
         metrics()  # reports missing weights before the first clip
     with (
         progress_bar(clips, jobs, "degrade") as bar,
-        closing(each(jobs, cfg.workers, bar.update)) as results,
+        closing(run_jobs(jobs, cfg.workers, bar.update)) as results,
     ):
         for name, entry in results:
             manifest = add(folder, manifest, name, entry)
@@ -80,14 +80,14 @@ def _build(cfg: DictConfig, degradation: Any, request: Request, recipe: Any) -> 
 
 def _compare(recorded: Any, path: str, made: Any, clips: Mapping[str, Any]) -> None:
     """Log whether the replayed clips equal those that the manifest records."""
-    from dcvsr.degrade.software import told_apart
+    from dcvsr.degrade.software import version_differences
 
     known = [name for name in clips if recorded.clips[name].lr_sha256]
     apart = [name for name in known if made.clips[name].lr_sha256 != recorded.clips[name].lr_sha256]
     for name in apart:
         is_same_hr = made.clips[name].hr_sha256 == recorded.clips[name].hr_sha256
-        log.info(f"{name}: {'a rebuild differs' if is_same_hr else 'HR here is not what it was made from'}")
+        log.info(f"{name}: {'a rebuild differs' if is_same_hr else 'HR differs from the manifest'}")
     if known:
         log.info(f"{path}: {len(known) - len(apart)} of {len(known)} clips are identical")
     if apart:
-        log.info(f"software: {told_apart(recorded.versions, made.versions)}")
+        log.info(f"software: {version_differences(recorded.versions, made.versions)}")

@@ -1,4 +1,4 @@
-"""manifest.json: what an LR set was made from, how, and what came of it."""
+"""Manifest of an LR set: its HR, degradation, parameters, software and hashes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,27 +8,28 @@ from statistics import fmean
 from typing import Any
 
 from dcvsr.degradation.walk import Params
-from dcvsr.degrade.software import told_apart
+from dcvsr.degrade.software import version_differences
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_json, write_whole
 
 FORMAT = "dcvsr LR set 1"
 WIDTH = 110
-"""Up to which a dict stands on one line, its key not counted."""
+"""Longest dict, without its key, that is written on one line."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A clip of a set; one that was drawn and not made has no digests (`dcvsr.degrade.clip_hash`).
+    """A clip of a set; without hashes if its parameters were drawn but its LR was not made.
 
     Args:
-        source: name of the video file or folder.
-        frames: in HR as in LR.
-        size, lr_size: width and height.
-        parameters: what the degradation drew.
-        hr_sha256: of the decoded frames.
-        lr_sha256: of LR.
-        fingerprint: metric -> score of LR, upsampled bicubically, against HR; None where it is not finite.
+        source: name of the video file or folder of HR.
+        frames: number of frames, of HR and LR.
+        size: width and height of HR.
+        lr_size: width and height of LR.
+        parameters: parameters drawn by the degradation.
+        hr_sha256: hash of HR (`dcvsr.degrade.clip_hash`).
+        lr_sha256: hash of LR.
+        fingerprint: metric -> score of bicubically upsampled LR against HR; None if it is not finite.
     """
 
     source: str
@@ -43,15 +44,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A set.
+    """The manifest of an LR set.
 
     Args:
-        seed: that its parameters were drawn with.
-        degradation: its option.
-        settings: its resolved YAML.
-        metrics: of the fingerprint.
-        versions: of the software that made it, by name.
-        clips: by name.
+        seed: seed of the parameters.
+        degradation: name of the degradation's config.
+        settings: resolved config of the degradation.
+        metrics: metrics of the fingerprint.
+        versions: versions of the software that made the set, by name.
+        clips: entries by clip name.
     """
 
     seed: int
@@ -62,11 +63,12 @@ class Manifest:
     clips: dict[str, Entry] = field(default_factory=dict)
 
     def with_clip(self, name: str, entry: Entry) -> "Manifest":
+        """Return a copy with a clip added or replaced, sorted by name."""
         return replace(self, clips=dict(sorted({**self.clips, name: entry}.items())))
 
     @property
     def fingerprint(self) -> dict[str, float | None]:
-        """Mean over clips; None where a clip has none."""
+        """Mean score over clips by metric; None if a clip has no finite score."""
         scores = {name: [clip.fingerprint[name] for clip in self.clips.values()] for name in self.metrics}
         return {
             name: fmean(known) if known and len(known) == len(values) else None
@@ -75,42 +77,43 @@ class Manifest:
         }
 
     def require_settings(self, settings: Mapping[str, Any], path: Path) -> None:
-        """Raises UserError unless the degradation's settings are this set's, which ``path`` holds."""
+        """Raise UserError unless the degradation's settings equal those of this manifest, at ``path``."""
         if settings == self.settings:
             return
-        told = list(_differences(self.settings, settings))
-        more = f" and {len(told) - 2} more" if len(told) > 2 else ""
+        differences = list(_differences(self.settings, settings))
+        more = f" and {len(differences) - 2} more" if len(differences) > 2 else ""
         raise UserError(
-            f"{path} is of degradation={self.degradation}, of which differ here {', '.join(told[:2])}{more}; "
-            f"set them as there"
+            f"{path} has degradation={self.degradation} with other settings: "
+            f"{', '.join(differences[:2])}{more}; set them as in the manifest"
         )
 
     def require_recipe(self, other: "Manifest", path: Path) -> None:
-        """Raises UserError unless ``other`` goes on with this set, which ``path`` holds."""
+        """Raise UserError unless a run with the manifest ``other`` can continue this set, at ``path``."""
         if other.seed != self.seed:
             raise UserError(
-                f"{path} is of seed={self.seed}, not {other.seed}; name another output, or that seed"
+                f"{path} has seed={self.seed}, not {other.seed}; name another output, or set that seed"
             )
         self.require_settings(other.settings, path)
         if other.metrics != self.metrics:
             raise UserError(
-                f"{path} has fingerprints of {', '.join(self.metrics) or 'nothing'}, not of "
-                f"{', '.join(other.metrics) or 'nothing'}; name another output, or those metrics"
+                f"{path} has fingerprints by {', '.join(self.metrics) or 'no metrics'}, not by "
+                f"{', '.join(other.metrics) or 'no metrics'}; name another output, or set those metrics"
             )
 
     def require_versions(self, other: "Manifest", path: Path) -> None:
-        """Raises UserError unless ``other`` has the software that this set, which ``path`` holds, names."""
+        """Raise UserError unless ``other`` has the software versions of this set, at ``path``."""
         if other.versions != self.versions:
             raise UserError(
-                f"{path} was made with other software: {told_apart(self.versions, other.versions)}; go on "
-                f"with that, or name another output and manifest={path}"
+                f"{path} was made with other software: {version_differences(self.versions, other.versions)}; "
+                f"continue with that software, or name another output and manifest={path}"
             )
 
     def write(self, path: Path) -> None:
-        """Whole or not at all."""
+        """Write the manifest atomically."""
         write_whole(path, self.text())
 
     def text(self) -> str:
+        """Return the manifest as JSON."""
         content = {"format": FORMAT, **asdict(self)}
         if self.metrics:
             content["fingerprint"] = self.fingerprint
@@ -118,20 +121,20 @@ class Manifest:
 
 
 def read(path: Path) -> Manifest:
-    """A set's manifest.
+    """Read the manifest of a set.
 
     Raises:
-        UserError: if the file is missing or is none.
+        UserError: if the file is missing, damaged or not a manifest.
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is no manifest of an LR set ('{FORMAT}'); name one that degrade wrote")
+        raise UserError(f"{path} is not a manifest of an LR set ('{FORMAT}'); name one that degrade wrote")
     try:
         clips = {name: _entry(clip) for name, clip in content["clips"].items()}
         known = {name: content[name] for name in (f.name for f in fields(Manifest))}
         return Manifest(**known | {"metrics": tuple(content["metrics"]), "clips": clips})
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is a damaged manifest ({error}); write it anew") from error
+        raise UserError(f"{path} is a damaged manifest ({error}); make the set again") from error
 
 
 def _entry(content: dict[str, Any]) -> Entry:
@@ -140,12 +143,12 @@ def _entry(content: dict[str, Any]) -> Entry:
 
 
 def _differences(there: Any, here: Any, key: str = "") -> Iterator[str]:
-    """Keys of two settings whose values differ."""
+    """Yield the keys and values in which two settings differ."""
     if isinstance(there, dict) and isinstance(here, dict):
         for name in dict.fromkeys([*there, *here]):
             yield from _differences(there.get(name), here.get(name), f"{key}.{name}" if key else name)
     elif there != here:
-        yield f"{key} ({_brief(there)} there, {_brief(here)} here)"
+        yield f"{key} ({_brief(there)} in the manifest, {_brief(here)} here)"
 
 
 def _brief(value: Any) -> str:
@@ -153,7 +156,7 @@ def _brief(value: Any) -> str:
 
 
 def _lines(value: Any, indent: int = 0) -> str:
-    """JSON in which a dict stands on one line if it fits."""
+    """Format JSON with each dict on one line if it fits."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if not isinstance(value, dict) or not value or len(line) + indent <= WIDTH:
         return line

@@ -1,4 +1,4 @@
-"""Where a clip's parameters come from: drawn here, or by somebody else before.
+"""Sources of a clip's degradation parameters: drawn by seed, or replayed from a manifest.
 
 Axes: shapes are ``f c h w`` of HR.
 """
@@ -17,45 +17,46 @@ from dcvsr.runtime.errors import UserError
 
 
 class Parameters(Protocol):
-    """By a clip's name and shape."""
+    """Protocol of parameter sources."""
 
-    def __call__(self, name: str, shape: Shape) -> Params: ...
+    def __call__(self, name: str, shape: Shape) -> Params:
+        """Return the parameters of a clip."""
+        ...
 
 
 @dataclass(frozen=True)
 class DrawnParameters:
-    """By seed and name, whatever other clips there are and in whatever order they come."""
+    """Parameters drawn by seed and clip name, independent of the other clips and their order."""
 
     degradation: Degradation
     seed: int
 
     def __call__(self, name: str, shape: Shape) -> Params:
+        """Draw the parameters of a clip."""
         return self.degradation.draw(generator(self.seed, name), shape)
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """Those of a manifest's clips.
+    """Parameters of a manifest.
 
     Args:
-        clips: by name.
-        path: of the manifest, for messages.
+        clips: entries by clip name.
+        path: path of the manifest, for messages.
     """
 
     clips: Mapping[str, Entry]
     path: Path
 
     def __call__(self, name: str, shape: Shape) -> Params:
-        """Raises UserError if the clip is of other frames or size."""
+        """Return the parameters of a clip; raise UserError if its length or size is another."""
         entry = self.clips[name]
         frames, _, height, width = shape
-        there, here = _told(entry.frames, *entry.size), _told(frames, width, height)
+        there, here = _formatted(entry.frames, *entry.size), _formatted(frames, width, height)
         if there != here:
-            raise UserError(
-                f"{self.path} has clip {name} of {there}, and here it is of {here}; give the same HR"
-            )
+            raise UserError(f"{self.path} has clip {name} with {there}, but HR has {here}; give the same HR")
         return entry.parameters
 
 
-def _told(frames: int, width: int, height: int) -> str:
+def _formatted(frames: int, width: int, height: int) -> str:
     return f"{frames} frames of {width}x{height}"

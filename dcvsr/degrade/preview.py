@@ -17,18 +17,18 @@ def main(cfg: DictConfig) -> None:
     """Write preview.png into the output folder: the effect of each step on the first frame of each clip."""
     degradation = configured_degradation(cfg)
     from dcvsr.degrade.contact_sheet import Preview, sheet
-    from dcvsr.degrade.lr_folder import PREVIEW, begun
-    from dcvsr.degrade.worker_pool import each
+    from dcvsr.degrade.lr_folder import PREVIEW, read_set
+    from dcvsr.degrade.worker_pool import run_jobs
     from dcvsr.runtime.files import write_whole
 
     folder, request = Path(cfg.output), requested(cfg, degradation)
-    begun(folder)  # refuses a folder with other files
+    read_set(folder)  # raises if the folder has other files
     log.info(request.summary(cfg.input, folder, degradation.factor))
     clips, path = request.clips, folder / PREVIEW
     jobs = {name: Preview(clip, degradation, request.parameters) for name, clip in clips.items()}
     with (
         progress_bar(clips, jobs, "preview") as bar,
-        closing(each(jobs, cfg.workers, lambda _: None)) as results,
+        closing(run_jobs(jobs, cfg.workers, lambda _: None)) as results,
     ):
         rows = {}
         for name, row in results:

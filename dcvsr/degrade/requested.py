@@ -47,7 +47,7 @@ def requested(cfg: DictConfig, degradation: Any) -> Request:
     Raises:
         UserError: if a clip or the manifest cannot be read, or a clip's size is not a multiple of the factor.
     """
-    from dcvsr.degrade.hr_clips import chosen, require_multiples, sources_in
+    from dcvsr.degrade.hr_clips import require_multiples, select_clips, sources_in
     from dcvsr.degrade.manifest import read
     from dcvsr.degrade.parameters import DrawnParameters, Replayed
 
@@ -58,7 +58,7 @@ def requested(cfg: DictConfig, degradation: Any) -> Request:
         clips = clips_of(recorded, path, cfg)
         found = Request(clips, Replayed(recorded.clips, path), recorded.seed, recorded.degradation, recorded)
     else:
-        clips = chosen(sources_in(hr), hr, _names(cfg, "include"), _names(cfg, "exclude") or ())
+        clips = select_clips(sources_in(hr), hr, _names(cfg, "include"), _names(cfg, "exclude") or ())
         option = HydraConfig.get().runtime.choices["degradation"]
         found = Request(clips, DrawnParameters(degradation, cfg.seed), cfg.seed, option, None)
     require_multiples(clips, degradation.factor)
@@ -87,11 +87,11 @@ def clips_of(manifest: Any, path: Path, cfg: DictConfig) -> dict[str, Any]:
     Raises:
         UserError: if the degradation of ``cfg`` is not the manifest's, or a clip is missing.
     """
-    from dcvsr.degrade.hr_clips import chosen, sources_in
+    from dcvsr.degrade.hr_clips import select_clips, sources_in
 
     manifest.require_settings(settings(cfg), path)
-    names = chosen(manifest.clips, path, _names(cfg, "include"), _names(cfg, "exclude") or ())
-    return chosen(sources_in(Path(cfg.input)), Path(cfg.input), names, ())
+    names = select_clips(manifest.clips, path, _names(cfg, "include"), _names(cfg, "exclude") or ())
+    return select_clips(sources_in(Path(cfg.input)), Path(cfg.input), names, ())
 
 
 def settings(cfg: DictConfig) -> Any:

@@ -1,4 +1,4 @@
-"""The software and the processor that an LR set's pixels depend on."""
+"""Versions of the software and the processor type that an LR set's pixels depend on."""
 
 import platform
 import re
@@ -15,7 +15,7 @@ LIBRARIES = ("libavcodec", "libavformat", "libavutil", "libswscale")
 
 
 def versions() -> dict[str, str]:
-    """Name -> version: packages, the libraries inside them, and what torch uses of the processor."""
+    """Return versions by name: packages, libraries inside them, and the processor features torch uses."""
     ffmpeg = {name: ".".join(map(str, av.library_versions[name])) for name in LIBRARIES}
     return {
         **package_versions(PIXELS),
@@ -26,18 +26,18 @@ def versions() -> dict[str, str]:
     }
 
 
-def told_apart(there: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """What is not the same, as ``"torch 2.6.0 there, 2.7.0 here"``; else ``"the same"``."""
-    apart = [
-        f"{name} {there.get(name, 'none')} there, {here.get(name, 'none')} here"
+def version_differences(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """Describe differences, as in ``"torch 2.6.0 in the manifest, 2.7.0 here"``, or return ``"the same"``."""
+    differences = [
+        f"{name} {there.get(name, 'none')} in the manifest, {here.get(name, 'none')} here"
         for name in dict.fromkeys([*there, *here])
         if there.get(name) != here.get(name)
     ]
-    return ", ".join(apart) or "the same"
+    return ", ".join(differences) or "the same"
 
 
 def _x264() -> str:
-    """x264 writes its build into the first packet of what it encodes."""
+    """Return the x264 build, which x264 writes into its first packet."""
     encoder = av.VideoCodecContext.create("libx264", "w")
     encoder.width = encoder.height = 16
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", Fraction(1), Fraction(1)

@@ -1,4 +1,4 @@
-"""Whether a stored clip is what its parameters make of HR, here and now.
+"""Verification of stored LR clips: each is rebuilt from HR and compared.
 
 Axes: f frames, c colours, h w pixels.
 """
@@ -21,48 +21,48 @@ from dcvsr.video.frame_folder import frame_paths, read_frame
 
 @dataclass(frozen=True)
 class FrameDifference:
-    """Between two clips' pixels.
+    """Difference between the pixels of two clips.
 
     Args:
-        frames: names of those that are not the same.
-        levels: the largest, in levels of 255.
-        pixels: how many differ, of
-        of: so many.
+        frames: names of the frames that differ.
+        levels: largest difference in levels of 255.
+        pixels: number of pixels that differ.
+        total: number of pixels compared.
     """
 
     frames: tuple[str, ...] = ()
     levels: int = 0
     pixels: int = 0
-    of: int = 0
+    total: int = 0
 
     def with_frame(self, name: str, here: Tensor, there: Tensor | None) -> "FrameDifference":
-        """Another frame, uint8 ``c h w`` twice; one that is missing or of another size differs everywhere."""
+        """Return this difference with two uint8 ``c h w`` frames added; a missing one differs everywhere."""
         size = here[0].numel()
         if there is None or there.shape != here.shape:
-            return FrameDifference((*self.frames, name), 255, self.pixels + size, self.of + size)
-        apart = (here.int() - there.int()).abs().amax(dim=0)
-        frames = (*self.frames, name) if apart.any() else self.frames
-        pixels = self.pixels + int(apart.count_nonzero())
-        return FrameDifference(frames, max(self.levels, int(apart.max())), pixels, self.of + size)
+            return FrameDifference((*self.frames, name), 255, self.pixels + size, self.total + size)
+        levels = (here.int() - there.int()).abs().amax(dim=0)
+        frames = (*self.frames, name) if levels.any() else self.frames
+        pixels = self.pixels + int(levels.count_nonzero())
+        return FrameDifference(frames, max(self.levels, int(levels.max())), pixels, self.total + size)
 
     def __str__(self) -> str:
         if not self.frames:
             return "no pixel differs"
         first, *others = self.frames
         more = f" and {len(others)} more" if others else ""
-        share = f"{100 * self.pixels / self.of:.2g} % of the pixels"
+        share = f"{100 * self.pixels / self.total:.2g} % of the pixels"
         return f"{first}.png{more}, by up to {self.levels} of 255 levels, {share}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a clip.
+    """Result of verifying a clip.
 
     Args:
-        hr: whether HR is what it was.
-        stored: whether the stored frames are those that were made.
-        rebuilt: whether the same frames are made again.
-        difference: of the rebuilt from the stored; None where HR is of other frames or size.
+        hr: True if HR has the hash in the manifest.
+        stored: True if the stored frames have the hash in the manifest.
+        rebuilt: True if the rebuilt frames have the hash in the manifest.
+        difference: difference of rebuilt and stored frames; None if HR has another length or size.
     """
 
     hr: bool
@@ -72,30 +72,31 @@ class Verdict:
 
     @property
     def identical(self) -> bool:
+        """True if HR, stored frames and rebuilt frames all match the manifest."""
         return self.hr and self.stored and self.rebuilt
 
     def __str__(self) -> str:
         if self.identical:
             return "identical"
         if self.difference is None:
-            return "HR here has other frames or another size than what it was made from"
-        told = {
-            "HR here is not what it was made from": self.hr,
-            "its files were touched": self.stored,
+            return "HR has another length or size than in the manifest"
+        checks = {
+            "HR differs from the manifest": self.hr,
+            "its files were changed": self.stored,
             "a rebuild differs": self.rebuilt,
         }
-        return f"{'; '.join(text for text, good in told.items() if not good)}: {self.difference}"
+        return f"{'; '.join(text for text, passed in checks.items() if not passed)}: {self.difference}"
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Rebuild a clip in memory, and compare.
+    """Job that rebuilds a clip in memory and compares it with the stored one.
 
     Args:
-        source: its HR.
-        entry: what the manifest says of it.
-        degradation: what made LR of it.
-        folder: where it is stored.
+        source: HR clip.
+        entry: entry of the manifest.
+        degradation: makes LR from HR.
+        folder: folder of the stored LR frames.
     """
 
     source: Source
@@ -104,7 +105,7 @@ class Verify:
     folder: Path
 
     def __call__(self, tick: Tick) -> Verdict:
-        """Raises UserError if HR cannot be read."""
+        """Rebuild and compare the clip; raise UserError if HR cannot be read."""
         entry, opened = self.entry, self.source.open()
         width, height = entry.size
         if opened.shape != (entry.frames, 3, height, width):
@@ -135,7 +136,7 @@ def _lr_digest(entry: Entry) -> Digest:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Name -> file of every frame that is there."""
+    """Return the path of every stored frame by name."""
     try:
         return {path.stem: path for path in frame_paths(folder)}
     except (OSError, UserError):

@@ -17,20 +17,23 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Rebuild each clip, compare it with the manifest and the stored frames; exit with 1 if one differs."""
     degradation = configured_degradation(cfg)
-    from dcvsr.degrade.lr_folder import begun, manifest_path
-    from dcvsr.degrade.software import told_apart, versions
+    from dcvsr.degrade.lr_folder import manifest_path, read_set
+    from dcvsr.degrade.software import version_differences, versions
     from dcvsr.degrade.verification import Verify
-    from dcvsr.degrade.worker_pool import each
+    from dcvsr.degrade.worker_pool import run_jobs
 
     folder = Path(cfg.output)
-    manifest = begun(folder)
+    manifest = read_set(folder)
     if manifest is None:
         raise UserError(f"{folder} holds no LR set to verify; make it first")
     clips = clips_of(manifest, manifest_path(folder), cfg)
     jobs = {
         name: Verify(clip, manifest.clips[name], degradation, folder / name) for name, clip in clips.items()
     }
-    with progress_bar(clips, jobs, "verify") as bar, closing(each(jobs, cfg.workers, bar.update)) as results:
+    with (
+        progress_bar(clips, jobs, "verify") as bar,
+        closing(run_jobs(jobs, cfg.workers, bar.update)) as results,
+    ):
         verdicts = dict(results)
     for name in clips:
         if not verdicts[name].identical:
@@ -38,4 +41,4 @@ def main(cfg: DictConfig) -> None:
     identical = sum(verdict.identical for verdict in verdicts.values())
     log.info(f"{folder}: {identical} of {len(verdicts)} clips are identical")
     if identical < len(verdicts):
-        fail(f"{folder} was not rebuilt; software: {told_apart(manifest.versions, versions())}", 1)
+        fail(f"{folder} was not rebuilt; software: {version_differences(manifest.versions, versions())}", 1)

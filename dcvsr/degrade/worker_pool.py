@@ -1,4 +1,4 @@
-"""Clips in parallel, each in a process of its own: what comes of one does not depend on their number."""
+"""Worker pool for jobs on clips; results do not depend on the number of workers."""
 
 import os
 import signal
@@ -15,25 +15,28 @@ from dcvsr.runtime.errors import UserError
 
 Result_co = TypeVar("Result_co", covariant=True)
 Tick = Callable[[int], Any]
-"""Told how many more frames are done."""
+"""Progress callback; receives the number of newly finished frames."""
 
 
 class Job(Protocol[Result_co]):
-    """What is done with one clip; it can be pickled."""
+    """Work on one clip; can be pickled."""
 
-    def __call__(self, tick: Tick) -> Result_co: ...
+    def __call__(self, tick: Tick) -> Result_co:
+        """Do the work and return the result; call ``tick`` as frames are finished."""
+        ...
 
 
 class Stopped(Exception):
-    """The parent wants no more of it."""
+    """Raised in a worker when the parent stops it."""
 
 
-def each(
+def run_jobs(
     jobs: Mapping[str, Job[Result_co]], workers: int, tick: Tick
 ) -> Generator[tuple[str, Result_co], None, None]:
-    """Do the jobs and give what comes of each as it is done; 0 workers do them in this process, in order.
+    """Run the jobs and yield the name and result of each when it is done.
 
-    Close it where not all is taken: jobs under way then stop at their next frame.
+    With 0 workers, jobs run in this process, in order. Close the generator to stop early; running jobs then
+    stop at their next frame.
 
     Raises:
         UserError: if a worker was killed.
@@ -43,22 +46,22 @@ def each(
         for name, job in jobs.items():
             yield name, job(tick)
         return
-    # Forked, FFmpeg hangs.
+    # FFmpeg hangs in forked processes.
     context = get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
     with ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (done, stop)) as pool:
         try:
-            # Workers are born deaf to Ctrl-C: this process hears it, and stops them.
-            heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # Workers inherit SIG_IGN for SIGINT; the parent process handles it and stops them.
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
             try:
                 pending = {pool.submit(_run, job): name for name, job in jobs.items()}
             finally:
-                signal.signal(signal.SIGINT, heard)
+                signal.signal(signal.SIGINT, handler)
             yield from _results(pending, done, tick)
         except BrokenProcessPool as error:
             raise UserError(
-                "a worker was killed, for want of memory perhaps; run again with fewer, workers=0: what is "
-                "done is kept"
+                "a worker was killed, perhaps for lack of memory; run again with fewer, workers=0, say; "
+                "finished clips are kept"
             ) from error
         finally:
             stop.set()
@@ -66,18 +69,18 @@ def each(
 
 
 def _results(pending: dict[Any, str], done: Any, tick: Tick) -> Generator[tuple[str, Any], None, None]:
-    told = 0
+    reported = 0
     while pending:
         finished, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
         frames = done.value
-        tick(frames - told)
-        told = frames
+        tick(frames - reported)
+        reported = frames
         for future in finished:
             yield pending.pop(future), future.result()
 
 
 _parent: Any = None
-"""In a worker, set by `_start` alone: the count of frames that all share, and the event that stops them."""
+"""In a worker, set by `_start`: the shared count of frames, and the event that stops workers."""
 
 
 def _start(done: Any, stop: Any) -> None:

@@ -1,4 +1,4 @@
-"""LR of one clip: what the degradation makes of it, and nothing left behind where it fails."""
+"""Tests of making the LR of one clip: frames, hashes, and no files left after failures."""
 
 import errno
 from pathlib import Path
@@ -16,11 +16,11 @@ from dcvsr.degrade.parameters import DrawnParameters
 from dcvsr.metrics.fidelity import CAP, PSNR
 from dcvsr.runtime.errors import UserError
 from tests.degradation.making import configured
-from tests.degrade.making import digest_by_anyone, files, images, write_png
+from tests.degrade.making import digest_by_docstring, files, images, write_png
 
 
-class Loses:
-    """A step that loses the last frame."""
+class DropsLastFrame:
+    """A step that drops the last frame."""
 
     def draw(self, generator, shape) -> Params:
         return {}
@@ -39,7 +39,7 @@ def build(source: ImageFolder, folder: Path, degradation: Degradation) -> Build:
     return Build(source, degradation, DrawnParameters(degradation, 0), lambda: {"psnr": PSNR()}, folder)
 
 
-def test_frames_are_what_the_degradation_makes_of_the_whole_clip(source: ImageFolder, tmp_path: Path) -> None:
+def test_frame_by_frame_lr_equals_degrading_the_whole_clip(source: ImageFolder, tmp_path: Path) -> None:
     degradation, ticks = configured("realbasicvsr"), []
     entry = build(source, tmp_path / "lr", degradation)(ticks.append)
     hr = torch.tensor(np.stack(images(3, 32, 48))).permute(0, 3, 1, 2) / 255
@@ -49,32 +49,32 @@ def test_frames_are_what_the_degradation_makes_of_the_whole_clip(source: ImageFo
     assert ticks == [1, 1, 1]
 
 
-def test_both_digests_are_of_what_lies_there(source: ImageFolder, tmp_path: Path) -> None:
+def test_both_hashes_match_the_files(source: ImageFolder, tmp_path: Path) -> None:
     entry = build(source, tmp_path / "lr", bicubic(4))(lambda _: None)
-    assert entry.lr_sha256 == digest_by_anyone(tmp_path / "lr")
-    assert entry.hr_sha256 == digest_by_anyone(tmp_path / "hr")
+    assert entry.lr_sha256 == digest_by_docstring(tmp_path / "lr")
+    assert entry.hr_sha256 == digest_by_docstring(tmp_path / "hr")
 
 
-def test_what_is_left_of_an_earlier_try_is_swept_away(source: ImageFolder, tmp_path: Path) -> None:
+def test_files_of_an_earlier_attempt_are_removed(source: ImageFolder, tmp_path: Path) -> None:
     write_png(tmp_path / "lr", images(9, 8, 8))
     entry = build(source, tmp_path / "lr", bicubic(4))(lambda _: None)
-    assert entry.lr_sha256 == digest_by_anyone(tmp_path / "lr")
+    assert entry.lr_sha256 == digest_by_docstring(tmp_path / "lr")
 
 
-def test_a_clip_that_loses_nothing_scores_the_highest_psnr(tmp_path: Path) -> None:
+def test_a_flat_clip_scores_the_highest_psnr(tmp_path: Path) -> None:
     grey = ImageFolder(write_png(tmp_path / "hr", [np.full((16, 16, 3), 99, np.uint8)]), "hr")
     entry = build(grey, tmp_path / "lr", bicubic(4))(lambda _: None)
     assert entry.fingerprint == {"psnr": CAP}
 
 
-def test_the_source_of_a_link_is_what_it_leads_to(tmp_path: Path) -> None:
+def test_the_source_of_a_symbolic_link_is_its_target(tmp_path: Path) -> None:
     write_png(tmp_path / "official/017", images(1, 16, 16))
     (tmp_path / "257").symlink_to(tmp_path / "official/017")
     entry = build(ImageFolder(tmp_path / "257", "257"), tmp_path / "lr", bicubic(4))(lambda _: None)
     assert entry.source == "017"
 
 
-def test_nothing_is_left_where_it_is_interrupted(source: ImageFolder, tmp_path: Path) -> None:
+def test_an_interrupt_leaves_no_folder(source: ImageFolder, tmp_path: Path) -> None:
     def interrupt(frames: int) -> None:
         assert files(tmp_path / "lr")
         raise KeyboardInterrupt
@@ -84,21 +84,23 @@ def test_nothing_is_left_where_it_is_interrupted(source: ImageFolder, tmp_path: 
     assert not (tmp_path / "lr").exists()
 
 
-def test_a_full_disk_is_told_in_a_line(
+def test_a_full_disk_is_a_one_line_error(
     source: ImageFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(UserError, match=r"cannot write .*lr \(No space left on device\); make room"):
+    with pytest.raises(UserError, match=r"cannot write .*lr \(No space left on device\); free disk space"):
         build(source, tmp_path / "lr", bicubic(4))(lambda _: None)
     assert not (tmp_path / "lr").exists()
 
 
-def test_a_degradation_that_loses_frames_is_found_out(source: ImageFolder, tmp_path: Path) -> None:
+def test_a_degradation_that_drops_frames_is_an_error(source: ImageFolder, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="3 frames became 2"):
         build(
-            source, tmp_path / "lr", Degradation(4, {"reduce": bicubic(4).steps["reduce"], "lose": Loses()})
+            source,
+            tmp_path / "lr",
+            Degradation(4, {"reduce": bicubic(4).steps["reduce"], "drop": DropsLastFrame()}),
         )(lambda _: None)
     assert not (tmp_path / "lr").exists()

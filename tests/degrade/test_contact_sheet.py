@@ -1,4 +1,4 @@
-"""The contact sheet: a row a clip, a column a step."""
+"""Tests of the contact sheet: a row per clip, a column per step."""
 
 import io
 from pathlib import Path
@@ -26,27 +26,27 @@ def row(source: ImageFolder, degradation: Degradation, seed: int) -> SheetRow:
     return Preview(source, degradation, DrawnParameters(degradation, seed))(lambda _: None)
 
 
-def taken(params: Params) -> list[str]:
-    """Names of the steps that take place; `last`, and `reduce` in it, are made of others."""
+def applied_steps(params: Params) -> list[str]:
+    """Return the names of the steps that are applied; `last`, and `reduce` in it, contain others."""
     names = []
     for name, drawn in params.items():
         if drawn is not None:
-            names += taken(drawn) if name in ("last", "reduce") and "kernel" not in drawn else [name]
+            names += applied_steps(drawn) if name in ("last", "reduce") and "kernel" not in drawn else [name]
     return names
 
 
 @pytest.mark.parametrize("name", ["realbasicvsr", "light", "bicubic"])
-def test_each_step_that_takes_place_has_its_column(name: str, source: ImageFolder) -> None:
+def test_each_applied_step_has_a_column(name: str, source: ImageFolder) -> None:
     degradation = configured(name)
     for seed in range(2):
         params = DrawnParameters(degradation, seed)("a", (3, 3, 32, 32))
         assert [picture.name for picture in row(source, degradation, seed).pictures] == (
-            ["HR", *taken(params), "LR"]
+            ["HR", *applied_steps(params), "LR"]
         )
 
 
-def test_steps_of_one_name_each_show_their_own_numbers(source: ImageFolder) -> None:
-    """light resizes by a factor, and again to LR."""
+def test_steps_with_the_same_name_show_their_own_parameters(source: ImageFolder) -> None:
+    """degradation=light resizes by a factor, and again to LR."""
     degradation = configured("light")
     params = DrawnParameters(degradation, 0)("a", (3, 3, 32, 32))
     walk, last = (picture for picture in row(source, degradation, 0).pictures if picture.name == "resize")
@@ -55,7 +55,7 @@ def test_steps_of_one_name_each_show_their_own_numbers(source: ImageFolder) -> N
     assert last.numbers == (f"kernel {params['last']['reduce']['resize']['kernel']}", "8x8")
 
 
-def test_the_numbers_are_those_of_the_frame_that_is_shown(tmp_path: Path) -> None:
+def test_parameters_are_those_of_the_frame_that_is_shown(tmp_path: Path) -> None:
     still = configured("light", "degradation.steps.jpeg.quality.step=0")
     clip = ImageFolder(write_png(tmp_path / "a", images(9, 32, 32)), "a")
     start = DrawnParameters(still, 0)("a", (9, 3, 32, 32))["jpeg"]["quality"]["start"]
@@ -66,7 +66,7 @@ def test_the_numbers_are_those_of_the_frame_that_is_shown(tmp_path: Path) -> Non
     assert abs(float(walked[0].split()[1]) - start) <= 4 * 3
 
 
-def test_lr_is_what_the_set_will_hold(source: ImageFolder, tmp_path: Path) -> None:
+def test_lr_equals_the_frame_of_the_set(source: ImageFolder, tmp_path: Path) -> None:
     for name in ("realbasicvsr", "light", "bicubic"):
         degradation = configured(name)
         Build(source, degradation, DrawnParameters(degradation, 0), dict, tmp_path / name)(lambda _: None)
@@ -76,8 +76,8 @@ def test_lr_is_what_the_set_will_hold(source: ImageFolder, tmp_path: Path) -> No
                 assert np.array_equal(picture.image, frame.resize((SIDE, SIDE), Image.Resampling.NEAREST))
 
 
-def test_pictures_show_one_part_of_the_scene_at_every_size(tmp_path: Path) -> None:
-    """A white square in the middle of black stays there."""
+def test_all_pictures_show_the_same_part_of_the_scene(tmp_path: Path) -> None:
+    """A white square at the centre of a black frame stays at the centre."""
     image = np.zeros((256, 512, 3), np.uint8)
     image[96:160, 224:288] = 255
     clip = ImageFolder(write_png(tmp_path / "a", [image]), "a")
@@ -90,7 +90,7 @@ def test_pictures_show_one_part_of_the_scene_at_every_size(tmp_path: Path) -> No
             assert places.max() == pytest.approx(SIDE / 2 + 31, abs=4)
 
 
-def test_pictures_stand_in_rows_and_columns() -> None:
+def test_pictures_are_arranged_in_rows_and_columns() -> None:
     colours = [["#f00000", "#00f000", "#0000f0"], ["#f0f000", "#00f0f0"]]
     rows = [
         SheetRow(
@@ -102,7 +102,7 @@ def test_pictures_stand_in_rows_and_columns() -> None:
     tops, lefts = [], []
     for colour in (colour for row in colours for colour in row):
         ys, xs = np.nonzero((image == ImageColor.getrgb(colour)).all(-1))
-        assert (np.ptp(ys) + 1, np.ptp(xs) + 1, len(ys)) == (SIDE, SIDE, SIDE**2)  # whole, and not covered
+        assert (np.ptp(ys) + 1, np.ptp(xs) + 1, len(ys)) == (SIDE, SIDE, SIDE**2)  # not cropped or covered
         tops.append(ys.min())
         lefts.append(xs.min())
     assert tops[0] == tops[1] == tops[2] < tops[3] == tops[4]
@@ -110,8 +110,8 @@ def test_pictures_stand_in_rows_and_columns() -> None:
 
 
 @pytest.mark.parametrize("title", ["", "雪", "a, b (1)", "x" * 300])
-def test_any_title_can_be_written(title: str) -> None:
-    """What is blank otherwise is not, unless there is nothing to write."""
+def test_any_title_can_be_drawn(title: str) -> None:
+    """The sheet is blank only if the title is empty."""
     picture = SheetPicture("", (), Image.new("RGB", (SIDE, SIDE), "#ffffff"))
     image = Image.open(io.BytesIO(sheet("", [SheetRow(title, "", (picture,))])))
     assert (image.getextrema() == ((255, 255),) * 3) == (title == "")

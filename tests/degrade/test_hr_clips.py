@@ -1,4 +1,4 @@
-"""The clips that an LR set is made from."""
+"""Tests of finding, selecting and reading the HR clips of an LR set."""
 
 import pickle
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dcvsr.degrade.hr_clips import ImageFolder, VideoFile, chosen, require_multiples, sources_in
+from dcvsr.degrade.hr_clips import ImageFolder, VideoFile, require_multiples, select_clips, sources_in
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import read_video
 from tests.data.making import make_video
@@ -18,7 +18,7 @@ def hr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_hr(tmp_path_factory.mktemp("sources") / "hr")
 
 
-def test_videos_and_folders_are_clips_and_the_rest_is_none(hr: Path) -> None:
+def test_videos_and_folders_are_clips_and_other_files_are_not(hr: Path) -> None:
     (hr / "notes.txt").touch()
     (hr / ".hidden").mkdir(exist_ok=True)
     sources = sources_in(hr)
@@ -27,7 +27,7 @@ def test_videos_and_folders_are_clips_and_the_rest_is_none(hr: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_a_clip_is_as_announced_and_as_it_is_read_otherwise(hr: Path, name: str) -> None:
+def test_shape_and_frames_of_a_clip_equal_those_of_read_video(hr: Path, name: str) -> None:
     source = sources_in(hr)[name]
     frames, height, width = SIZES[name]
     opened = source.open()
@@ -39,7 +39,7 @@ def test_a_clip_is_as_announced_and_as_it_is_read_otherwise(hr: Path, name: str)
         assert opened.names == whole.names == tuple(str(number) for number in range(1, frames + 1))
 
 
-def test_a_clip_whose_shape_was_asked_for_can_be_sent_to_a_process(hr: Path) -> None:
+def test_a_clip_with_a_cached_shape_can_be_pickled(hr: Path) -> None:
     sources = sources_in(hr)
     assert sources
     for source in sources.values():
@@ -47,39 +47,39 @@ def test_a_clip_whose_shape_was_asked_for_can_be_sent_to_a_process(hr: Path) -> 
         assert there == (source, source.shape)
 
 
-def test_a_turned_video_is_announced_as_it_is_shown(tmp_path: Path) -> None:
+def test_the_shape_of_a_rotated_video_is_that_of_display(tmp_path: Path) -> None:
     video = make_video(tmp_path / "a.mp4", images(2, 32, 48), rotation=(90, False, False))
     source = VideoFile(video, "a")
     assert source.shape == source.open().shape == (2, 3, 48, 32)
 
 
 @pytest.mark.parametrize("name", ["b", "a.mp4"])
-def test_a_clip_alone_has_the_name_it_has_among_others(hr: Path, name: str) -> None:
+def test_a_single_clip_has_the_same_name_as_in_a_folder(hr: Path, name: str) -> None:
     [(key, source)] = sources_in(hr / name).items()
     assert (key, source) == (name[0], sources_in(hr)[name[0]])
 
 
-def test_udm10_keeps_its_hr_in_truth(tmp_path: Path) -> None:
+def test_hr_of_udm10_is_read_from_truth(tmp_path: Path) -> None:
     write_png(tmp_path / "archpeople/truth", images(2, 16, 20))
     write_png(tmp_path / "archpeople/blur4", images(2, 4, 4))
     assert sources_in(tmp_path)["archpeople"].open().shape == (2, 3, 16, 20)
 
 
-def test_clips_are_chosen_by_name_in_the_order_they_have() -> None:
+def test_clips_are_selected_by_name_in_their_order() -> None:
     clips = {"a": 1, "b": 2, "c": 3}
-    assert chosen(clips, Path("hr"), None, ()) == clips
-    assert list(chosen(clips, Path("hr"), ["c", "a"], ())) == ["a", "c"]
-    assert chosen(clips, Path("hr"), ["c", "a"], ["a"]) == {"c": 3}
+    assert select_clips(clips, Path("hr"), None, ()) == clips
+    assert list(select_clips(clips, Path("hr"), ["c", "a"], ())) == ["a", "c"]
+    assert select_clips(clips, Path("hr"), ["c", "a"], ["a"]) == {"c": 3}
     with pytest.raises(UserError, match="hr has no clip x, y; it has a, b, c"):
-        chosen(clips, Path("hr"), ["a", "x"], ["y"])
+        select_clips(clips, Path("hr"), ["a", "x"], ["y"])
     with pytest.raises(UserError, match="hr has no clip x; it has none"):
-        chosen({}, Path("hr"), ["x"], ())
+        select_clips({}, Path("hr"), ["x"], ())
     for none in ([], ["a"]):
         with pytest.raises(UserError, match="no clip of hr is left"):
-            chosen(clips, Path("hr"), none, ["a"])
+            select_clips(clips, Path("hr"), none, ["a"])
 
 
-def test_sides_that_are_no_multiples_are_told_all_at_once(tmp_path: Path) -> None:
+def test_all_clips_with_wrong_sizes_are_named_in_one_error(tmp_path: Path) -> None:
     sizes = {"high": (34, 32), "wide": (32, 34), "good": (32, 36)}
     for name, size in sizes.items():
         write_png(tmp_path / name, images(1, *size))

@@ -1,4 +1,4 @@
-"""manifest.json: what is written is read, and what is not of one set is refused."""
+"""Tests of manifests: format, fingerprints, damage, and checks before a set is continued."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ def manifest(**changes: Any) -> Manifest:
     return replace(usual, **changes)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     manifest().write(tmp_path / "manifest.json")
     assert read(tmp_path / "manifest.json") == manifest()
     assert read(tmp_path / "manifest.json").text() == manifest().text()
@@ -42,18 +42,18 @@ values = st.recursive(
 
 @settings(max_examples=30)
 @given(st.dictionaries(st.text(), values, max_size=3))
-def test_it_is_json_whatever_it_holds(content: dict[str, Any]) -> None:
+def test_any_settings_are_written_as_json(content: dict[str, Any]) -> None:
     assert json.loads(Manifest(0, "light", content).text())["settings"] == content
 
 
-def test_it_can_be_read_by_eye() -> None:
-    """Small dicts stand on one line, large ones on several."""
+def test_lines_are_short_enough_to_read() -> None:
+    """Small dicts are on one line, large ones on several."""
     lines = manifest().text().splitlines()
     assert max(map(len, lines)) < 1.2 * WIDTH
     assert any('"start"' in line and '"seed"' in line for line in lines)
 
 
-def test_clips_stand_in_order_whenever_they_were_done() -> None:
+def test_clips_are_sorted_whatever_the_order_of_adding() -> None:
     first, second = entry(psnr=1.0), entry(psnr=2.0)
     none = manifest(clips={})
     assert none.with_clip("a", first).with_clip("b", second).text() == (
@@ -70,34 +70,44 @@ def test_the_fingerprint_is_the_mean_over_clips(scores: list[float]) -> None:
     assert manifest(clips={**clips, "flat": entry(psnr=None)}).fingerprint == {"psnr": None}
 
 
-def test_a_recipe_goes_on_with_its_own_set_alone() -> None:
+def test_continuing_a_set_with_another_recipe_is_an_error() -> None:
     recipe = manifest(clips={}, versions={})
     manifest().require_recipe(recipe, PATH)
-    for other, said in (
-        (replace(recipe, seed=1), f"lr/manifest.json is of seed={2**40}, not 1; name another output"),
-        (replace(recipe, settings={"factor": 2, "steps": {"x": None}}), r"factor \(4 there, 2 here\); set"),
-        (replace(recipe, settings={"factor": 4, "steps": {"x": {"y": 1}}}), r"steps.x \(null there, {...} h"),
+    for other, message in (
+        (replace(recipe, seed=1), f"lr/manifest.json has seed={2**40}, not 1; name another output"),
+        (
+            replace(recipe, settings={"factor": 2, "steps": {"x": None}}),
+            r"factor \(4 in the manifest, 2 here\); set",
+        ),
+        (
+            replace(recipe, settings={"factor": 4, "steps": {"x": {"y": 1}}}),
+            r"steps.x \(null in the manifest, {...} h",
+        ),
         (
             replace(recipe, settings={}),
-            r"factor \(4 there, null here\), steps \({...} there, null here\); set",
+            r"factor \(4 in the manifest, null here\), steps \({...} in the manifest, null here\); set",
         ),
-        (replace(recipe, settings={"a": 1, "b": 2}), r"factor .*, steps .* and 2 more; set them as there"),
-        (replace(recipe, metrics=()), "has fingerprints of psnr, not of nothing; name another output"),
+        (
+            replace(recipe, settings={"a": 1, "b": 2}),
+            r"factor .*, steps .* and 2 more; set them as in the manifest",
+        ),
+        (replace(recipe, metrics=()), "has fingerprints by psnr, not by no metrics; name another output"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             manifest().require_recipe(other, PATH)
 
 
-def test_software_must_be_the_same_to_go_on() -> None:
+def test_continuing_a_set_with_other_software_is_an_error() -> None:
     manifest().require_versions(manifest(clips={}), PATH)
     with pytest.raises(
-        UserError, match="other software: torch 2 there, 3 here, av none there, 1 here; go on"
+        UserError,
+        match="other software: torch 2 in the manifest, 3 here, av none in the manifest, 1 here; continue",
     ):
         manifest().require_versions(manifest(versions={"torch": "3", "av": "1"}), PATH)
 
 
 @pytest.mark.parametrize("lost", ["seed", "settings", "metrics", "versions", "clips"])
-def test_a_key_that_is_missing_is_named(tmp_path: Path, lost: str) -> None:
+def test_a_missing_key_is_an_error_that_names_it(tmp_path: Path, lost: str) -> None:
     content = json.loads(manifest().text())
     del content[lost]
     (tmp_path / "manifest.json").write_text(json.dumps(content))
@@ -115,14 +125,14 @@ def test_a_key_that_is_missing_is_named(tmp_path: Path, lost: str) -> None:
         {"clips": {"a": {"size": 1}}},
     ],
 )
-def test_damage_is_told_in_a_line(tmp_path: Path, damage: dict[str, Any]) -> None:
+def test_a_damaged_manifest_is_a_one_line_error(tmp_path: Path, damage: dict[str, Any]) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(json.loads(manifest().text()) | damage))
     with pytest.raises(UserError, match="is a damaged manifest"):
         read(tmp_path / "manifest.json")
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"format": "dcvsr LR set 2"}'])
-def test_other_json_is_no_manifest(tmp_path: Path, text: str) -> None:
+def test_other_json_is_not_a_manifest(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(UserError, match="is no manifest of an LR set"):
+    with pytest.raises(UserError, match="is not a manifest of an LR set"):
         read(tmp_path / "manifest.json")

@@ -1,4 +1,4 @@
-"""Where a clip's parameters come from."""
+"""Tests of drawn and replayed degradation parameters."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.degradation.making import configured
 SHAPE = (3, 3, 32, 48)
 
 
-def test_they_are_drawn_by_seed_and_name_alone() -> None:
+def test_drawn_parameters_depend_on_seed_and_name_alone() -> None:
     degradation = configured("realbasicvsr")
     drawn = DrawnParameters(degradation, 0)("a", SHAPE)
     DrawnParameters(degradation, 0)("b", SHAPE)
@@ -22,15 +22,15 @@ def test_they_are_drawn_by_seed_and_name_alone() -> None:
     assert drawn == DrawnParameters(degradation, 0)("a", (9, *SHAPE[1:]))
 
 
-def test_a_replay_is_of_the_same_frames_and_size() -> None:
+def test_replaying_for_another_length_or_size_is_an_error() -> None:
     params = {"reduce": {"kernel": "bicubic", "size": [8, 12]}}
     replayed = Replayed({"a": Entry("a", 3, (48, 32), (12, 8), params)}, Path("lr/manifest.json"))
     assert replayed("a", SHAPE) == params
-    for shape, told in {
+    for shape, found in {
         (4, 3, 32, 48): "4 frames of 48x32",
         (3, 3, 48, 32): "3 frames of 32x48",
         (3, 3, 32, 52): "3 frames of 52x32",
     }.items():
-        said = f"lr/manifest.json has clip a of 3 frames of 48x32, and here it is of {told}; give the same HR"
-        with pytest.raises(UserError, match=said):
+        message = f"lr/manifest.json has clip a with 3 frames of 48x32, but HR has {found}; give the same HR"
+        with pytest.raises(UserError, match=message):
             replayed("a", shape)

@@ -1,4 +1,4 @@
-"""How far apart two clips are, and what is said of it."""
+"""Tests of verifying LR clips: pixel differences and their description."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from tests.degrade.making import images, write_png
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=5))
-def test_the_difference_is_the_largest_and_counts_pixels(changes: list[tuple[int, int]]) -> None:
-    """Some pixels of each frame are moved by some levels."""
+def test_the_difference_has_the_largest_level_and_the_pixel_count(changes: list[tuple[int, int]]) -> None:
+    """Some pixels of each frame are changed by some levels."""
     difference = FrameDifference()
     for number, (levels, pixels) in enumerate(changes):
         here = torch.randint(10, 240, (3, 4, 5), generator=rng(number), dtype=torch.uint8)
@@ -36,14 +36,14 @@ def test_the_difference_is_the_largest_and_counts_pixels(changes: list[tuple[int
 
 
 @pytest.mark.parametrize("there", [None, torch.zeros(3, 5, 4, dtype=torch.uint8)])
-def test_a_frame_that_is_missing_or_of_another_size_differs_everywhere(there: torch.Tensor | None) -> None:
+def test_a_missing_or_resized_frame_differs_everywhere(there: torch.Tensor | None) -> None:
     difference = FrameDifference().with_frame("a", torch.zeros(3, 4, 5, dtype=torch.uint8), there)
     assert difference == FrameDifference(("a",), 255, 20, 20)
     assert str(difference) == "a.png, by up to 255 of 255 levels, 1e+02 % of the pixels"
 
 
-def test_a_clip_is_identical_in_any_file_that_holds_its_pixels(tmp_path: Path) -> None:
-    """Digests are of pixels: whoever packs the PNGs anew has touched nothing."""
+def test_recompressed_pngs_with_the_same_pixels_are_identical(tmp_path: Path) -> None:
+    """Hashes are of pixels, not of files."""
     source = ImageFolder(write_png(tmp_path / "hr", images(2, 16, 16)), "hr")
     drawn = DrawnParameters(bicubic(4), 0)
     entry = Build(source, bicubic(4), drawn, dict, tmp_path / "lr")(lambda _: None)
