@@ -21,9 +21,9 @@ NEGATION = re.compile(r"(?<!there )\b(is|are|was|were) no (?!longer|more|less|ot
 def documented(tree: ast.Module) -> Iterator[str]:
     """The docstrings of a module, with those of attributes."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                yield node.value.value
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield text
 
 
 def texts(tree: ast.AST) -> Iterator[str]:

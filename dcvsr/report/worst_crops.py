@@ -60,12 +60,12 @@ def worst(
 
 
 def starts(length: int, side: int) -> list[int]:
-    """Where blocks begin along an axis; the last ends where it ends."""
+    """Return the starts of half-overlapping blocks along an axis; the last one ends at the border."""
     return [*range(0, length - side, max(side // 2, 1)), length - side]
 
 
 def _of_frame(one: np.ndarray, other: np.ndarray, side: int) -> np.ndarray:
-    """By sums over rectangles from the top left corner (Crow 1984), which are whole numbers and exact."""
+    """Compute the block differences of a frame by summed-area tables (Crow 1984), exact in integers."""
     import cv2
 
     sums = cv2.integral(cv2.absdiff(one, other), sdepth=cv2.CV_64F)

@@ -61,7 +61,7 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no list of numbers such as 0,11") from error
+        raise argparse.ArgumentTypeError(f"{text} is not a list of numbers such as 0,11") from error
 
 
 def _box(text: str) -> "Box":
@@ -103,7 +103,7 @@ def pairs(asked: argparse.Namespace) -> tuple[list[Path], list[str]]:
     """LR, the truth if it is known, and the overrides that name them; an LR set is made, or completed.
 
     Raises:
-        UserError: if not exactly one of --data and --lr is given, or it is no folder.
+        UserError: if not exactly one of --data and --lr is given, or it is not a folder.
     """
     if (asked.data is None) == (asked.lr is None):
         raise UserError(f"{asked.name} needs --data FOLDER, HR clips; or --lr FOLDER, real video")

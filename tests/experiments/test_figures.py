@@ -205,7 +205,7 @@ def test_results_of_two_checkpoints_are_not_set_side_by_side(figures, tmp_path: 
         (["--data", "clips", "--without", "x"], "x is not a column; leave out some of rival, bicubic"),
         (["--data", "clips", "--results", "bicubic=clips"], "mine has a column bicubic of its own"),
         (["--data", "clips", "--results", "x"], "x is no LABEL=FOLDER"),
-        (["--data", "clips", "--frames", "1,b"], "1,b is no list of numbers such as 0,11"),
+        (["--data", "clips", "--frames", "1,b"], "1,b is not a list of numbers such as 0,11"),
         (["--data", "clips", "--box", "1,2,3"], "1,2,3 is not left,top,width,height"),
         (["other", "--data", "clips"], "other"),
     ],
