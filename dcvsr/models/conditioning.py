@@ -1,10 +1,10 @@
-"""What every run on an LR video starts from, whatever its guidance and propagation: hence it is cached.
+"""The condition of the denoiser, built from LR video: the same code in training and in inference.
 
-Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
+Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -28,7 +28,7 @@ ImageFrames = Literal["first", "each", "first_of_video"]
 
 
 def pictures(tile: Tile, frames: ImageFrames, canvas: tuple[int, int, int]) -> list[Tile]:
-    """The crops of I^up, each of one frame, whose embeddings condition ``tile``; all in latents."""
+    """Return the single-frame crops of I^up whose embeddings condition ``tile``; units are latents."""
     if frames == "first_of_video":
         return [Tile(slice(0, 1), slice(0, canvas[1]), slice(0, canvas[2]))]
     first = tile.frames.start
@@ -40,60 +40,94 @@ PIXEL_NOISE = 1
 """Stream of ``gaussian_noise``; x_T has 0."""
 
 
-def with_noise(up: Tensor, noise: Tensor, strength: Tensor | float) -> Tensor:
-    """Add unit ``noise`` to I^up at ``strength``, which counts in pixels in [-1, 1] as SVD's; not clamped."""
-    return up + noise * (strength / 2)  # up is in [0, 1]
+@dataclass(frozen=True)
+class PixelNoise:
+    """Noise augmentation: noise on the pixels of I^up before they are encoded (spec A14).
+
+    Attributes:
+        strength: standard deviation in pixels in [-1, 1], as in SVD. A number is the one in the
+            denoiser's ids. A tensor ``b`` is drawn for each clip and passed to the denoiser.
+        unit: frame number -> noise ``b c h w`` of standard deviation 1.
+    """
+
+    strength: Tensor | float
+    unit: Callable[[int], Tensor]
+
+    def on(self, frame: Tensor, number: int) -> Tensor:
+        """Add the noise to a frame ``b c h w`` in [0, 1]; the result is not clamped."""
+        strength = self.strength
+        if isinstance(strength, Tensor):
+            strength = rearrange(strength, "b -> b 1 1 1")
+        return frame + self.unit(number) * (strength / 2)  # [0, 1] is half as wide as [-1, 1]
 
 
-def embedded(encoder: ImageEncoder, up: Tensor, frames: ImageFrames) -> Tensor:
-    """The image embeddings ``b n d`` of clips ``b f c h w`` of I^up, each of which is a whole video."""
-    shown = up if frames == "each" else up[:, :1]
-    tokens = encoder(rearrange(shown, "b f c h w -> (b f) c h w"))
-    return rearrange(tokens, "(b n) 1 d -> b n d", b=len(up))
+def seeded_pixel_noise(
+    strength: float, seed: int, canvas: tuple[int, int, int], device: torch.device
+) -> PixelNoise:
+    """Return noise for one video that depends only on seed, frame, row and column."""
+    _, height, width = canvas
+    sides = range(height), range(width)
+    return PixelNoise(
+        strength, lambda i: gaussian_noise(seed, range(i, i + 1), 3, *sides, device, PIXEL_NOISE)
+    )
 
 
 class Conditioning:
-    """The LR video as a denoiser is shown it, and the noise that it starts from.
+    """The condition of a batch of LR videos, whole or of any tile.
 
-    ``_images``: box of a picture -> its embedding; written by ``_image`` alone.
+    ``_images`` maps the box of a picture to its embedding; only ``_image`` writes it.
 
     Args:
-        lr: ``f c h w``.
-        upsample: makes I^up of it.
-        canvas: frames, height and width that the upsampled video is padded to.
-        image_frames: what the image encoder sees of a tile; always without noise.
-        noise_augmentation: strength of the noise on the pixels that l is the encoding of (spec A14).
-        seed: of that noise.
+        lr: ``b f c h w``.
+        upsample: LR -> I^up.
+        latents: I^up -> l.
+        image_encoder: sees I^up without noise.
+        image_frames: frames of a tile that the image encoder sees (spec A12).
+        noise: noise augmentation; None for none.
+        canvas: frames, height and width that I^up is padded to; None for no padding.
+        at_once: frames that are upsampled in one call, which bounds memory; None for all.
+        cache: keeps l, the embeddings and x_T, contiguous; None keeps nothing and the memory format of l.
+
+    Attributes:
+        up: I^up, padded.
+        shown: I^up with noise, which l is the encoding of.
+        latent: l.
     """
 
     def __init__(
         self,
         lr: Tensor,
         upsample: Upsample,
-        canvas: tuple[int, int, int],
         latents: Latents,
         image_encoder: ImageEncoder,
         image_frames: ImageFrames,
-        noise_augmentation: float,
-        seed: int,
-        cache: Cache | NoCache,
+        noise: PixelNoise | None,
+        canvas: tuple[int, int, int] | None,
+        at_once: int | None,
+        cache: Cache | NoCache | None,
     ) -> None:
         self.latents, self.image_encoder, self.cache = latents, image_encoder, cache
         self.image_frames: ImageFrames = image_frames
-        self.up = padded(torch.cat([upsample(frame) for frame in lr.split(1)]), *canvas)
-        shown = self._augmented(noise_augmentation, seed) if noise_augmentation else self.up
+        up = rearrange(_upsampled(lr, upsample, at_once), "b f c h w -> f (b c) h w")
+        up = up if canvas is None else padded(up, *canvas)
+        self.up = rearrange(up, "f (b c) h w -> b f c h w", b=len(lr))
+        self.shown = self.up if noise is None else _with_noise(self.up, noise)
+        told = None if noise is None else noise.strength
+        self.noise_augmentation = told if isinstance(told, Tensor) else None
         self.latent = self._cached(
             "latent",
-            {"up": shown, "latents": latents},
-            lambda: latents.condition(shown[None])[0],
+            {"up": self.shown, "latents": latents},
+            lambda: latents.condition(self.shown),
         )
         self._images: dict[tuple[int, ...], Tensor] = {}
 
-    def condition(self, tile: Tile) -> Condition:
-        """The tile's LR latents, and the embeddings of its pictures (spec A12)."""
-        frames, _, rows, columns = self.latent.shape
+    def condition(self, tile: Tile | None = None) -> Condition:
+        """Return the LR latents of a tile and the embeddings of its pictures; None for the whole canvas."""
+        _, frames, _, rows, columns = self.latent.shape
+        tile = tile or Tile(slice(0, frames), slice(0, rows), slice(0, columns))
         shown = pictures(tile, self.image_frames, (frames, rows, columns))
-        return Condition(self.latent[tile.index][None], torch.cat([self._image(p) for p in shown], dim=1))
+        image = torch.cat([self._image(picture) for picture in shown], dim=1)
+        return Condition(self.latent[:, *tile.index], image, self.noise_augmentation)
 
     def _image(self, picture: Tile) -> Tensor:
         if picture.box not in self._images:
@@ -101,38 +135,45 @@ class Conditioning:
                 self._images[picture.box] = self._embedding(self._pixels(picture))
         return self._images[picture.box]
 
-    def _augmented(self, strength: float, seed: int) -> Tensor:
-        """I^up with noise that is a function of (seed, frame, y, x)."""
-        f, c, h, w = self.up.shape
-        size, device = (c, range(h), range(w)), self.up.device
-        noise = (gaussian_noise(seed, range(i, i + 1), *size, device, PIXEL_NOISE) for i in range(f))
-        frames = zip(self.up.split(1), noise, strict=True)
-        return torch.cat([with_noise(frame, its_noise, strength) for frame, its_noise in frames])
-
-    def noise(self, seed: int) -> Tensor:
-        """x_T."""
-        f, k, h, w = self.latent.shape
-        frames = (range(i, i + 1) for i in range(f))  # one by one: its integers are larger than its noise
+    def x_T(self, seed: int) -> Tensor:
+        """Return the unit noise ``f k h w`` that sampling starts from."""
+        f, k, h, w = self.latent.shape[1:]
+        frames = (
+            range(i, i + 1) for i in range(f)
+        )  # one at a time: its integers take more memory than the noise
         draw = partial(gaussian_noise, seed)
         return self._cached(
             "noise",
-            {"seed": seed, "shape": self.latent.shape},
+            {"seed": seed, "shape": self.latent.shape[1:]},
             lambda: torch.cat([draw(i, k, range(h), range(w), self.latent.device) for i in frames]),
         )
 
     def _embedding(self, frame: Tensor) -> Tensor:
         encoder = self.image_encoder
-        if not isinstance(encoder, nn.Module):  # without a network it is made faster than it is read
+        if not isinstance(encoder, nn.Module):  # without a network it is faster to compute than to read
             return encoder(frame)
         return self._cached("embedding", {"frame": frame, "encoder": encoder}, lambda: encoder(frame))
 
     def _cached(self, name: str, parts: Mapping[str, object], make: Callable[[], Tensor]) -> Tensor:
-        """By the device too: each rounds in its own way."""
+        """Cache by device too, because rounding differs between devices."""
+        if self.cache is None:
+            return make()
         device = self.up.device
         kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         return self.cache(name, {**parts, "device": kind}, make).to(device)
 
-    def _pixels(self, tile: Tile) -> Tensor:
+    def _pixels(self, picture: Tile) -> Tensor:
+        """Return the pixels ``b c h w`` of a single-frame crop."""
         scale = self.latents.autoencoder.factor
-        rows, columns = (slice(s.start * scale, s.stop * scale) for s in (tile.rows, tile.columns))
-        return self.up[tile.frames, :, rows, columns]
+        rows, columns = (slice(s.start * scale, s.stop * scale) for s in (picture.rows, picture.columns))
+        return self.up[:, picture.frames.start, :, rows, columns]
+
+
+def _upsampled(lr: Tensor, upsample: Upsample, at_once: int | None) -> Tensor:
+    frames = rearrange(lr, "b f c h w -> (b f) c h w")
+    up = torch.cat([upsample(part) for part in frames.split(at_once or len(frames))])
+    return rearrange(up, "(b f) c h w -> b f c h w", b=len(lr))
+
+
+def _with_noise(up: Tensor, noise: PixelNoise) -> Tensor:
+    return torch.stack([noise.on(frame, i) for i, frame in enumerate(up.unbind(1))], dim=1)

@@ -19,7 +19,7 @@ from dcvsr.diffusion.protocols import Guidance, Upscaler
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import FACTOR, Upsample
 from dcvsr.models.colour_correction import ColourCorrection, corrected
-from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames
+from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames, PixelNoise, seeded_pixel_noise
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import TiledDenoiser
@@ -89,6 +89,18 @@ class TiledUpscaler(Upscaler):
             if isinstance(part, nn.Module):
                 part.to(device)
 
+    def condition(
+        self,
+        lr: Tensor,
+        noise: PixelNoise | None = None,
+        canvas: tuple[int, int, int] | None = None,
+        at_once: int | None = None,
+        cache: Cache | NoCache | None = None,
+    ) -> Conditioning:
+        """Build what the denoiser sees of LR videos ``b f c h w``, in training as in inference."""
+        model = self.upsample, self.latents, self.image_encoder, self.image_frames
+        return Conditioning(lr, *model, noise, canvas, at_once, cache)
+
     def windows(self, frames: int, height: int, width: int, step: int = 0) -> list[list[Tile]]:
         """The tiles that an LR video of this length and size is cut into at a sampling step."""
         canvas = self._padded(frames, height * self.factor, width * self.factor)
@@ -116,7 +128,7 @@ class TiledUpscaler(Upscaler):
         with torch.autocast(lr.device.type, enabled=False):  # a trainer's precision is not ours
             job = _Job(self, lr, on_tile, observer)
             with job.sampling():
-                y = self.sampler(job.denoiser(self.guidance), job.conditioning.noise(self.seed))
+                y = self.sampler(job.denoiser(self.guidance), job.conditioning.x_T(self.seed))
             return job.decoded(y)
 
     @torch.inference_mode()
@@ -131,7 +143,7 @@ class TiledUpscaler(Upscaler):
         with torch.autocast(lr.device.type, enabled=False):
             job = _Job(self, lr, on_tile)
             with job.sampling():
-                states = self.sampler.states(job.denoiser(self.guidance), job.conditioning.noise(self.seed))
+                states = self.sampler.states(job.denoiser(self.guidance), job.conditioning.x_T(self.seed))
                 x, sigma = next(islice(states, step, None)), self.sampler.sigmas[step]
                 D = [job.denoiser(guidance)(x, sigma, step) for guidance in guidances]
             return [job.decoded(D_x) for D_x in D]
@@ -157,17 +169,9 @@ class _Job:
         self.lr_shape = lr.shape
         frames, _, height, width = lr.shape
         canvas = upscaler._padded(frames, height * upscaler.factor, width * upscaler.factor)
-        self.conditioning = Conditioning(
-            lr,
-            upscaler.upsample,
-            canvas,
-            upscaler.latents,
-            upscaler.image_encoder,
-            upscaler.image_frames,
-            upscaler.noise_augmentation,
-            upscaler.seed,
-            upscaler.cache,
-        )
+        strength = upscaler.noise_augmentation
+        noise = seeded_pixel_noise(strength, upscaler.seed, canvas, lr.device) if strength else None
+        self.conditioning = upscaler.condition(lr[None], noise, canvas, at_once=1, cache=upscaler.cache)
         self.latent = self.conditioning.latent
 
     @contextmanager
@@ -182,7 +186,8 @@ class _Job:
 
     def denoiser(self, guidance: Guidance[Condition]) -> TiledDenoiser:
         up = self.upscaler
-        windows = partial(up.grid.windows, len(self.latent), *self.latent.shape[2:])
+        _, frames, _, rows, columns = self.latent.shape
+        windows = partial(up.grid.windows, frames, rows, columns)
         return TiledDenoiser(
             up.denoiser,
             guidance,
@@ -199,10 +204,10 @@ class _Job:
 
     def decoded(self, y: Tensor) -> Tensor:
         """HR video, without the padding, its colours corrected against I^up."""
-        hr = self.upscaler.latents.decode(y[None], self.latent[None])[0]
+        hr = self.upscaler.latents.decode(y[None], self.latent)[0]
         frames, _, height, width = self.lr_shape
         hr, up = (
             video[:frames, :, : height * TiledUpscaler.factor, : width * TiledUpscaler.factor]
-            for video in (hr, self.conditioning.up)
+            for video in (hr, self.conditioning.up[0])
         )
         return corrected(hr, up, self.upscaler.colour).clamp(0, 1)

@@ -8,13 +8,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from einops import rearrange
 from torch import Generator, Tensor
 
 from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.metrics.video_metric import VideoMetric
-from dcvsr.models.conditioning import embedded, with_noise
+from dcvsr.models.conditioning import PixelNoise
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import UserError
@@ -107,29 +106,20 @@ class VSRModule(pl.LightningModule):
     def encode(self, batch: Batch) -> tuple[Tensor, Condition]:
         """The clean latent y of a batch and its condition, in float32 whatever the trainer's precision."""
         with torch.autocast(self.device.type, enabled=False):
-            up = self._upsampled(batch["lr"])
-            latents = self.upscaler.latents
-            image = embedded(self.upscaler.image_encoder, up, self.upscaler.image_frames)
-            shown, strength = self._augmented(up, batch)
-            return latents.target(batch["hr"], shown), Condition(latents.condition(shown), image, strength)
+            found = self.upscaler.condition(batch["lr"], self._pixel_noise(batch))
+            return self.upscaler.latents.target(batch["hr"], found.shown), found.condition()
 
-    def _augmented(self, up: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """I^up with noise on its pixels, and the noise's strength where it is drawn (spec A14)."""
+    def _pixel_noise(self, batch: Batch) -> PixelNoise | None:
+        """Draw the noise augmentation of a batch, and its strength where that is configured (spec A14)."""
         strength = self.upscaler.noise_augmentation
         if self.noise_augmentation is None and not strength:
-            return up, None
-        noise = self.drawn("pixel_noise", batch, lambda g: torch.randn(up.shape[1:], generator=g))
-        if self.noise_augmentation is None:
-            return with_noise(up, noise, strength), None
-        mean, std = self.noise_augmentation
-        drawn = self.drawn("noise_augmentation", batch, lambda g: torch.randn((), generator=g))
-        strengths = (mean + std * drawn).exp()
-        return with_noise(up, noise, rearrange(strengths, "b -> b 1 1 1 1")), strengths
-
-    def _upsampled(self, lr: Tensor) -> Tensor:
-        """I^up of ``b f c h w``."""
-        up = self.upscaler.upsample(rearrange(lr, "b f c h w -> (b f) c h w"))
-        return rearrange(up, "(b f) c h w -> b f c h w", b=len(lr))
+            return None
+        noise = self.drawn("pixel_noise", batch, lambda g: torch.randn(batch["hr"].shape[1:], generator=g))
+        if self.noise_augmentation is not None:
+            mean, std = self.noise_augmentation
+            drawn = self.drawn("noise_augmentation", batch, lambda g: torch.randn((), generator=g))
+            return PixelNoise((mean + std * drawn).exp(), lambda i: noise[:, i])
+        return PixelNoise(strength, lambda i: noise[:, i])
 
     def configure_gradient_clipping(
         self,

@@ -1,6 +1,7 @@
 """A training step moves what it should, and nothing else."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -14,10 +15,14 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.plugins import MixedPrecision, Precision
 
+from dcvsr.attention.propagation import NoPropagation
+from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.diffusion.loss import EDMLoss
+from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition
 from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
+from dcvsr.tiling.grid import TileGrid
 from dcvsr.training.freeze import FreezeTemporalLayers
 from dcvsr.training.module import VSRModule
 from tests.comparing import apart
@@ -219,6 +224,45 @@ def test_training_shows_the_image_encoder_each_frame_where_asked():
     torch.testing.assert_close(c.image, torch.stack([torch.stack(clip) for clip in expected]))
 
 
+class Shown(torch.nn.Module):
+    """A denoiser that keeps the conditions it is called with."""
+
+    origin, propagated = None, nullcontext
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conditions = []
+
+    def forward(self, x, sigma, condition):
+        self.conditions.append(condition)
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("frames", ["first", "each", "first_of_video"])
+def test_training_and_inference_condition_the_denoiser_alike(frames):
+    """On a clip of one tile, dropout apart."""
+    module, _ = _module("stage1")
+    picture = lambda frames: frames.flatten(1)[:, None]  # noqa: E731
+    module.upscaler = replace(
+        module.upscaler,
+        upsample=upsample,  # the network of nano rounds by the number of frames of a call
+        image_encoder=picture,
+        image_frames=frames,
+        denoiser=Shown(),
+        guidance=NoGuidance(),
+        propagation=NoPropagation(),
+        grid=TileGrid(16, 4, 0.25),
+    )
+    lr = torch.rand(1, 4, 3, 16, 16)
+    _, training = module.encode({"hr": torch.rand(1, 4, 3, 64, 64), "lr": lr})
+    module.upscaler(lr[0])
+    for inference in module.upscaler.denoiser.conditions:
+        assert torch.equal(inference.latent, training.latent)
+        assert torch.equal(inference.image, training.image)
+        assert inference.noise_augmentation is training.noise_augmentation is None
+    assert len(module.upscaler.denoiser.conditions) == module.upscaler.sampler.steps
+
+
 NUMBERS = {"epoch": torch.ones(3, dtype=torch.long), "number": torch.arange(3)}
 
 
@@ -232,7 +276,7 @@ def test_training_encodes_noisy_pixels_and_targets_what_they_lack(drawn):
     y, c = module.encode({"hr": hr, "lr": lr, **NUMBERS})
     latents = module.upscaler.latents
     torch.testing.assert_close(latents.decode(y, c.latent), hr, atol=1e-4, rtol=0)
-    noise = latents.decode(torch.zeros_like(y), c.latent) - module._upsampled(lr)
+    noise = latents.decode(torch.zeros_like(y), c.latent) - module.upscaler.condition(lr).up
     told = torch.full((3,), 0.02) if drawn is None else c.noise_augmentation
     torch.testing.assert_close(2 * noise.flatten(1).std(1), told, rtol=0.03, atol=0)
     assert len(set(told.tolist())) == (1 if drawn is None else 3)
@@ -242,7 +286,7 @@ def test_the_strength_of_pixel_noise_is_log_normal():
     module, _ = _module("stage1", noise_augmentation=[-3.0, 0.5])
     clips = 2000
     batch = {"epoch": torch.ones(clips, dtype=torch.long), "number": torch.arange(clips)}
-    _, strengths = module._augmented(torch.zeros(clips, 1, 1, 1, 1), batch)
+    strengths = module._pixel_noise({**batch, "hr": torch.zeros(clips, 1, 1, 1, 1)}).strength
     assert abs(strengths.log().mean() + 3) < 4 * 0.5 / clips**0.5
     assert abs(strengths.log().std() / 0.5 - 1) < 4 / (2 * clips) ** 0.5
 
