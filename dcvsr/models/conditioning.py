@@ -112,8 +112,8 @@ class Conditioning:
         up = up if canvas is None else padded(up, *canvas)
         self.up = rearrange(up, "f (b c) h w -> b f c h w", b=len(lr))
         self.shown = self.up if noise is None else _with_noise(self.up, noise)
-        told = None if noise is None else noise.strength
-        self.noise_augmentation = told if isinstance(told, Tensor) else None
+        strength = None if noise is None else noise.strength
+        self.noise_augmentation = strength if isinstance(strength, Tensor) else None
         self.latent = self._cached(
             "latent",
             {"up": self.shown, "latents": latents},

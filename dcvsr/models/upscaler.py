@@ -1,4 +1,4 @@
-"""DC-VSR as a function from an LR video to an HR video.
+"""DC-VSR as a function from LR video to HR video.
 
 Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 """
@@ -31,20 +31,20 @@ from dcvsr.tiling.grid import Tile, TileGrid
 
 @dataclass(frozen=True)
 class TiledUpscaler(Upscaler):
-    """The whole of the paper's Fig. 2: upsample, encode, sample over tiles, decode; always x4.
+    """The upscaler of the paper's Fig. 2: upsample x4, encode, sample over tiles, decode.
 
     Attributes:
-        upsample, denoiser, latents, image_encoder: the model.
-        sampler, guidance, propagation, grid: how it is sampled.
+        upsample, denoiser, latents, image_encoder: parts of the model.
+        sampler, guidance, propagation, grid: settings of the sampling.
         blend, blend_time: widths of the Gaussian blending window in tiles, in space and over frames.
-        batch: tiles of a window that the U-Net takes together; None for all.
-        precision: the network's; latents, preconditioning and blending stay in float32.
-        seed: of x_T.
-        cache: keeps what guidance and propagation do not change.
-        image_frames: frames that the image encoder sees of a tile (spec A12).
-        noise_augmentation: strength of noise on the pixels of I^up, in [-1, 1], before they are encoded; the
-            denoiser's third id says the same (spec A14).
-        colour: correction of the decoded video against I^up; the paper mentions none (spec A19).
+        batch: tiles of a window per U-Net batch; None for all.
+        precision: precision of the network; latents, preconditioning and blending stay in float32.
+        seed: seed of x_T.
+        cache: stores tensors that do not depend on guidance and propagation.
+        image_frames: frames of a tile that the image encoder sees (spec A12).
+        noise_augmentation: strength of noise on the pixels of I^up, in [-1, 1], before encoding; equals the
+            denoiser's third id (spec A14).
+        colour: colour correction of the decoded video to I^up; the paper mentions none (spec A19).
     """
 
     upsample: Upsample
@@ -77,10 +77,11 @@ class TiledUpscaler(Upscaler):
 
     @property
     def origin(self) -> Origin | None:
-        """The checkpoint that the denoiser was restored from, or None."""
+        """Checkpoint of the denoiser, or None."""
         return self.denoiser.origin
 
     def with_seed(self, seed: int) -> Self:
+        """Return the upscaler with another seed of x_T."""
         return replace(self, seed=seed)
 
     def to(self, device: torch.device) -> None:
@@ -102,17 +103,17 @@ class TiledUpscaler(Upscaler):
         return Conditioning(lr, *model, noise, canvas, at_once, cache)
 
     def windows(self, frames: int, height: int, width: int, step: int = 0) -> list[list[Tile]]:
-        """The tiles that an LR video of this length and size is cut into at a sampling step."""
+        """Return the tiles of an LR video of this length and size at a sampler step."""
         canvas = self._padded(frames, height * self.factor, width * self.factor)
         scale = self.latents.autoencoder.factor
         return self.grid.windows(canvas[0], canvas[1] // scale, canvas[2] // scale, step)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Bytes that ten copies of the upsampled video take: latents, noise, canvas and result."""
+        """Return the bytes of ten copies of the upsampled video: latents, noise, canvas and result."""
         return 10 * 4 * 3 * frames * height * width * self.factor**2
 
     def work(self, frames: int, height: int, width: int, evaluations: Sequence[int] | None = None) -> int:
-        """Number of tiles that will be denoised in all ``evaluations`` of the sampler, or at these steps."""
+        """Count the tiles that are denoised in all evaluations of the sampler, or in those given as steps."""
         steps = self.sampler.evaluations if evaluations is None else evaluations
         return sum(self._tiles(self.windows(frames, height, width, i), i) for i in steps)
 
@@ -124,7 +125,7 @@ class TiledUpscaler(Upscaler):
     def __call__(
         self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
     ) -> Tensor:
-        """LR ``f c h w`` -> HR ``f c 4h 4w``, clamped; any length and size."""
+        """Upscale LR ``f c h w`` of any length and size to HR ``f c 4h 4w``, clamped."""
         with torch.autocast(lr.device.type, enabled=False):  # a trainer's precision is not ours
             job = _Job(self, lr, on_tile, observer)
             with job.sampling():
@@ -139,7 +140,7 @@ class TiledUpscaler(Upscaler):
         guidances: Sequence[Guidance[Condition]],
         on_tile: Callable[[], object] = lambda: None,
     ) -> list[Tensor]:
-        """What several guidances make of x_t before a ``step`` (from 0), decoded."""
+        """Decode the estimates of several guidances from x_t before ``step``, counted from 0."""
         with torch.autocast(lr.device.type, enabled=False):
             job = _Job(self, lr, on_tile)
             with job.sampling():
@@ -149,14 +150,14 @@ class TiledUpscaler(Upscaler):
             return [job.decoded(D_x) for D_x in D]
 
     def _padded(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """What the grid wants of the canvas, in frames and pixels (spec A17)."""
+        """Return the canvas size that the grid needs, in frames and pixels (spec A17)."""
         scale = self.latents.autoencoder.factor
         frames, rows, columns = self.grid.canvas(frames, -(-height // scale), -(-width // scale))
         return frames, rows * scale, columns * scale
 
 
 class _Job:
-    """One video on its way through an upscaler."""
+    """State of one video in an upscaler."""
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class _Job:
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """The network's precision, and its propagated layers."""
+        """Enter the network's precision and its propagated layers."""
         kind, dtype = self.latent.device.type, self.upscaler.precision
         with (
             torch.autocast(kind, dtype, enabled=dtype != torch.float32),
@@ -203,7 +204,7 @@ class _Job:
         )
 
     def decoded(self, y: Tensor) -> Tensor:
-        """HR video, without the padding, its colours corrected against I^up."""
+        """Return the HR video without padding, with colours corrected to I^up."""
         hr = self.upscaler.latents.decode(y[None], self.latent)[0]
         frames, _, height, width = self.lr_shape
         hr, up = (

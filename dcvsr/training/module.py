@@ -1,4 +1,4 @@
-"""What Lightning trains: the denoiser of an upscaler.
+"""Lightning module that trains the denoiser of an upscaler.
 
 Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 """
@@ -9,6 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Generator, Tensor
+from typing_extensions import override
 
 from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
@@ -20,24 +21,25 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 
 Batch = dict[str, Any]
-"""``hr`` and ``lr`` video. Training adds ``epoch``, ``number`` (``b``), validation ``name``, and one clip."""
+"""``hr`` and ``lr`` video; training batches add ``epoch`` and ``number``, ``b``; validation adds ``name``."""
 
 
 class VSRModule(pl.LightningModule):
-    """The EDM loss on clips, AdamW, and a validation that upscales whole clips and scores them.
+    """Training with the EDM loss, and validation that upscales and scores whole clips.
 
-    Only the denoiser is registered, hence trained and saved; VAE and CLIP stay in ``upscaler``, frozen.
+    Only the denoiser is registered, so only it is trained and saved; the frozen VAE and CLIP stay in
+    ``upscaler``.
 
     Args:
-        upscaler: whose denoiser is trained, as it will be used.
+        upscaler: upscaler whose denoiser is trained; validation uses it unchanged.
         loss: Eq. (11).
         optimizer: parameters -> optimizer.
         dropout: probability of dropping a clip's condition (spec A22).
-        dropout_mode: both parts of the condition together, or each alone and both.
+        dropout_mode: ``joint`` drops both parts of the condition; ``triple`` each part and both.
         noise_augmentation: mean and standard deviation of ln of the strength of pixel noise, which is drawn
-            for each clip and told to the network; None for the upscaler's own strength (spec A14).
-        seed: of noise levels, noise, dropout and noise augmentation.
-        compile: let torch.compile turn the training step into kernels of its own; validation stays as it is.
+            for each clip and passed to the network; None for the upscaler's own strength (spec A14).
+        seed: seed of noise levels, noise, dropout and noise augmentation.
+        compile: compile the training step with torch.compile; validation is not compiled.
         metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
         about: plain values stored in each checkpoint under ``dcvsr``.
     """
@@ -73,14 +75,17 @@ class VSRModule(pl.LightningModule):
         self.metrics = dict(metrics)
         self.about = dict(about)
 
+    @override
     def on_fit_start(self) -> None:
         self.upscaler.to(self.device)
         for metric in self.metrics.values():
             metric.to(self.device)
 
+    @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(p for p in self.denoiser.parameters() if p.requires_grad)
 
+    @override
     def training_step(self, batch: Batch, _: int) -> Tensor:
         y, c = self.encode(batch)
         draw = self.drawn("dropout", batch, lambda g: torch.rand((), generator=g))
@@ -94,17 +99,17 @@ class VSRModule(pl.LightningModule):
         return loss
 
     def drawn(self, name: str, batch: Batch, draw: Callable[[Generator], Tensor]) -> Tensor:
-        """Draw once for each clip, and stack the draws to ``b ...`` on the module's device.
+        """Draw once per clip and stack the draws to ``b ...`` on the module's device.
 
-        A draw depends on seed, ``name``, epoch and number alone, as crops do. Device, number of processes and
-        the other clips of the batch do not change it. Draws of different names are independent.
+        A draw depends only on seed, ``name``, epoch and number, as crops do. It does not depend on device,
+        number of processes or other clips of the batch. Draws of different names are independent.
         """
         samples = zip(batch["epoch"].tolist(), batch["number"].tolist(), strict=True)
         draws = [draw(generator(self.seed, name, *sample)) for sample in samples]
         return torch.stack(draws).to(self.device)
 
     def encode(self, batch: Batch) -> tuple[Tensor, Condition]:
-        """The clean latent y of a batch and its condition, in float32 whatever the trainer's precision."""
+        """Compute the clean latent y of a batch and its condition, in float32 for any trainer precision."""
         with torch.autocast(self.device.type, enabled=False):
             found = self.upscaler.condition(batch["lr"], self._pixel_noise(batch))
             return self.upscaler.latents.target(batch["hr"], found.shown), found.condition()
@@ -121,13 +126,14 @@ class VSRModule(pl.LightningModule):
             return PixelNoise((mean + std * drawn).exp(), lambda i: noise[:, i])
         return PixelNoise(strength, lambda i: noise[:, i])
 
+    @override
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """By the norm over all weights; Lightning's own refuses fused optimizers.
+        """Clip by the norm over all weights; Lightning's implementation refuses fused optimizers.
 
         Under ``16-mixed`` the gradient scaler skips a step that overflows and halves its scale. At scale 1 an
         overflow is not the scale's, and stops the run as it does in other precisions.
@@ -146,33 +152,37 @@ class VSRModule(pl.LightningModule):
             torch.nn.utils.clip_grads_with_norm_(learning, gradient_clip_val, norm)
 
     def _require_finite(self, name: str, value: Tensor) -> None:
-        """Stop before a weight is touched: what checkpoints/last.ckpt holds stays good."""
+        """Raise before a weight changes, so that checkpoints/last.ckpt stays valid."""
         if not torch.isfinite(value):
             raise UserError(
                 f"the {name} is {value.item()} at step {self.global_step}; the last good checkpoint is kept: "
                 "start from its weights (ckpt=...) with a lower module.optimizer.lr or in float32"
             )
 
+    @override
     def validation_step(self, batch: Batch, _: int) -> dict[str, Tensor]:
-        """Upscale one clip and score it; returns the frames ``f c h w`` that were compared."""
+        """Upscale and score one clip; return the compared frames ``f c h w``."""
         lr, hr = batch["lr"][0], batch["hr"][0]
         restored = self.upscaler(lr)
         for metric in self.metrics.values():
             metric.update(restored, hr)
         return {"lr": lr, "restored": restored, "hr": hr}
 
+    @override
     def on_validation_epoch_end(self) -> None:
         for name, metric in self.metrics.items():
             self.log(f"val/{name}", metric.compute(), prog_bar=True)
             metric.reset()
 
+    @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Recount the batches of a resumed run, which may have had another number of processes."""
+        """Recount the batches of a resumed run, whose number of processes may differ."""
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
         difference = batches - progress["total"]["ready"]
         for counts in (progress["total"], progress["current"]):
             counts.update({name: count + difference for name, count in counts.items()})
 
+    @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["dcvsr"] = self.about
