@@ -39,11 +39,12 @@ stress: $(STAMP) ## the suite five times in random orders on busy cores, over an
 mutants: $(STAMP) ## how many small errors in the method the tests notice, an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants
 
-check: $(STAMP) ## ruff, pyright, import-linter
+check: $(STAMP) ## ruff, pyright, import-linter, the documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMP) ## speed and memory as ratios against named references, 20 minutes
 	$(BIN)/python -m benchmarks
@@ -56,4 +57,4 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 clean: ## remove the environment and what runs have written
-	rm -rf $(VENV) outputs multirun
+	rm -rf $(VENV) outputs multirun site

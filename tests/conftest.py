@@ -2,9 +2,12 @@
 
 import importlib
 import importlib.util
+import json
 import logging
 import os
 import random
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,6 +132,55 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         return Finished(code, *capfd.readouterr())
 
     return invoke
+
+
+Compose = Callable[[str], list[Any]]
+
+
+@pytest.fixture
+def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
+    """Return the configuration of each job of ``dcvsr <line>``, resolved; nothing else runs."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig, OmegaConf
+
+    from dcvsr.runtime.cli import command
+
+    monkeypatch.chdir(tmp_path)
+    # By module: Hydra's plugin search leaves hydra_plugins without its submodules as attributes.
+    launcher = importlib.import_module("hydra_plugins.hydra_joblib_launcher._core")
+    monkeypatch.setattr(launcher, "launch", _one_after_the_other)
+    # The launcher composes every job again; once is enough here.
+    monkeypatch.setattr("hydra.plugins.sweeper.Sweeper.validate_batch_is_legal", lambda *_: None)
+
+    def run(line: str) -> list[DictConfig]:
+        line = re.sub("^degrade (verify|preview)", r"degrade_\1", line)
+        name, *arguments = shlex.split(line.replace("images", "text2image", 1))
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        jobs: list[DictConfig] = []
+
+        def record(cfg: DictConfig) -> None:
+            text = json.dumps(OmegaConf.to_container(cfg, resolve=True))
+            # Jobs differ in their folder.
+            jobs.append(
+                OmegaConf.create(json.loads(text.replace(HydraConfig.get().runtime.output_dir, "RUN")))
+            )
+
+        with restored():
+            command(name)(record)()
+        return jobs
+
+    return run
+
+
+def _one_after_the_other(launcher: Any, job_overrides: Any, initial_job_idx: int) -> Any:
+    """Run a sweep's jobs in this process instead of joblib's."""
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    basic = BasicLauncher()
+    basic.setup(
+        hydra_context=launcher.hydra_context, task_function=launcher.task_function, config=launcher.config
+    )
+    return basic.launch(job_overrides, initial_job_idx)
 
 
 @pytest.fixture

@@ -3,27 +3,18 @@
 Each runs through `dcvsr.runtime.cli.command`, with a task that only records its configuration.
 """
 
-import importlib
-import json
 import os
-import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from dcvsr.runtime.cli import CONF, command
-from tests.conftest import Run, restored
+from dcvsr.runtime.cli import CONF
+from tests.conftest import Compose, Run
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = {"images": "text2image"}
-"""Configuration of a command, where its name differs from the command's name at 0.1.0."""
-
 LINES = {
     "train +experiment=stage1": 1,
     "train +experiment=stage2": 1,
@@ -134,50 +125,6 @@ KEYS = [
     ),
 ]
 """A command line, a key that it takes, and the values of the key that README listed, as a sweep."""
-
-Compose = Callable[[str], list[DictConfig]]
-
-
-@pytest.fixture
-def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
-    """Return the configuration of each job of ``python -m dcvsr.<line>``; nothing else runs."""
-    monkeypatch.chdir(tmp_path)
-    # By module: Hydra's plugin search leaves hydra_plugins without its submodules as attributes.
-    launcher = importlib.import_module("hydra_plugins.hydra_joblib_launcher._core")
-    monkeypatch.setattr(launcher, "launch", _one_after_the_other)
-    # The launcher composes every job again; once is enough here.
-    monkeypatch.setattr("hydra.plugins.sweeper.Sweeper.validate_batch_is_legal", lambda *_: None)
-
-    def run(line: str) -> list[DictConfig]:
-        name, *arguments = shlex.split(line)
-        monkeypatch.setattr(sys, "argv", [name, *arguments])
-        jobs: list[DictConfig] = []
-
-        def record(cfg: DictConfig) -> None:
-            jobs.append(_without_folder(cfg))
-
-        with restored():
-            command(CONFIGS.get(name, name))(record)()
-        return jobs
-
-    return run
-
-
-def _without_folder(cfg: DictConfig) -> DictConfig:
-    """Resolve ``cfg`` and replace the run's folder, which differs from job to job."""
-    text = json.dumps(OmegaConf.to_container(cfg, resolve=True))
-    return OmegaConf.create(json.loads(text.replace(HydraConfig.get().runtime.output_dir, "RUN")))
-
-
-def _one_after_the_other(launcher: Any, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Any:
-    """Run a sweep's jobs in this process instead of joblib's."""
-    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-
-    basic = BasicLauncher()
-    basic.setup(
-        hydra_context=launcher.hydra_context, task_function=launcher.task_function, config=launcher.config
-    )
-    return basic.launch(job_overrides, initial_job_idx)
 
 
 @pytest.mark.parametrize(("line", "jobs"), LINES.items())
