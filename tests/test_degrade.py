@@ -447,7 +447,9 @@ def test_a_set_is_not_gone_on_with_by_other_software(degrade: Run, lr: Path, tmp
     assert degrade("output=lr").code == 0
     _without_a_clip(here)
     before = files(here)
-    assert refused(degrade("output=lr"), "lr/manifest.json", "torch 1.0 there", "name another output")
+    assert refused(
+        degrade("output=lr"), "lr/manifest.json", "torch 1.0 in the manifest", "name another output"
+    )
     assert files(here) == before
 
 

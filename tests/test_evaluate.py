@@ -49,7 +49,7 @@ def test_a_finished_run_is_neither_repeated_nor_written_over(run, tmp_path):
     before = (tmp_path / "run/summary.json").read_bytes()
     again = run("evaluate", "upscaler=bicubic", *QUICK)
     assert again.code == 0
-    assert "finished: nothing to do" in again.out
+    assert "finished; nothing to do" in again.out
     other = run("evaluate", "upscaler=bicubic", "lr_seed=1", *QUICK)
     assert (other.code, other.err.count("\n")) == (2, 1)
     assert "run holds a run with other settings (lr_seed is 0 there, 1 here); name" in other.err
@@ -157,7 +157,7 @@ def test_a_look_at_attention_is_not_gone_on_with_by_half(run, train, tmp_path):
     (tmp_path / "run/summary.json").unlink()
     done = run(*looking)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "attention was not kept" in done.err
+    assert "without recorded attention" in done.err
 
 
 def test_a_clip_that_a_metric_refuses_has_an_empty_cell_and_the_others_score(run, tmp_path):

@@ -155,7 +155,7 @@ def test_another_file_is_rejected_in_one_line(tmp_path: Path, monkeypatch: pytes
 
 def test_the_configuration_instantiates_the_metric(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCVSR_WEIGHTS", str(folder))
-    metrics = instantiate(OmegaConf.load(ROOT / "conf" / "metrics" / "dover.yaml"))
+    metrics = instantiate(OmegaConf.load(ROOT / "conf" / "metrics.yaml").dover)
     assert isinstance(metrics["dover"], DOVER)
 
 
