@@ -1,1 +1,1 @@
-"""What is timed or weighed: ratios against a named reference, both measured in one run on the same work."""
+"""Benchmarks: ratios to a named reference, both measured in one run on the same work."""

@@ -1,4 +1,4 @@
-"""What the tests of the commands share."""
+"""Fixtures of the tests of commands."""
 
 import importlib
 import importlib.util
@@ -197,7 +197,7 @@ def train(run: Run) -> Run:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What goes to wandb, whose files are written behind a run's back: keys, and settings at ``config``."""
+    """Values logged to wandb by key, with the settings at ``config``; wandb writes in the background."""
     from lightning.pytorch.loggers import WandbLogger
 
     sent: dict[str, Any] = {}

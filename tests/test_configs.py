@@ -35,7 +35,7 @@ EXPERIMENTS = GROUPS.pop("experiment")
 TABLES = ["table1", "table2"]
 SWEEPS = GROUPS.pop("sweep")
 IMAGES = {group: GROUPS.pop(group) for group in ("captions", "image_guidance", "pipeline")}
-"""What python -m dcvsr.text2image alone reads."""
+"""Groups that only python -m dcvsr.text2image reads."""
 ADDED = {group: GROUPS.pop(group) for group in ("alternative", "table2")}
 for group in ("paper", "calibration"):
     GROUPS.pop(group)
@@ -218,7 +218,7 @@ def test_every_metric_instantiates():
 
 
 def _lacks(part: DictConfig) -> str:
-    """What keeps a choice from being made, in its own words."""
+    """Return the error message of an option that cannot be instantiated."""
     try:
         instantiate(part, _convert_="all")
     except InstantiationException as error:

@@ -243,7 +243,7 @@ def test_a_folder_of_one_s_own_clips_is_a_data_set(run, clip, tmp_path):
 
 
 def test_an_lr_set_is_scored_against_its_hr(run, clip, tmp_path):
-    """What is degraded on the way is what was degraded beforehand."""
+    """LR degraded during evaluation equals LR degraded beforehand."""
     hr = f"data.path={clip.parent}"
     made = run("degrade", f"input={clip.parent}", "output=lr", "degradation=light", "metrics=fidelity")
     assert made.code == 0, made.err

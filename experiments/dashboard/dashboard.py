@@ -57,7 +57,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def sections(media: Sequence[str]) -> "list[ws.Section]":
-    """What the workspace shows, from top to bottom; in most, one column for each score."""
+    """Return the sections of the workspace from top to bottom; most have one column for each score."""
     from wandb_workspaces.reports import v2 as wr
     from wandb_workspaces.workspaces import Section, SectionLayoutSettings
 

@@ -131,7 +131,7 @@ def expect(fact: bool, claim: str) -> None:
 
 
 def same(one: Image.Image, other: Image.Image, start: float, stop: float) -> bool:
-    """Whether two pictures look alike between two shares of their width, below the labels."""
+    """Tell if two pictures are similar between two shares of their width, below the labels."""
     width, height = one.size
     box = (int(start * width), height // 5, int(stop * width), height)
     difference = ImageChops.difference(one.crop(box), other.crop(box))

@@ -39,7 +39,7 @@ UDM10: dict[str, Size] = dict.fromkeys(
 
 
 def drawn(clips: dict[str, Size]) -> Manifest:
-    """What `python -m dcvsr.degrade` would draw for these clips."""
+    """Return the parameters that `python -m dcvsr.degrade` draws for these clips."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("degrade", ["input=hr", "output=lr"]).degradation
     parameters = DrawnParameters(instantiate(cfg, _convert_="all"), SEED)

@@ -53,7 +53,7 @@ def _half(name: str, tensor: Tensor) -> Tensor:
 
 
 def _about(found: Checkpoint) -> dict[str, str]:
-    """What the file says of itself."""
+    """Return the metadata of the file."""
     return {
         "scale": found.scale,
         "stage": str(found.stage),

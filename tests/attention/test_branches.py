@@ -1,4 +1,4 @@
-"""What the branches of a guidance see of each other."""
+"""Propagation between the branches of a guidance."""
 
 from functools import partial
 

@@ -97,7 +97,7 @@ def test_tiles_of_different_sizes_exchange(sap):
 
 @pytest.mark.parametrize("layer", [0, 1, 3])
 def test_lockstep_is_two_pass_if_one_layer_alone_exchanges(denoiser, layer, monkeypatch):
-    """What the first exchanging layer gives away, nothing has been injected into."""
+    """The first exchanging layer gives keys that depend on no other tile."""
     name = propagated_layers(denoiser.unet)[layer]
     monkeypatch.setattr(processor, "propagated_layers", lambda unet: [name])
     one = estimate(denoiser, SAP, canvas=WIDE)
@@ -192,14 +192,14 @@ def test_tap_does_not_mix_tiles():
 
 
 def _own(notes):
-    """What each window's layers made of it before merging, of one tile: (window, layer) -> k ``f h p d``."""
+    """Keys of one tile before merging: (window, layer) -> k ``f h p d``."""
     return {
         (place.window, layer): k[0, :, :, : q.shape[-2]].numpy() for place, layer, q, k in notes.attentions
     }
 
 
 def _merged(notes):
-    """What each window's layers got besides: (window, layer) -> k ``h n d``, the same for every frame."""
+    """Keys received by each window: (window, layer) -> k ``h n d``, equal for every frame."""
     merged = {}
     for place, layer, q, k in notes.attentions:
         others = k[0, :, :, q.shape[-2] :]

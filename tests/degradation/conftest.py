@@ -1,4 +1,4 @@
-"""What the tests of degradations share."""
+"""Fixtures of the tests of degradations."""
 
 from types import ModuleType
 

@@ -39,7 +39,7 @@ def psnr(image: Tensor, other: Tensor) -> float:
 
 
 def drawn_as_often(drawn: Iterable[Hashable], odds: Mapping[Hashable, float]) -> bool:
-    """Whether a chi-square test believes the odds; they need not sum to one."""
+    """Tell if a chi-square test accepts the odds; they need not sum to one."""
     counts, total = Counter(drawn), sum(odds.values())
     expected = {name: weight / total * counts.total() for name, weight in odds.items()}
     return counts.keys() <= odds.keys() and _believed(
@@ -48,7 +48,7 @@ def drawn_as_often(drawn: Iterable[Hashable], odds: Mapping[Hashable, float]) ->
 
 
 def uniform_between(values: Iterable[float], low: float, high: float) -> bool:
-    """Whether a Kolmogorov-Smirnov test believes it, no value lies outside, and both ends are reached."""
+    """Tell if a Kolmogorov-Smirnov test accepts it, no value lies outside, and both ends are reached."""
     values, reach = np.array(list(values)), (high - low) / 50
     inside = low <= values.min() < low + reach and high - reach < values.max() <= high
     return bool(inside) and _believed(kstest(values, "uniform", (low, high - low)).pvalue)

@@ -171,7 +171,7 @@ def test_the_sets_that_come_along_are_keys_of_the_commands(tmp_path):
 
 
 def _upsampler(folder: Path, *given: str) -> Tensor:
-    """What an upsampler that was trained for three steps adds to bicubic."""
+    """Residual that an upsampler adds to bicubic after three training steps."""
     run = ["+experiment=nano_stage1", "data=synthetic", "data.crop=64", "module.compile=false", *given]
     run = [*run, "trainer.max_steps=3", "wandb=none", f"hydra.run.dir={folder}"]
     subprocess.run([sys.executable, HERE / "upsampler.py", *run], check=True, capture_output=True)

@@ -28,7 +28,7 @@ def table2() -> Any:
 
 
 def commands(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[list[str]]:
-    """What the script would run."""
+    """Commands that the script would run."""
     script = table2()
     ran: list[list[str]] = []
     monkeypatch.setattr(script, "picture", lambda *_: None)

@@ -1,4 +1,4 @@
-"""What tiling does not change: laws of the denoiser over a whole canvas."""
+"""Properties of the tiled denoiser that hold for any tiling."""
 
 from dataclasses import replace
 from functools import cache, partial

@@ -30,7 +30,7 @@ def seen(axis: Axis) -> list[float]:
 
 
 def heights(axes: Axes, values: Sequence[float]) -> list[float]:
-    """Where values lie on the y axis, from 0 at the bottom of the axes to 1 at the top."""
+    """Return the positions of values on the y axis, from 0 at the bottom of the axes to 1 at the top."""
     data = axes.transData.transform([(0, value) for value in values])
     return axes.transAxes.inverted().transform(data)[:, 1].tolist()
 

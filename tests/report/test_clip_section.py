@@ -1,4 +1,4 @@
-"""What the page shows of a clip: every row at the worst places, one line of each over time."""
+"""Sections of clips: every row at the worst regions, and one line of each over time."""
 
 import base64
 import io

@@ -122,7 +122,7 @@ def make_runs(folder: Path) -> Path:
 
 
 def overlap(one: list[float], other: list[float]) -> bool:
-    """Whether two boxes of text cover each other by more than the room for accents and descenders."""
+    """Tell if two boxes of text overlap by more than the room for accents and descenders."""
     across = min(one[2], other[2]) - max(one[0], other[0])
     down = min(one[3], other[3]) - max(one[1], other[1])
     return across > 0 and down > 0.4 * (one[3] - one[1])

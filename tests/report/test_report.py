@@ -37,7 +37,7 @@ LABELS = {"left_label": "bicubic", "right_label": "dcvsr"}
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: tags, attributes, and the text of table cells by row."""
+    """Parser of a page: tags, attributes, and the text of table cells by row."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

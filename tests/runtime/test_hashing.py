@@ -34,7 +34,7 @@ TREES = st.recursive(
 
 
 def same(one, other) -> bool:
-    """What equality should mean here, which is not Python's: types count, nan is nan, -0.0 is not 0.0."""
+    """Equality as hashing defines it: types count, nan equals nan, -0.0 differs from 0.0."""
     if type(one) is not type(other):
         return False
     if isinstance(one, list):

@@ -80,7 +80,7 @@ class Working(pl.LightningModule):
 def logged(
     folder: Path, module: Working, reading: float, *others: pl.Callback, **options: Any
 ) -> list[float]:
-    """What was logged, step by step."""
+    """Values logged at each step."""
     usual = {"max_epochs": 1, "log_every_n_steps": 1, "num_sanity_val_steps": 0, "limit_val_batches": 0}
     trainer = pl.Trainer(
         accelerator="cpu",

@@ -1,4 +1,4 @@
-"""What training costs is counted and written down."""
+"""The cost of training is counted and written to cost.json."""
 
 import csv
 import json
