@@ -108,7 +108,7 @@ def gather(named: Mapping[str, Any]) -> Content:
 
 
 def texts(content: Content) -> dict[str, str]:
-    """Return the files beside the page, by the ending of their names; none if there is no table."""
+    """Return the contents of the tables' files by suffix; empty if the report has no tables."""
     if not content.tables:
         return {}
     scored = [*content.tables, *content.strata]

@@ -68,7 +68,7 @@ def _view(shot: Takes, count: int, side: int, crf: int) -> ClipSection:
 
 
 def _worst(shot: Takes, count: int, side: int) -> list[CropPlace]:
-    """Find the worst regions, of any row if there is no ground truth; none without a comparison."""
+    """Find the worst regions of the reference, or of any row if the clip has no ground truth."""
     frames = pixels(shot.base[1])
     differences = {
         label: block_differences(pixels(shot.read(label)), frames, side) for label in shot.compared

