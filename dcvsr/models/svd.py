@@ -1,6 +1,7 @@
 """Stable Video Diffusion from diffusers: U-Net, VAE and CLIP image encoder.
 
-``source`` is a local folder in diffusers' layout or a repository on the Hugging Face hub.
+``source`` is a local folder in diffusers' layout or a repository on the Hugging Face hub. Weights become float32,
+whatever the dtype of the files: autocast lowers the precision of the U-Net where a run asks for that.
 """
 
 from collections.abc import Sequence
@@ -82,7 +83,9 @@ def _with_own_embedding(
 
 def pretrained_unet(source: str, checkpointing: bool) -> UNetSpatioTemporalConditionModel:
     """Load SVD's U-Net; ``checkpointing`` recomputes activations in backward: 14x512x512 fits 80 GB."""
-    unet = UNetSpatioTemporalConditionModel.from_pretrained(snapshot(source), subfolder="unet")
+    unet = UNetSpatioTemporalConditionModel.from_pretrained(
+        snapshot(source), subfolder="unet", torch_dtype=torch.float32
+    )
     if checkpointing:
         unet.enable_gradient_checkpointing()
     return unet
@@ -137,7 +140,9 @@ class SVDAutoencoder(nn.Module):
 
 def pretrained_autoencoder(source: str, chunk: int, overlap: int = 0) -> SVDAutoencoder:
     """Load SVD's VAE from ``source``."""
-    vae = AutoencoderKLTemporalDecoder.from_pretrained(snapshot(source), subfolder="vae")
+    vae = AutoencoderKLTemporalDecoder.from_pretrained(
+        snapshot(source), subfolder="vae", torch_dtype=torch.float32
+    )
     return SVDAutoencoder(vae, chunk, overlap)
 
 
@@ -160,7 +165,11 @@ class CLIPImageEncoder(nn.Module):
 
 
 def pretrained_image_encoder(source: str) -> CLIPImageEncoder:
-    """Load SVD's CLIP image encoder from ``source``."""
-    return CLIPImageEncoder(
-        CLIPVisionModelWithProjection.from_pretrained(snapshot(source), subfolder="image_encoder")
+    """Load SVD's CLIP image encoder from ``source``.
+
+    Without ``dtype``, transformers keeps the dtype of the file, and a CPU computes a bfloat16 file in bfloat16.
+    """
+    clip = CLIPVisionModelWithProjection.from_pretrained(
+        snapshot(source), subfolder="image_encoder", dtype=torch.float32
     )
+    return CLIPImageEncoder(clip)

@@ -1,5 +1,6 @@
 """SVD through diffusers: its true architecture, its file layout, and its own pipeline as the reference."""
 
+import shutil
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from dcvsr.attention.alternating import Alternating
@@ -163,6 +165,23 @@ def test_a_local_folder_gives_back_the_same_weights(pipeline, folder):
         assert torch.equal(unet.state_dict()[name], tensor)
     frames = torch.rand(2, 3, 48, 40)
     assert pretrained_image_encoder(str(folder))(frames).shape == (2, 1, 32)
+
+
+def test_files_in_bfloat16_are_computed_in_float32(folder, tmp_path):
+    for file in folder.glob("*/*.safetensors"):
+        halved = {name: tensor.bfloat16() for name, tensor in load_file(file).items()}
+        copy = tmp_path / file.relative_to(folder)
+        shutil.copytree(file.parent, copy.parent)
+        save_file(halved, copy, {"format": "pt"})
+        config = copy.with_name("config.json")
+        config.write_text(config.read_text().replace('"dtype": "float32"', '"dtype": "bfloat16"'))
+    source = str(tmp_path)
+    networks = [
+        pretrained_unet(source, checkpointing=False),
+        pretrained_autoencoder(source, chunk=2),
+        pretrained_image_encoder(source),
+    ]
+    assert {tensor.dtype for network in networks for tensor in network.parameters()} == {torch.float32}
 
 
 def test_the_vae_encodes_frames_alone_and_decodes_by_chunks(folder):
