@@ -1,7 +1,7 @@
 """Stable Video Diffusion from diffusers: U-Net, VAE and CLIP image encoder.
 
-``source`` is a local folder in diffusers' layout or a repository on the Hugging Face hub. Weights become float32,
-whatever the dtype of the files: autocast lowers the precision of the U-Net where a run asks for that.
+``source`` is a local folder in diffusers' layout or a repository on the Hugging Face hub. Weights become
+float32, whatever the dtype of the files. Autocast lowers the precision of the U-Net where a run asks for it.
 """
 
 from collections.abc import Sequence
@@ -167,7 +167,7 @@ class CLIPImageEncoder(nn.Module):
 def pretrained_image_encoder(source: str) -> CLIPImageEncoder:
     """Load SVD's CLIP image encoder from ``source``.
 
-    Without ``dtype``, transformers keeps the dtype of the file, and a CPU computes a bfloat16 file in bfloat16.
+    Without ``dtype``, transformers keeps the dtype of the file, and a bfloat16 file is computed in bfloat16.
     """
     clip = CLIPVisionModelWithProjection.from_pretrained(
         snapshot(source), subfolder="image_encoder", dtype=torch.float32
