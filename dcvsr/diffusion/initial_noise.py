@@ -8,6 +8,7 @@ in int64 tensors.
 """
 
 import math
+from numbers import Integral
 
 import torch
 from einops import rearrange
@@ -18,6 +19,12 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _WORD = 0xFFFFFFFF
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def require_seed(seed: object) -> None:
+    """Raise ValueError unless ``seed`` is an integer in [0, 2^64)."""
+    if not (isinstance(seed, Integral) and 0 <= int(seed) < 2**64):
+        raise ValueError(f"seed must be an integer in [0, 2^64), got {seed}")
 
 
 def philox(counter: Words, key: tuple[int, int], rounds: int = 10) -> Words:
@@ -59,10 +66,9 @@ def gaussian_noise(
         stream: 0 for x_T; other uses of the same seed take another number in [0, 2^16).
 
     Raises:
-        ValueError: if ``seed`` is not in [0, 2^64).
+        ValueError: if ``seed`` is not an integer in [0, 2^64).
     """
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be in [0, 2^64), got {seed}")
+    require_seed(seed)
     f, group, y, x = torch.meshgrid(
         torch.tensor(frames, device=device),
         torch.arange(-(-channels // 4), device=device) + (stream << 16),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
+from dcvsr.diffusion.initial_noise import require_seed
 from dcvsr.diffusion.protocols import Guidance, Upscaler
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import FACTOR, Upsample
@@ -68,6 +69,7 @@ class TiledUpscaler(Upscaler):
     factor = FACTOR
 
     def __post_init__(self) -> None:
+        require_seed(self.seed)
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch must be at least 1, or null for all tiles of a window, got {self.batch}")
         if not self.noise_augmentation >= 0:
