@@ -37,6 +37,13 @@ def to_bytes(frames: Tensor) -> Tensor:
     return frames.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
+def described(frames: object) -> str:
+    """Return the type and shape of what was passed as frames, for error messages."""
+    if isinstance(frames, Tensor):
+        return f"{str(frames.dtype).removeprefix('torch.')} {tuple(frames.shape)}"
+    return type(frames).__name__
+
+
 def levels(frame: Tensor) -> Tensor:
     """Return a frame in [0, 1] as whole levels from 0 to 255, in float64."""
     return (255 * frame).round().double()

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,9 +46,9 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.video.io import check_output, read_video, to_unit, write_video
 
     source, output = Path(cfg.input), Path(cfg.output)
-    check_output(source, output)
+    check_output(source, output, cfg.crf)
     started = time.monotonic()
-    video = read_video(source, cfg.fps and Fraction(str(cfg.fps)))
+    video = read_video(source, cfg.fps)
     frames, _, height, width = video.frames.shape
     upscaler, device = configured_upscaler(cfg)
     work = upscaler.work(frames, height, width)

@@ -149,6 +149,13 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(upscale, cl
         (["input=clip.mp4", "output=b.mp4", "device=tpu"], "device must be auto, cpu or cuda, got tpu"),
         (["input=clip.mp4", "output=b.mp4", "precision=half"], "float32, bfloat16, float16, got half"),
         (["input=clip.mp4", "output=b.mp4", "fps=25"], "a rate is for folders of frames"),
+        (["input=mixed", "output=b.mp4", "fps=fast"], "frame rate fast is not a number"),
+        (
+            ["input=clip.mp4", "output=b.mp4", "crf=99"],
+            "crf must be a number from 0 (best quality) to 51",
+        ),
+        (["input=clip.mp4", "output=b.mp4", "seed=-1"], "seed must be an integer in [0, 2^64), got -1"),
+        (["input=clip.mp4", "output=b.mp4", "seed=1.5"], "seed must be an integer in [0, 2^64), got 1.5"),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(run, clip, tmp_path, arguments, said):

@@ -18,7 +18,7 @@ from dcvsr.video.memory import Video
 from dcvsr.video.tracks import CONTAINERS, copy_tracks, url
 
 
-def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: int) -> None:
+def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: float) -> None:
     """Encode uint8 ``h w c`` images as they arrive, one for each frame time of ``video``.
 
     MP4 and MOV keep times exactly. Matroska rounds to the millisecond, and delays all tracks if audio starts

@@ -13,7 +13,7 @@ import numpy as np
 from einops import rearrange
 from torch import Tensor
 
-from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.imaging import described, to_bytes, to_unit
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.decoder import decode
 from dcvsr.video.encoder import encode
@@ -21,39 +21,53 @@ from dcvsr.video.frame_folder import read_frames, write_frames
 from dcvsr.video.memory import Video
 from dcvsr.video.tracks import CONTAINERS, check_audio
 
-__all__ = ["Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
+__all__ = ["CRF", "Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
+
+CRF = 16
+"""Default constant rate factor, as in ``conf/upscale.yaml``."""
 
 
-def read_video(path: str | Path, rate: Fraction | None = None) -> Video:
-    """Read a whole video file, or a folder of frames at ``rate`` frames per second (25 if not given).
+def read_video(path: str | Path, rate: Fraction | float | str | None = None) -> Video:
+    """Read a whole video file, or a folder of frames.
+
+    Args:
+        path: the file or folder.
+        rate: frames per second of a folder, such as 24, 23.976 or ``"30000/1001"``; None for 25. Files have
+            their own.
+
+    Returns:
+        The video. Its ``frames`` are uint8 ``f c h w``, RGB, on the CPU.
 
     Raises:
         UserError: if the path is missing, empty, truncated, damaged or not a video, or ``read_frames``
-            rejects the folder; if ``rate`` is not above 0, or given for a file.
+            rejects the folder; if ``rate`` is not a number above 0, or given for a file.
     """
     path = Path(path)
     if not os.path.exists(path):  # unlike path.exists(), never raises
         raise UserError(f"{path} does not exist; pass a video file or a folder of frames")
     if path.is_dir():
-        rate = Fraction(25) if rate is None else rate
-        if rate <= 0:
+        exact = _exact(25 if rate is None else rate)
+        if exact <= 0:
             raise UserError(f"the frame rate of {path} must be above 0, got {rate}")
         frames, names = read_frames(path)
-        return Video(frames, rate, source=path, names=names)
+        return Video(frames, exact, source=path, names=names)
     if rate is not None:
         raise UserError(f"{path} has its own frame rate; leave {rate} out, a rate is for folders of frames")
     return decode(path)
 
 
-def check_output(source: str | Path | None, output: str | Path) -> None:
+def check_output(source: str | Path | None, output: str | Path, crf: float = CRF) -> None:
     """Check, before any long computation, that ``write_video`` can write ``output`` for this source.
 
     A path without suffix is a folder of PNGs and must be new or empty. An existing video file is replaced.
 
     Raises:
         UserError: if the suffix is unknown, if the output is the source or a folder with files in it, if its
-            parent folder is missing or not writable, or if its container cannot hold the source's audio.
+            parent folder is missing or not writable, if its container cannot hold the source's audio, or if
+            ``crf`` is not in [0, 51].
     """
+    if not (isinstance(crf, int | float) and 0 <= crf <= 51):
+        raise UserError(f"crf must be a number from 0 (best quality) to 51, got {crf}")
     source, output = Path(source) if source else None, Path(output)
     suffix = output.suffix.lower()
     if suffix and suffix not in CONTAINERS:
@@ -73,21 +87,23 @@ def check_output(source: str | Path | None, output: str | Path) -> None:
         check_audio(source, suffix)
 
 
-def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Video, crf: int) -> None:
+def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Video, crf: float = CRF) -> None:
     """Write frames with the times, pixel aspect, colour, audio and names of ``video``; all frames or none.
 
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.
-        frames: float in [0, 1], ``f c h w``, or chunks of such, which are encoded as they arrive.
-        video: source of all but the pixels; its own ``frames`` are ignored.
-        crf: x264's constant rate factor, from 0 (best quality) to 51.
+        frames: floats in [0, 1], ``f c h w``, of any size, on any device; or an iterable of chunks of such,
+            which are encoded as they arrive.
+        video: source of all but the pixels; its own ``frames`` are ignored. ``Video(frames, rate)`` has no
+            source.
+        crf: x264's constant rate factor, from 0 (best quality) to 51; 16 by default, as in the command.
 
     Raises:
-        UserError: from ``check_output``, before the first chunk is requested.
-        ValueError: if frame sizes differ, or the number of frames is not that of ``video``'s times or names.
+        UserError: from ``check_output``, before the first chunk is requested; if a chunk is not such floats,
+            if frame sizes differ, or if the number of frames is not that of ``video``'s times or names.
     """
     path = Path(path)
-    check_output(video.source, path)
+    check_output(video.source, path, crf)
     chunks = [frames] if isinstance(frames, Tensor) else frames
     images = _images(chunks, len(video.pts or video.names))
     target = path.resolve()  # writes through a symbolic link
@@ -100,7 +116,7 @@ def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Vide
         os.replace(unfinished, target)
 
 
-def write_clip(path: str | Path, frames: Tensor, rate: Fraction, crf: int) -> None:
+def write_clip(path: str | Path, frames: Tensor, rate: Fraction, crf: float) -> None:
     """Write frames that have no source file, ``f c h w`` in [0, 1], as ``write_video`` does."""
     write_video(path, frames, Video(to_bytes(frames), rate), crf)
 
@@ -109,12 +125,29 @@ def _images(chunks: Iterable[Tensor], expected: int) -> Iterator[np.ndarray]:
     """Yield uint8 ``h w c`` images; check that their sizes agree and ``expected`` come (0: at least one)."""
     count, sizes = 0, set()
     for chunk in chunks:
+        if not isinstance(chunk, Tensor) or not chunk.is_floating_point() or chunk.shape[1:-2] != (3,):
+            raise UserError(f"pass frames as floats f c h w in [0, 1] with c = 3, got {described(chunk)}")
         count += len(chunk)
         sizes.add(tuple(chunk.shape[1:]))
         if len(sizes) > 1:
-            raise ValueError(f"frames have two sizes: {sizes}")
+            raise UserError(f"frames have two sizes: {sizes}; write them to two files")
         if 0 < expected < count:
             break
         yield from np.ascontiguousarray(rearrange(to_bytes(chunk).cpu().numpy(), "f c h w -> f h w c"))
     if count != (expected or max(count, 1)):
-        raise ValueError(f"{count} or more frames arrived, {expected or 'some'} were expected")
+        raise UserError(
+            f"{count} or more frames arrived, {expected or 'some'} were expected: pass as many frames as the "
+            "video has, or Video(frames, rate) as the video"
+        )
+
+
+def _exact(rate: Fraction | float | str) -> Fraction:
+    """Return a frame rate as it is written: 23.976 is 2997/125.
+
+    Raises:
+        UserError: if it is not a number.
+    """
+    try:
+        return Fraction(str(rate))
+    except (ValueError, ZeroDivisionError) as error:
+        raise UserError(f"frame rate {rate} is not a number: pass such as 24 or 30000/1001") from error

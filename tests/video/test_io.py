@@ -11,10 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from dcvsr.runtime.errors import UserError
-from dcvsr.video.io import Video, check_output, read_video, to_bytes, to_unit, write_video
+from dcvsr.video.io import CRF, Video, check_output, read_video, to_bytes, to_unit, write_video
 from tests.data.making import flat, make_video, noise
+
+ROOT = Path(__file__).parents[2]
 
 RATES = [
     Fraction(25),
@@ -166,11 +169,41 @@ def test_wrong_frame_count_and_mixed_frame_sizes_are_errors(tmp_path: Path, outp
     video = read_video(make_video(tmp_path / "s.mp4", noise(5)))
     frames = to_unit(video.frames)
     for few_or_many in (frames[:0], frames[:4], torch.cat([frames, frames])):
-        with pytest.raises(ValueError, match="5 were expected"):
+        with pytest.raises(UserError, match="5 were expected: pass as many"):
             write_video(tmp_path / output, few_or_many.split(2), video, crf=20)
-    with pytest.raises(ValueError, match="two sizes"):
+    with pytest.raises(UserError, match="two sizes"):
         write_video(tmp_path / output, [frames[:2], frames[:3, :, :16]], video, crf=20)
     assert [path.name for path in tmp_path.iterdir()] == ["s.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "got"),
+    [
+        (clip().frames, r"uint8 \(4, 3, 16, 16\)"),
+        (torch.rand(3, 16, 16), r"float32 \(3, 16, 16\)"),
+        (torch.rand(4, 1, 16, 16), r"float32 \(4, 1, 16, 16\)"),
+        ([torch.rand(1, 3, 16, 16), torch.rand(3, 16, 16)], r"float32 \(3, 16, 16\)"),
+        ([torch.rand(4, 3, 16, 16).numpy()], "ndarray"),
+    ],
+)
+def test_what_is_not_frames_of_floats_is_an_error(tmp_path: Path, frames: torch.Tensor, got: str) -> None:
+    with pytest.raises(UserError, match=f"floats f c h w in .* got {got}$"):
+        write_video(tmp_path / "a.mp4", frames, clip())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("crf", [-1, 51.5, "16", None, float("nan")])
+def test_a_crf_outside_0_to_51_is_an_error_before_any_frame(tmp_path: Path, crf: float) -> None:
+    with pytest.raises(UserError, match=f"crf must be a number from 0 .* to 51, got {crf}"):
+        write_video(tmp_path / "a.mp4", fail_if_iterated(), clip(), crf)
+
+
+def test_the_default_crf_is_the_command_s(tmp_path: Path) -> None:
+    assert OmegaConf.load(ROOT / "conf/upscale.yaml").crf == CRF
+    frames = to_unit(clip(height=64, width=64).frames)
+    write_video(tmp_path / "default.mp4", frames, clip())
+    write_video(tmp_path / "given.mp4", frames, clip(), CRF)
+    assert (tmp_path / "default.mp4").read_bytes() == (tmp_path / "given.mp4").read_bytes()
 
 
 def assert_error(source: Path | None, output: Path | str, reason: str) -> None:
@@ -241,7 +274,13 @@ def test_a_rate_is_accepted_for_folders_only(tmp_path: Path) -> None:
     write_video(tmp_path / "frames", to_unit(clip().frames), clip(), crf=20)
     assert read_video(tmp_path / "frames").rate == 25
     assert read_video(tmp_path / "frames", Fraction(30000, 1001)).rate == Fraction(30000, 1001)
+    for rate, exact in ((24, 24), (12.5, Fraction(25, 2)), ("30000/1001", Fraction(30000, 1001))):
+        video = read_video(tmp_path / "frames", rate)
+        assert (video.rate, type(video.rate)) == (exact, Fraction)
     with pytest.raises(UserError, match="must be above 0, got 0"):
-        read_video(tmp_path / "frames", Fraction(0))
+        read_video(tmp_path / "frames", 0)
+    for rate in ("fast", float("nan"), float("inf"), "1/0"):
+        with pytest.raises(UserError, match=f"frame rate {rate} is not a number"):
+            read_video(tmp_path / "frames", rate)
     with pytest.raises(UserError, match=r"s\.mp4 has its own frame rate"):
         read_video(make_video(tmp_path / "s.mp4", noise(2)), Fraction(25))
