@@ -16,18 +16,24 @@ T = TypeVar("T")
 def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Run ``tasks`` and return their results; each task waits in ``meet`` until all others reach it.
 
+    An exception in a task, such as a cancellation, ends the waiting tasks before it is passed on.
+
     Raises:
         RuntimeError: if a task ends while others wait.
     """
     runners = [greenlet(task) for task in tasks]
     for runner in runners:
         runner.gr_context = copy_context()
-    answers = [runner.switch() for runner in runners]
-    while not all(runner.dead for runner in runners):
-        if any(runner.dead for runner in runners):
-            raise RuntimeError("tasks must meet equally often")
-        answers = [runner.switch(answers) for runner in runners]
-    return answers
+    try:
+        answers = [runner.switch() for runner in runners]
+        while not all(runner.dead for runner in runners):
+            if any(runner.dead for runner in runners):
+                raise RuntimeError("tasks must meet equally often")
+            answers = [runner.switch(answers) for runner in runners]
+        return answers
+    finally:
+        for runner in runners:
+            runner.throw()  # a notebook keeps the traceback, which would keep activations of waiting tiles
 
 
 def meet(offer: Any) -> list[Any]:
