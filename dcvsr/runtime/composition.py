@@ -90,7 +90,8 @@ def refuse_unknown_and_missing(cfg: DictConfig, config_name: str, overrides: Seq
 def _composition_mistake(message: str, config_name: str | None) -> str:
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", message)
     if unknown is None or config_name is None:
-        return message.partition("Config search path:")[0]
+        lines = message.partition("Config search path:")[0].splitlines()
+        return "; ".join(filter(None, map(str.strip, lines)))
     return _unknown(unknown[1] or unknown[2], composed(config_name))
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+import dcvsr
 from dcvsr.attention.alternating import Alternating
 from dcvsr.attention.propagation import SpatialPropagation
 from dcvsr.diffusion.guidance import CFG
@@ -229,6 +230,19 @@ def test_scale_svd_upscales_with_svd_s_parts(folder):
     hr = upscaler(torch.rand(5, 3, 11, 19))
     assert hr.shape == (5, 3, 44, 76)
     assert torch.isfinite(hr).all()
+
+
+def test_load_takes_svd_and_a_checkpoint(folder, tmp_path):
+    small = [f"model.weights={folder}", "tile.size=8", "tile.frames=4", "sampler.steps=1"]
+    initial = dcvsr.load("svd", overrides=[*small, "ckpt=null"]).upscaler.denoiser.state_dict()
+    state = {f"denoiser.{name}": tensor / 2 for name, tensor in initial.items()}
+    about = {"dcvsr": {"scale": "svd", "stage": 2}, "state_dict": state, "global_step": 7}
+    torch.save(about, tmp_path / "last.ckpt")
+    up = dcvsr.load("svd", ckpt=tmp_path / "last.ckpt", overrides=small)
+    assert all(
+        torch.equal(up.upscaler.denoiser.state_dict()[name], tensor / 2) for name, tensor in initial.items()
+    )
+    assert up(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).shape == (2, 3, 32, 32)
 
 
 @pytest.mark.parametrize("size", [224, 336])
