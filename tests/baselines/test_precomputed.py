@@ -1,5 +1,6 @@
 """Results of other programs: found by clip name, and rejected if they do not match the clip."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from dcvsr.baselines.precomputed import Precomputed
 from dcvsr.data.folders import folder_of_clips
+from dcvsr.imaging import to_bytes, upsample
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.io import write_clip
@@ -79,3 +81,43 @@ def test_a_result_of_another_length_or_size_is_rejected_with_both_sizes(
 ) -> None:
     with pytest.raises(UserError, match=f"frames has 3 frames of 32x24, but its LR needs {needed};"):
         precomputed(results, "frames")(lr)
+
+
+def _third(frames: Tensor, part: Tensor) -> Tensor:
+    """Replace the middle third of the columns."""
+    width = frames.shape[-1] // 3
+    return torch.cat([frames[..., :width], part[..., :width], frames[..., 2 * width :]], dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        (lambda frames: frames, None),
+        (lambda frames: frames + 20 / 255, None),  # colours that drifted everywhere
+        (lambda frames: (frames + 0.1 * noise(*frames.shape)).clamp(0, 1), None),
+        (lambda frames: frames.flip(0), "over more than 5% of 2 of 3 frames, first frame 0"),
+        (lambda frames: _third(frames, frames), "3 of 3 frames, first frame 0"),
+        (lambda frames: frames.flip(1), "3 of 3 frames, first frame 0"),
+    ],
+    ids=["same", "colour", "noise", "order", "tile", "channels"],
+)
+def test_frames_that_do_not_show_their_lr_frame_get_a_warning(
+    change: Callable[[Tensor], Tensor],
+    warning: str | None,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scenes = torch.nn.functional.interpolate(noise(3, 3, 4, 6), (64, 96), mode="bicubic").clamp(0, 0.9)
+    frames = to_bytes(change(upsample(scenes))).permute(0, 2, 3, 1).numpy()
+    (tmp_path / "results").mkdir()
+    write_frames(tmp_path / "results/clip", frames, [])
+    precomputed(tmp_path / "results", "clip")(scenes)
+    assert [warning is not None and warning in text for text in caplog.messages] == [True] * bool(warning)
+
+
+@pytest.mark.parametrize(("clip", "warned"), [("video", True), ("frames", False)])
+def test_results_in_a_video_file_get_a_warning(
+    results: Path, clip: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    precomputed(results, clip)(expected()[..., ::4, ::4])
+    assert [f"{clip} is a video" in text for text in caplog.messages] == [True] * warned
