@@ -148,7 +148,8 @@ def unlike_frames(restored: Tensor, lr: Tensor, factor: int) -> list[int]:
         lr: ``f c h w`` in [0, 1].
         factor: HR pixels per LR pixel along a side.
     """
-    blocks = [max(1, side // BLOCK) for side in lr.shape[-2:]]
-    ours, theirs = (F.adaptive_avg_pool2d(part, blocks) for part in (lr, F.avg_pool2d(restored, factor)))
+    height, width = (max(1, side // BLOCK) for side in lr.shape[-2:])
+    parts = (lr, F.avg_pool2d(restored, factor))
+    ours, theirs = (F.adaptive_avg_pool2d(part, (height, width)) for part in parts)
     differs = (theirs - ours).abs().mean(dim=1) > MAX_DIFFERENCE
     return (differs.float().mean(dim=(1, 2)) > MAX_SHARE).nonzero().flatten().tolist()
