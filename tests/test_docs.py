@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from dcvsr.models import loaded
 from dcvsr.runtime.options import is_group, options
 from tests.conftest import Compose, Run
 
@@ -124,6 +125,28 @@ def test_python_example_of_the_readme_runs(
     assert scope["hr"].shape == (3, 3, 80, 96)
 
 
+def test_python_page_runs(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With bicubic upsampling in place of the model, which test_load.py runs."""
+    load = loaded.load
+
+    def bicubic(*names: str, overrides: Sequence[str] = (), **arguments: Any) -> loaded.LoadedUpscaler:
+        return load(*names, overrides=[*overrides, "upscaler=bicubic"], **arguments)
+
+    monkeypatch.setattr(loaded, "load", bicubic)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clip.mp4").write_bytes(clip.read_bytes())
+    scope: dict[str, Any] = {}
+    for language, _, content in CODE.findall((ROOT / "docs/python.md").read_text()):
+        assert language == "python"
+        exec(content, scope)
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "big.mp4", "part.mp4", "chunks.mp4"}
+    printed = capsys.readouterr().out
+    assert printed
+    assert printed.strip() in (ROOT / "docs/python.md").read_text()
+
+
 def _tracked(*patterns: str) -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True
@@ -136,7 +159,7 @@ def test_links_and_paths_lead_somewhere(page: str) -> None:
     """Relative links, and paths in backquotes such as ``conf/paper``; mkdocs checks anchors."""
     text = CODE.sub("", (ROOT / page).read_text())
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text)
-    paths = re.findall(r"`((?:dcvsr|conf|experiments|tests|docs|benchmarks)/[\w./-]*)`", text)
+    paths = re.findall(r"`((?:dcvsr|conf|examples|experiments|tests|docs|benchmarks)/[\w./-]*)`", text)
     dead = [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
     assert not dead + [path for path in paths if not (ROOT / path).exists()]
 
