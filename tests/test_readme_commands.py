@@ -78,6 +78,7 @@ KEYS = [
     ("train +experiment=stage1", "module.noise_augmentation", "null [-3,0.5]"),
     (UPSCALE, "upscaler.colour", "none wavelet adain"),
     (SVD, "model.latents.autoencoder.overlap", "0 7"),
+    (SVD, "model.latents.autoencoder.tile", "null 64"),
     (UPSCALE, "upscaler.batch", "1 4 null"),
     ("train +experiment=stage1", "module.dropout_mode", "joint triple"),
     ("train +experiment=stage1", "module.dropout", "0.1 0"),

@@ -44,6 +44,8 @@ SAMPLING: list[Row] = [
     ("latents.autoencoder._target_", "dcvsr.models.svd.pretrained_autoencoder", "appendix A"),
     ("latents.autoencoder.chunk", 14, "spec A20"),
     ("latents.autoencoder.overlap", 0, "spec A20"),
+    ("latents.autoencoder.tile", None, "spec A20, each frame whole"),
+    ("latents.autoencoder.tile_overlap", 0.25, "ours, for tiles"),
     ("image_encoder._target_", "dcvsr.models.svd.pretrained_image_encoder", "spec A12"),
     ("image_frames", "first", "spec A12"),
     ("noise_augmentation", 0, "spec A14"),

@@ -41,6 +41,6 @@ class HaarAutoencoder(nn.Module):
         blocks = rearrange(coefficients, "b f k h w -> b f h w k") @ self.basis
         return rearrange(blocks, "b f h w (c p q) -> b f c (h p) (w q)", p=4, q=4)
 
-    def decoded_frames(self, frames: int) -> int:
-        """Return the number of frames decoded for a video of ``frames`` frames."""
-        return frames
+    def decoded_sizes(self, frames: int, height: int, width: int) -> list[tuple[int, int, int]]:
+        """Return frames, height and width of each part decoded for a video."""
+        return [(frames, height, width)]

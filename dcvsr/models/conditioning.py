@@ -164,9 +164,8 @@ class Conditioning:
 
     def _pixels(self, picture: Tile) -> Tensor:
         """Return the pixels ``b c h w`` of a single-frame crop."""
-        scale = self.latents.autoencoder.factor
-        rows, columns = (slice(s.start * scale, s.stop * scale) for s in (picture.rows, picture.columns))
-        return self.up[:, picture.frames.start, :, rows, columns]
+        pixels = picture.scaled(self.latents.autoencoder.factor)
+        return self.up[:, pixels.frames.start, :, pixels.rows, pixels.columns]
 
 
 def _upsampled(lr: Tensor, upsample: Upsample, at_once: int | None) -> Tensor:

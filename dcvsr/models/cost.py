@@ -99,7 +99,10 @@ class Ledger(Observer):
             pixels = rows * coder.factor, columns * coder.factor
             flops["upsample"] += size[0] * self.flops.upsampling(*size[1:])
             flops["vae"] += frames * self.flops.encoding(*pixels)
-            flops["vae"] += coder.decoded_frames(frames) * self.flops.decoding(*pixels)
+            decoded: Counter[tuple[int, ...]] = Counter()
+            for number, *part in coder.decoded_sizes(frames, *pixels):
+                decoded[tuple(part)] += number
+            flops["vae"] += sum(number * self.flops.decoding(*part) for part, number in decoded.items())
             flops["image_encoder"] += len({p.box for some in shown for p in some}) * self.flops.image
         return flops
 

@@ -28,8 +28,8 @@ class Autoencoder(Protocol):
         """Decode a latent to video, not clamped."""
         ...
 
-    def decoded_frames(self, frames: int, /) -> int:
-        """Return the number of frames decoded for a video of ``frames`` frames."""
+    def decoded_sizes(self, frames: int, height: int, width: int, /) -> list[tuple[int, int, int]]:
+        """Return frames, height and width of each part decoded for a video of this size in pixels."""
         ...
 
 

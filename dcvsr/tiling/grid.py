@@ -105,6 +105,11 @@ class Tile:
             end for axis in (self.frames, self.rows, self.columns) for end in (axis.start, axis.stop)
         )
 
+    def scaled(self, factor: int) -> "Tile":
+        """Return the box in units ``factor`` times as small; frames are not scaled."""
+        rows, columns = (slice(factor * s.start, factor * s.stop) for s in (self.rows, self.columns))
+        return Tile(self.frames, rows, columns)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Frames, rows and columns."""

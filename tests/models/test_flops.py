@@ -73,9 +73,12 @@ def test_the_vae_costs_what_the_real_one_does(flops):
     assert 5 * flops.decoding(24, 16) == real(lambda: latents.decode(torch.rand(1, 5, 4, 12, 8), None)) > 0
 
 
-def test_frames_that_chunks_share_are_decoded_twice(flops):
-    coder = SVDAutoencoder(flops.upscaler.latents.autoencoder.vae, chunk=3, overlap=1)
-    assert coder.decoded_frames(5) * flops.decoding(24, 16) == real(
+@pytest.mark.parametrize(("settings", "parts"), [({}, 2), ({"tile": 8, "tile_overlap": 0.25}, 4)])
+def test_frames_and_pixels_that_parts_share_are_decoded_twice(flops, settings, parts):
+    coder = SVDAutoencoder(flops.upscaler.latents.autoencoder.vae, chunk=3, overlap=1, **settings)
+    sizes = coder.decoded_sizes(5, 24, 16)
+    assert len(sizes) == parts
+    assert sum(frames * flops.decoding(*part) for frames, *part in sizes) == real(
         lambda: coder.decode(torch.rand(1, 5, 4, 12, 8))
     )
 

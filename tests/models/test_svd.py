@@ -15,6 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import dcvsr
@@ -208,7 +209,44 @@ def test_chunks_of_the_vae_overlap_and_are_crossfaded(folder):
     torch.testing.assert_close(result[:, 2], (first[:, 2] + second[:, 0]) / 2)
     torch.testing.assert_close(result[:, :2], first[:, :2])
     torch.testing.assert_close(result[:, 3:], second[:, 1:])
-    assert vae.decoded_frames(5) == 6
+    assert vae.decoded_sizes(5, 32, 24) == [(3, 32, 24), (3, 32, 24)]
+
+
+def test_one_tile_decodes_as_without_tiles(folder):
+    latent = torch.randn(1, 3, 4, 6, 5)
+    whole, tiled = (pretrained_autoencoder(str(folder), chunk=2, tile=tile) for tile in (None, 6))
+    assert torch.equal(tiled.decode(latent), whole.decode(latent))
+    assert tiled.decoded_sizes(3, 48, 40) == whole.decoded_sizes(3, 48, 40) == [(2, 48, 40), (1, 48, 40)]
+
+
+@pytest.mark.parametrize("size", [(16, 16), (9, 21), (8, 9)], ids=str)
+@pytest.mark.parametrize("overlap", [0, 0.25, 0.5])
+def test_tiles_of_a_local_decoder_blend_to_the_whole(folder, monkeypatch, size, overlap):
+    """A decoder that repeats pixels has no seams, so the weights of the tiles must sum to one everywhere."""
+    monkeypatch.setattr(
+        "dcvsr.models.svd.decoded", lambda _, x: F.interpolate(x[:, :3], scale_factor=8, mode="nearest")
+    )
+    latent = torch.randn(1, 5, 4, *size)
+    whole, tiled = (
+        pretrained_autoencoder(str(folder), chunk=3, overlap=1, tile=tile, tile_overlap=overlap)
+        for tile in (None, 8)
+    )
+    assert len(tiled.decoded_sizes(5, *(8 * side for side in size))) > 2
+    torch.testing.assert_close(tiled.decode(latent), whole.decode(latent))
+
+
+def test_tiles_change_the_result_by_a_bounded_part_of_its_deviation(folder):
+    """Group normalisation and attention see a tile alone; noise has about the same statistics everywhere."""
+    latent = torch.randn(1, 2, 4, 16, 24, generator=torch.Generator().manual_seed(0))
+    whole, tiled = (pretrained_autoencoder(str(folder), chunk=2, tile=tile) for tile in (None, 16))
+    result = whole.decode(latent)
+    error = (tiled.decode(latent) - result).square().mean().sqrt() / result.std()
+    assert 0.001 < error < 0.2
+
+
+def test_tiles_that_overlap_wholly_are_refused(folder):
+    with pytest.raises(ValueError, match="overlap must be a fraction in"):
+        pretrained_autoencoder(str(folder), chunk=2, tile=8, tile_overlap=1)
 
 
 def test_an_overlap_of_a_whole_chunk_is_refused(folder):
