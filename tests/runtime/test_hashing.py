@@ -67,7 +67,8 @@ def test_two_descriptions_share_a_digest_only_if_they_are_the_same(one, other):
     assert (digest(one) == digest(other)) == same(one, other)
 
 
-@given(st.dictionaries(st.text(max_size=3), TREES, min_size=2, max_size=4))
+# OmegaConf reads ??? as a missing value and ${ as an interpolation.
+@given(st.dictionaries(st.text(st.characters(exclude_characters="?$")), TREES, min_size=2, max_size=4))
 def test_neither_order_nor_the_kind_of_container_counts(parts):
     turned = OrderedDict(reversed(parts.items()))
     assert digest(parts) == digest(turned)
