@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 @command("train")
 def main(cfg: DictConfig) -> None:
     """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/ to the run folder."""
+    cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
     preflight(cfg)
     _refuse_sweep_over_processes(cfg)
     _refuse_to_write_over(_folder())
@@ -30,7 +31,6 @@ def main(cfg: DictConfig) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # advice on settings chosen on purpose
     require_resumable(cfg.resume, cfg.scale, cfg.stage)
-    cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
     pl.seed_everything(cfg.seed, verbose=False)
     trainer = _trainer(cfg)
     datamodule = instantiate(cfg.datamodule, _convert_="all")(

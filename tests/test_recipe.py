@@ -265,7 +265,7 @@ READ = (
 NOT_OF_THE_RECIPE = [
     *("*.seed", "*upscaler.*.source", "datamodule.*.path", "data.test.path", "*._partial_"),  # places, draws
     *("datamodule.*.cache", "data.test.cache", "*upscaler.cache.*"),
-    *("*upscaler.denoiser._target_", "*upscaler.denoiser.ckpt", "*upscaler.denoiser.runs"),  # which weights
+    *("*upscaler.denoiser._target_", "*upscaler.denoiser.runs", "*.ckpt"),  # which weights
     *("*upscaler.denoiser.scale", "*upscaler.denoiser.stages.*", "module.about.*", "module.metrics.*"),
     *("*upscaler.batch", "*upscaler.precision.*", "module.compile"),  # speed
     *("*degradation.jpeg", "*.jpeg[12].coder"),

@@ -2,24 +2,27 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from dcvsr.runtime.provenance import file_record
 from dcvsr.weights.registry import locate
 from dcvsr.weights.state_dicts import fill
 
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """File of published weights, without the stage and step of our checkpoints."""
+    """File of published weights."""
 
     path: Path
 
-    stage = None
-    step = None
-
     def __str__(self) -> str:
         return str(self.path)
+
+    def record(self) -> dict[str, Any]:
+        """Return the file and its hash."""
+        return file_record(self.path)
 
 
 def pretrained(network: nn.Module, weights: str | None) -> PublishedWeights | None:

@@ -14,7 +14,10 @@ import torch
 from safetensors import safe_open
 
 from dcvsr.models.denoiser import Denoiser
+from dcvsr.models.diffusers_unet import DiffusersUNet
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.provenance import file_record
+from dcvsr.weights.unets import CONFIG, names_unet, unet_files
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,10 @@ class Checkpoint:
     def __str__(self) -> str:
         return f"{self.path} (scale={self.scale}, stage {self.stage}, step {self.step})"
 
+    def record(self) -> dict[str, Any]:
+        """Return file, hash, stage and step for a run's JSON."""
+        return file_record(self.path, self.stage, self.step)
+
     def fits(self, denoiser: Denoiser) -> bool:
         """Return True if names and shapes of the weights match those of ``denoiser``."""
         shapes, needed = (
@@ -53,7 +60,7 @@ class Checkpoint:
             UserError: if the checkpoint was made with another model configuration.
         """
         try:
-            denoiser.load_state_dict(self.weights)
+            denoiser.load_state_dict(self.weights, assign=any(p.is_meta for p in denoiser.parameters()))
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
             raise UserError(f"{self.path} holds another model than model=... describes: {reason}") from error
@@ -72,8 +79,11 @@ def open_checkpoint(path: str | Path, scale: str | None = None) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise UserError(
-            f"no checkpoint at {path}; name a file, such as outputs/train/.../checkpoints/last.ckpt"
+            f"no checkpoint at {path}; name a file, such as outputs/train/.../checkpoints/last.ckpt, "
+            "a folder or OWNER/NAME of a U-Net, or shipped, newest or required"
         )
+    if path.suffix == ".safetensors" and (path.parent / CONFIG).is_file():
+        raise UserError(f"{path} belongs to a U-Net in diffusers' layout; give its folder: {path.parent}")
     try:
         found = _of_the_package(path) if path.suffix == ".safetensors" else _of_a_run(path)
     except Exception as error:  # torch.load raises many types
@@ -152,9 +162,10 @@ def restored(denoiser: Denoiser, ckpt: str | None, runs: str, scale: str, stages
 
     Args:
         denoiser: the denoiser to fill.
-        ckpt: a file; ``shipped`` for the shipped model; ``required`` for the newest checkpoint under ``runs``
-            of the first of ``stages`` that has one, else the shipped model if it fits the configuration;
-            ``newest`` for the same with a warning instead of an error; None for initial weights.
+        ckpt: a file; a folder or hub id of a U-Net (`dcvsr.weights.unets`); ``shipped`` for the shipped
+            model; ``required`` for the newest checkpoint under ``runs`` of the first of ``stages`` that has
+            one, else the shipped model if it fits the configuration; ``newest`` for the same with a warning
+            instead of an error; None for initial weights.
         runs: folder of runs.
         scale: scale of the checkpoint.
         stages: training stages in order of preference.
@@ -168,6 +179,8 @@ def restored(denoiser: Denoiser, ckpt: str | None, runs: str, scale: str, stages
         checkpoint = shipped(scale)
     elif ckpt in ("newest", "required"):
         checkpoint = newest_checkpoint(runs, scale, stages) or _shipped_for(denoiser, scale)
+    elif names_unet(ckpt):
+        checkpoint = DiffusersUNet(unet_files(ckpt))
     else:
         checkpoint = open_checkpoint(ckpt, scale)
     if checkpoint is not None:

@@ -17,9 +17,11 @@ from transformers import CLIPVisionModelWithProjection
 
 from dcvsr.models.temporal_decoder import decoded
 from dcvsr.tiling.canvas import Canvas
+from dcvsr.runtime.files import read_json
 from dcvsr.tiling.chunks import chunks, crossfaded
 from dcvsr.tiling.grid import Tile, TileGrid
 from dcvsr.weights import snapshot
+from dcvsr.weights.snapshots import unet_from_snapshot
 
 _BLEND = 0.1
 """Width of the Gaussian window of decoded tiles, in tiles, as the denoiser's (spec A16)."""
@@ -88,11 +90,23 @@ def _with_own_embedding(
     return args, {**kwargs, "encoder_hidden_states": rearrange(own, "b d f -> (b f) 1 d")}
 
 
-def pretrained_unet(source: str, checkpointing: bool) -> UNetSpatioTemporalConditionModel:
-    """Load SVD's U-Net; ``checkpointing`` recomputes activations in backward: 14x512x512 fits 80 GB."""
-    unet = UNetSpatioTemporalConditionModel.from_pretrained(
-        snapshot(source), subfolder="unet", torch_dtype=torch.float32
-    )
+def pretrained_unet(source: str, ckpt: str | None, checkpointing: bool) -> UNetSpatioTemporalConditionModel:
+    """Load SVD's U-Net, or build it without weights if ``ckpt`` provides all of them.
+
+    Args:
+        source: of SVD's weights.
+        ckpt: the run's checkpoint, see `dcvsr.models.checkpoint.restored`.
+        checkpointing: recompute activations in backward, so that 14x512x512 fits 80 GB.
+    """
+    if unet_from_snapshot(ckpt):
+        unet = UNetSpatioTemporalConditionModel.from_pretrained(
+            snapshot(source, "unet"), subfolder="unet", torch_dtype=torch.float32
+        )
+    else:
+        config = read_json(snapshot(source, "architecture") / "unet/config.json")
+        with torch.device("meta"):
+            unet = UNetSpatioTemporalConditionModel.from_config(config)
+    assert isinstance(unet, UNetSpatioTemporalConditionModel)
     if checkpointing:
         unet.enable_gradient_checkpointing()
     return unet
@@ -178,7 +192,7 @@ def pretrained_autoencoder(
 ) -> SVDAutoencoder:
     """Load SVD's VAE from ``source``."""
     vae = AutoencoderKLTemporalDecoder.from_pretrained(
-        snapshot(source), subfolder="vae", torch_dtype=torch.float32
+        snapshot(source, "vae"), subfolder="vae", torch_dtype=torch.float32
     )
     return SVDAutoencoder(vae, chunk, overlap, tile, tile_overlap)
 
@@ -207,6 +221,6 @@ def pretrained_image_encoder(source: str) -> CLIPImageEncoder:
     Without ``dtype``, transformers keeps the dtype of the file, and a bfloat16 file is computed in bfloat16.
     """
     clip = CLIPVisionModelWithProjection.from_pretrained(
-        snapshot(source), subfolder="image_encoder", dtype=torch.float32
+        snapshot(source, "image_encoder"), subfolder="image_encoder", dtype=torch.float32
     )
     return CLIPImageEncoder(clip)

@@ -18,35 +18,28 @@ NO_RECIPE = {"seed", "runs", "ckpt", "resume", "wandb", "loggers", "callbacks", 
 
 
 class Origin(Protocol):
-    """File that weights were loaded from; ``stage`` and ``step`` of their training, None if unknown."""
+    """Place that weights were loaded from; ``str`` describes it in one line."""
 
-    @property
-    def path(self) -> Path:
-        """Path of the file."""
+    def record(self) -> dict[str, Any]:
+        """Return plain values that identify the weights: at least ``file`` and ``sha256``."""
         ...
 
-    @property
-    def stage(self) -> int | None:
-        """Stage of the training."""
-        ...
 
-    @property
-    def step(self) -> int | None:
-        """Optimizer step of the training."""
-        ...
+def file_record(path: Path, stage: int | None = None, step: int | None = None) -> dict[str, Any]:
+    """Return the record of a weight file, with stage, optimizer step and recipe of its training if known."""
+    return {
+        "file": str(path),
+        "sha256": file_sha256(path),
+        "stage": stage,
+        "step": step,
+        "training": training(path),
+    }
 
 
 def describe(origin: Origin | None, seed: int, device: object) -> dict[str, Any]:
-    """Return weights (checkpoint, SHA-256, training), seed, versions and machine as plain values."""
-    weights = origin and {
-        "file": str(origin.path),
-        "sha256": file_sha256(origin.path),
-        "stage": origin.stage,
-        "step": origin.step,
-        "training": training(origin.path),
-    }
+    """Return the record of the weights, seed, versions and machine as plain values."""
     return {
-        "weights": weights,
+        "weights": origin and origin.record(),
         "seed": seed,
         "device": str(device),
         "versions": package_versions(),

@@ -1,86 +1,90 @@
 """Stable Video Diffusion's weights: a folder in diffusers' layout or a repository of the Hugging Face hub."""
 
-import queue
-import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.weights import hub
+from dcvsr.weights.unets import require_unet
 
-FILES = [
-    f"{part}/{file}" for part in ("unet", "vae", "image_encoder") for file in ("config.json", "*.safetensors")
-]
+FILES = {
+    "architecture": ["unet/config.json"],
+    "unet": ["unet/config.json", "unet/*.safetensors"],
+    "vae": ["vae/config.json", "vae/*.safetensors"],
+    "image_encoder": ["image_encoder/config.json", "image_encoder/*.safetensors"],
+}
+"""Part -> patterns of the files that it needs; ``architecture`` is the U-Net without its weights."""
 HALF = "*.fp16.*"  # half-precision copies, which are not used
-PATIENCE = 3.0  # seconds to wait for an answer of the hub
 
 
-def require_snapshot(source: str) -> None:
-    """Check within five seconds that `snapshot` can provide ``source``, without importing torch.
+def unet_from_snapshot(ckpt: str | None) -> bool:
+    """Return True if a run with ``ckpt`` starts from SVD's own U-Net."""
+    return ckpt in (None, "newest")
+
+
+def require_weights(ckpt: str | None, source: str | None = None) -> None:
+    """Check within five seconds that a run can get its weights, without importing torch.
+
+    Args:
+        ckpt: the checkpoint.
+        source: of SVD's weights; None for a model without them.
+
+    Raises:
+        UserError: as in `unet_files` and `snapshot`.
+    """
+    require_unet(ckpt)
+    if source is not None:
+        unet = "unet" if unet_from_snapshot(ckpt) else "architecture"
+        require_snapshot(source, unet, "vae", "image_encoder")
+
+
+def require_snapshot(source: str, *parts: str) -> None:
+    """Check within five seconds that `snapshot` can provide ``parts`` of ``source``, without importing torch.
 
     Raises:
         UserError: as in `snapshot`.
     """
-    if _local(source) is None and (obstacle := _obstacle(source)):
-        raise UserError(
-            f"{source} is not a folder, the hub's cache has no complete copy, and {obstacle}; "
-            "accept its licence at "
-            f"https://huggingface.co/{source}, run `hf download {source} --local-dir FOLDER` on a machine "
-            "with access, and give model.weights=FOLDER"
-        )
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    if _local(source, parts) is None:
+        url = hf_hub_url(source, _files(parts)[0])
+        hub.ask(lambda: get_hf_file_metadata(url, timeout=hub.PATIENCE), source, "model.weights")
 
 
-def snapshot(source: str) -> Path:
+def snapshot(source: str, *parts: str) -> Path:
     """Return the folder ``source``, or the cached copy of the repository ``source``; download if missing.
+
+    Args:
+        source: a folder, or ``OWNER/NAME``.
+        parts: those of `FILES` that are needed.
 
     Raises:
         UserError: if the folder lacks a file, or the repository is neither cached nor available.
     """
-    from huggingface_hub import snapshot_download
+    require_snapshot(source, *parts)
+    if found := _local(source, parts):
+        return found
+    return hub.download(source, None, _files(parts), "model.weights", ignore_patterns=[HALF])
 
-    require_snapshot(source)
-    return _local(source) or Path(snapshot_download(source, allow_patterns=FILES, ignore_patterns=[HALF]))
+
+def _files(parts: Sequence[str]) -> list[str]:
+    return [file for part in parts for file in FILES[part]]
 
 
-def _local(source: str) -> Path | None:
-    """Return the complete local copy of the model; None if the hub must be asked."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
+def _local(source: str, parts: Sequence[str]) -> Path | None:
+    """Return the complete local copy of ``parts``; None if the hub must be asked."""
     folder = Path(source).expanduser()
     if folder.is_dir():
-        if lacking := _lacking(folder):
+        if lacking := _lacking(folder, parts):
             raise UserError(f"{folder} lacks {', '.join(lacking)}; give a folder in diffusers' layout")
         return folder
-    try:
-        cached = Path(snapshot_download(source, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
-    except HFValidationError:
-        raise UserError(
-            f"{source} is neither a folder nor a repository name; give a folder or OWNER/NAME"
-        ) from None
-    return None if _lacking(cached) else cached
+    found = hub.cached(source)
+    return None if found is None or _lacking(found, parts) else found
 
 
-def _lacking(folder: Path) -> list[str]:
-    return [file for file in FILES if not any(p.is_file() and not p.match(HALF) for p in folder.glob(file))]
-
-
-def _obstacle(source: str) -> str:
-    """Return the reason why the hub cannot provide ``source``; empty if it can."""
-    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-    # In a thread, because the client's timeout does not cover the lookup of the hub's address.
-    threading.Thread(target=lambda: answers.put(_ask(source)), daemon=True).start()
-    try:
-        return answers.get(timeout=PATIENCE)
-    except queue.Empty:
-        return f"the hub did not answer within {PATIENCE:.0f} s"
-
-
-def _ask(source: str) -> str:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    try:
-        get_hf_file_metadata(hf_hub_url(source, FILES[0]), timeout=PATIENCE)
-    except Exception as error:  # hub 1 raises errors of httpx, hub 2 of httpx2
-        return f"the hub does not provide it ({type(error).__name__}: {error}".splitlines()[0] + ")"
-    return ""
+def _lacking(folder: Path, parts: Sequence[str]) -> list[str]:
+    return [
+        file
+        for file in _files(parts)
+        if not any(p.is_file() and not p.match(HALF) for p in folder.glob(file))
+    ]

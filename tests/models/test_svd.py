@@ -6,17 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from diffusers.pipelines.stable_video_diffusion import StableVideoDiffusionPipeline
-from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
-from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPImageProcessor
 
 import dcvsr
 from dcvsr.attention.alternating import Alternating
@@ -28,38 +26,18 @@ from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import new_unet, pretrained_autoencoder, pretrained_image_encoder, pretrained_unet
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.cli import CONF
+from dcvsr.runtime.errors import UserError
 from dcvsr.tiling.grid import TileGrid
+from dcvsr.weights import require_weights
 from tests.attention.making import Notes, tap
-from tests.conftest import SVD_SCHEDULER
+from tests.models.making_svd import small_pipeline
 
 FRAMES, SIDE = 4, 64
 
 
 @pytest.fixture(scope="module")
 def pipeline() -> StableVideoDiffusionPipeline:
-    """SVD's five parts, small, with random weights."""
-    torch.manual_seed(0)
-    clip = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=37,
-        projection_dim=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        patch_size=56,
-    )
-    return StableVideoDiffusionPipeline(
-        vae=AutoencoderKLTemporalDecoder(
-            block_out_channels=(32, 32, 64, 64),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            latent_channels=4,
-        ),
-        image_encoder=CLIPVisionModelWithProjection(clip),
-        unet=new_unet(
-            latent_channels=4, channels=[32, 64], heads=[1, 2], layers=2, embedding=32, frames=FRAMES
-        ),
-        scheduler=EulerDiscreteScheduler(**SVD_SCHEDULER),  # type: ignore[arg-type]
-        feature_extractor=CLIPImageProcessor(),
-    )
+    return small_pipeline(FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +140,7 @@ def test_the_unet_has_svd_s_1524_623_082_parameters():
 
 
 def test_a_local_folder_gives_back_the_same_weights(pipeline, folder):
-    unet = pretrained_unet(str(folder), checkpointing=False)
+    unet = pretrained_unet(str(folder), ckpt=None, checkpointing=False)
     for name, tensor in pipeline.unet.state_dict().items():
         assert torch.equal(unet.state_dict()[name], tensor)
     frames = torch.rand(2, 3, 48, 40)
@@ -179,7 +157,7 @@ def test_files_in_bfloat16_are_computed_in_float32(folder, tmp_path):
         config.write_text(config.read_text().replace('"dtype": "float32"', '"dtype": "bfloat16"'))
     source = str(tmp_path)
     networks = [
-        pretrained_unet(source, checkpointing=False),
+        pretrained_unet(source, ckpt=None, checkpointing=False),
         pretrained_autoencoder(source, chunk=2),
         pretrained_image_encoder(source),
     ]
@@ -281,6 +259,21 @@ def test_load_takes_svd_and_a_checkpoint(folder, tmp_path):
         torch.equal(up.upscaler.denoiser.state_dict()[name], tensor / 2) for name, tensor in initial.items()
     )
     assert up(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).shape == (2, 3, 32, 32)
+
+
+def test_scale_svd_with_a_ckpt_needs_no_weights_of_svd_s_own_unet(folder, tmp_path):
+    rest = shutil.copytree(folder, tmp_path / "rest", ignore=shutil.ignore_patterns("diffusion*"))
+    shutil.copytree(folder / "vae", rest / "vae", dirs_exist_ok=True)
+    require_weights(str(folder / "unet"), str(rest))
+    with pytest.raises(UserError, match=r"lacks unet/\*.safetensors"):
+        require_weights(None, str(rest))
+    lr, hr = torch.rand(5, 3, 11, 19), []
+    for source, ckpt in ((folder, "null"), (rest, folder / "unet"), (rest, folder)):
+        cfg = _scale_svd("upscale", source, "input=a", "output=b", f"ckpt={ckpt}", "guidance=none")
+        hr.append(instantiate(cfg.upscaler, _convert_="all")(lr))
+    # diffusers leaves weights unaligned in memory, which changes last digits.
+    torch.testing.assert_close(hr[1], hr[0], atol=2e-4, rtol=0)
+    assert torch.equal(hr[1], hr[2])
 
 
 @pytest.mark.parametrize("size", [224, 336])
