@@ -14,6 +14,7 @@ COMMANDS = {
     "train": ("dcvsr.train", "train one stage of the method"),
     "evaluate": ("dcvsr.evaluate", "score an upscaler on the test clips of a data set"),
     "degrade": ("dcvsr.degrade", "make an LR set; degrade verify, degrade preview"),
+    "export": ("dcvsr.export", "write a trained network in diffusers' layout"),
     "report": ("dcvsr.report", "gather runs into one HTML page"),
 }
 """Name -> module to run and one line of help."""
