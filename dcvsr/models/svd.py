@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from transformers import CLIPVisionModelWithProjection
 
 from dcvsr.models.temporal_decoder import decoded
-from dcvsr.tiling.canvas import Canvas
 from dcvsr.runtime.files import read_json
+from dcvsr.tiling.canvas import Canvas
 from dcvsr.tiling.chunks import chunks, crossfaded
 from dcvsr.tiling.grid import Tile, TileGrid
 from dcvsr.weights import snapshot
