@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.models.model_card import model_card, stated_licence
     from dcvsr.runtime.files import write_whole
 
-    denoiser: Denoiser = instantiate(cfg.upscaler.denoiser, _convert_="all")
+    denoiser: Denoiser = instantiate(cfg.denoiser, _convert_="all")
     denoiser.to(getattr(torch, cfg.dtype))
     size = sum(p.numel() * p.element_size() for p in denoiser.unet.parameters())
     origin = denoiser.origin or "initial weights"

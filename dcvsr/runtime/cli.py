@@ -97,7 +97,8 @@ def preflight(cfg: DictConfig) -> None:
         UserError: naming everything that is missing, in one line.
     """
     missing = []
-    parts = [cfg.get("data"), cfg.model if "denoiser" in cfg.get("upscaler", {}) else None]
+    has_denoiser = "denoiser" in cfg or "denoiser" in cfg.get("upscaler", {})
+    parts = [cfg.get("data"), cfg.model if has_denoiser else None]
     for requirement in (part.get("requires") for part in parts if part is not None):
         try:
             hydra.utils.instantiate(requirement)

@@ -259,6 +259,8 @@ def test_load_takes_svd_and_a_checkpoint(folder, tmp_path):
         torch.equal(up.upscaler.denoiser.state_dict()[name], tensor / 2) for name, tensor in initial.items()
     )
     assert up(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).shape == (2, 3, 32, 32)
+    again = dcvsr.load("svd", ckpt=str(folder), overrides=small).upscaler.denoiser.state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in initial.items())
 
 
 def test_scale_svd_with_a_ckpt_needs_no_weights_of_svd_s_own_unet(folder, tmp_path):
