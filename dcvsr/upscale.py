@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
     size = f"{factor * width}x{factor * height}"
     log.info(f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}, {work} tiles")
     log.info(f"weights: {upscaler.origin or 'none'}")
-    require_memory(upscaler.memory(frames, height, width), frames, device)
+    require_memory(lambda n: upscaler.memory(n, height, width), frames, device)
     if cfg.dry_run:
         return
     upscaler.to(device)

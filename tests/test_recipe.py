@@ -41,7 +41,7 @@ SAMPLING: list[Row] = [
     ("denoiser.denoiser.unet.checkpointing", True, "spec A23"),
     ("latents._target_", "dcvsr.models.latents.SVDLatents", "spec A15"),
     ("latents.scale", 0.18215, "spec 2.3"),
-    ("latents.autoencoder._target_", "dcvsr.models.svd.pretrained_autoencoder", "appendix A"),
+    ("latents.autoencoder._target_", "dcvsr.models.svd_autoencoder.pretrained_autoencoder", "appendix A"),
     ("latents.autoencoder.chunk", 14, "spec A20"),
     ("latents.autoencoder.overlap", 0, "spec A20"),
     ("latents.autoencoder.tile", None, "spec A20, each frame whole"),

@@ -125,7 +125,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(upscale, clip, tmp
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(upscale, clip, tmp_path, monkeypatch):
-    monkeypatch.setattr("dcvsr.runtime.device._free", lambda device: 10 * 12 * 2 * 96 * 80)
+    monkeypatch.setattr("dcvsr.runtime.device.free_memory", lambda device: 10 * 12 * 2 * 96 * 80)
     done = upscale(f"input={clip}", "output=b.mp4")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "upscale them in parts of at most 2 frames" in done.err

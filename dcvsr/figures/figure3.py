@@ -57,7 +57,7 @@ def main(cfg: DictConfig) -> None:
     )
     log.info(f"step {step} of {sampler.steps}: sigma = {sigma:.4g}, gamma = {gamma:.4g}")
     log.info(f"weights: {upscaler.origin or 'none'}")
-    require_memory(upscaler.memory(len(window), height, width), len(window), device)
+    require_memory(lambda n: upscaler.memory(n, height, width), len(window), device)
     if cfg.dry_run:
         return
     upscaler.to(device)

@@ -41,6 +41,10 @@ class HaarAutoencoder(nn.Module):
         blocks = rearrange(coefficients, "b f k h w -> b f h w k") @ self.basis
         return rearrange(blocks, "b f h w (c p q) -> b f c (h p) (w q)", p=4, q=4)
 
+    def decoding_memory(self, frames: int, height: int, width: int) -> int:
+        """Return 0: the transform needs only copies of the video."""
+        return 0
+
     def decoded_sizes(self, frames: int, height: int, width: int) -> list[tuple[int, int, int]]:
         """Return frames, height and width of each part decoded for a video."""
         return [(frames, height, width)]

@@ -28,6 +28,10 @@ class Autoencoder(Protocol):
         """Decode a latent to video, not clamped."""
         ...
 
+    def decoding_memory(self, frames: int, height: int, width: int, /) -> int:
+        """Estimate the bytes that decoding a video of this size needs beside a few copies of the video."""
+        ...
+
     def decoded_sizes(self, frames: int, height: int, width: int, /) -> list[tuple[int, int, int]]:
         """Return frames, height and width of each part decoded for a video of this size in pixels."""
         ...

@@ -74,7 +74,7 @@ class LoadedUpscaler:
         upscaler = self.upscaler if seed is None else self._seeded(seed)
         lr = _in_unit_range(lr)
         frames, _, height, width = lr.shape
-        require_memory(upscaler.memory(frames, height, width), frames, self.device)
+        require_memory(lambda n: upscaler.memory(n, height, width), frames, self.device)
         done, total = 0, upscaler.work(frames, height, width)
 
         def on_tile() -> None:

@@ -1,30 +1,21 @@
-"""Stable Video Diffusion from diffusers: U-Net, VAE and CLIP image encoder.
+"""Stable Video Diffusion from diffusers: U-Net and CLIP image encoder.
 
 ``source`` is a local folder in diffusers' layout or a repository on the Hugging Face hub. Weights become
 float32, whatever the dtype of the files. Autocast lowers the precision of the U-Net where a run asks for it.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPVisionModelWithProjection
 
-from dcvsr.models.temporal_decoder import decoded
 from dcvsr.runtime.files import read_json
-from dcvsr.tiling.canvas import Canvas
-from dcvsr.tiling.chunks import chunks, crossfaded
-from dcvsr.tiling.grid import Tile, TileGrid
 from dcvsr.weights import snapshot
 from dcvsr.weights.snapshots import unet_from_snapshot
-
-_BLEND = 0.1
-"""Width of the Gaussian window of decoded tiles, in tiles, as the denoiser's (spec A16)."""
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -110,91 +101,6 @@ def pretrained_unet(source: str, ckpt: str | None, checkpointing: bool) -> UNetS
     if checkpointing:
         unet.enable_gradient_checkpointing()
     return unet
-
-
-class SVDAutoencoder(nn.Module):
-    """SVD's VAE, frozen, in float32: encodes each frame (mode of the posterior) and decodes chunks of frames.
-
-    Args:
-        vae: the network.
-        chunk: frames decoded together (spec A20).
-        overlap: frames that consecutive chunks share; they are cross-faded.
-        tile: side of the tiles that a chunk is decoded in, in latent pixels; None for whole frames. A tile
-            has its own statistics in the group normalisation, and its attention sees only itself, so tiles
-            change the result (spec A20).
-        tile_overlap: fraction of a tile that neighbours share; they are blended as the denoiser's tiles are.
-
-    Raises:
-        ValueError: if chunks of ``chunk`` frames cannot overlap by ``overlap``, or tiles by ``tile_overlap``.
-    """
-
-    def __init__(
-        self,
-        vae: AutoencoderKLTemporalDecoder,
-        chunk: int,
-        overlap: int = 0,
-        tile: int | None = None,
-        tile_overlap: float = 0.25,
-    ) -> None:
-        super().__init__()
-        chunks(1, chunk, overlap)
-        self.vae = vae.requires_grad_(False).eval()
-        self.chunk, self.overlap = chunk, overlap
-        self.grid = None if tile is None else TileGrid(tile, chunk, tile_overlap)
-        self.factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
-        self.channels: int = vae.config["latent_channels"]
-
-    @torch.no_grad()
-    def encode(self, video: Tensor) -> Tensor:
-        """Encode video ``b f c h w`` in [0, 1] to an unscaled latent ``b f k h/8 w/8``."""
-        frames = rearrange(2 * video.float() - 1, "b f c h w -> (b f) 1 c h w")
-        latent = torch.cat([self.vae.encode(frame).latent_dist.mode() for frame in frames])  # type: ignore
-        return rearrange(latent, "(b f) k h w -> b f k h w", b=len(video))
-
-    @torch.no_grad()
-    def decode(self, latent: Tensor) -> Tensor:
-        """Decode an unscaled latent ``b f k h w`` to video ``b f c 8h 8w``, not clamped."""
-        parts = [
-            torch.stack([self._decode_chunk(clip) for clip in latent[:, chunk].float()])
-            for chunk in chunks(latent.shape[1], self.chunk, self.overlap)
-        ]
-        return (crossfaded(parts, self.overlap) + 1) / 2
-
-    def decoded_sizes(self, frames: int, height: int, width: int) -> list[tuple[int, int, int]]:
-        """Return frames, height and width of each part decoded for a video; what parts share counts twice."""
-        factor = self.factor
-        return [
-            (chunk.stop - chunk.start, factor * rows, factor * columns)
-            for chunk in chunks(frames, self.chunk, self.overlap)
-            for _, rows, columns in (tile.shape for tile in self._tiles(1, height // factor, width // factor))
-        ]
-
-    def _decode_chunk(self, latent: Tensor) -> Tensor:
-        """Decode a chunk of a clip, ``f k h w``."""
-        frames, _, rows, columns = latent.shape
-        tiles = self._tiles(frames, rows, columns)
-        if len(tiles) == 1:
-            return decoded(self.vae.decoder, latent)
-        scale = self.factor
-        canvas = Canvas(latent.new_empty(frames, 3, scale * rows, scale * columns), _BLEND, math.inf)
-        for tile in tiles:
-            canvas.add(tile.scaled(scale), decoded(self.vae.decoder, latent[tile.index]))
-        return canvas.merge()
-
-    def _tiles(self, frames: int, rows: int, columns: int) -> list[Tile]:
-        """Return the tiles of a chunk of ``frames``."""
-        whole = Tile(slice(0, frames), slice(0, rows), slice(0, columns))
-        return [whole] if self.grid is None else self.grid.windows(frames, rows, columns)[0]
-
-
-def pretrained_autoencoder(
-    source: str, chunk: int, overlap: int = 0, tile: int | None = None, tile_overlap: float = 0.25
-) -> SVDAutoencoder:
-    """Load SVD's VAE from ``source``."""
-    vae = AutoencoderKLTemporalDecoder.from_pretrained(
-        snapshot(source, "vae"), subfolder="vae", torch_dtype=torch.float32
-    )
-    return SVDAutoencoder(vae, chunk, overlap, tile, tile_overlap)
 
 
 class CLIPImageEncoder(nn.Module):

@@ -111,8 +111,10 @@ class TiledUpscaler(Upscaler):
         return self.grid.windows(canvas[0], canvas[1] // scale, canvas[2] // scale, step)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Return the bytes of ten copies of the upsampled video: latents, noise, canvas and result."""
-        return 10 * 4 * 3 * frames * height * width * self.factor**2
+        """Return the bytes of decoding and ten copies of the upsampled video, latents and noise included."""
+        canvas = self._padded(frames, height * self.factor, width * self.factor)
+        copies = 10 * 4 * 3 * frames * height * width * self.factor**2
+        return copies + self.latents.autoencoder.decoding_memory(*canvas)
 
     def work(self, frames: int, height: int, width: int, evaluations: Sequence[int] | None = None) -> int:
         """Count the tiles that are denoised in all evaluations of the sampler, or in those given as steps."""

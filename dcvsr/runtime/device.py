@@ -1,5 +1,7 @@
 """Choice of device and precision, and a check of free memory."""
 
+from bisect import bisect_right
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -59,26 +61,30 @@ def precision(name: str) -> torch.dtype:
     return known[name]
 
 
-def require_memory(needed: int, frames: int, device: torch.device) -> None:
+def require_memory(needed: Callable[[int], int], frames: int, device: torch.device) -> None:
     """Refuse a job that needs more memory than is free.
 
     Args:
-        needed: bytes.
-        frames: length of the video, for the message.
+        needed: length of a video in frames -> bytes; grows with the length.
+        frames: length of the video.
         device: the device that runs the job.
 
     Raises:
-        UserError: if less than ``needed`` is known to be free on ``device``.
+        UserError: if less than that is known to be free on ``device``.
     """
-    free = _free(device)
-    if free is not None and needed > free:
-        raise UserError(
-            f"{frames} frames of this size need about {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
-            f"free on {device}: upscale them in parts of at most {int(frames * free / needed)} frames"
-        )
+    free = free_memory(device)
+    if free is None or needed(frames) <= free:
+        return
+    fitting = bisect_right(range(1, frames), free, key=needed)
+    parts = f"upscale them in parts of at most {fitting} frames" if fitting else "not one frame fits"
+    raise UserError(
+        f"{frames} frames of this size need about {needed(frames) / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
+        f"free on {device}: {parts}"
+    )
 
 
-def _free(device: torch.device) -> int | None:
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that are free on ``device``; None if they are not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     meminfo = Path("/proc/meminfo")

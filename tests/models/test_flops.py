@@ -16,7 +16,8 @@ from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.flops import Flops
 from dcvsr.models.latents import SVDLatents
-from dcvsr.models.svd import CLIPImageEncoder, SVDAutoencoder, new_unet
+from dcvsr.models.svd import CLIPImageEncoder, new_unet
+from dcvsr.models.svd_autoencoder import SVDAutoencoder
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.tiling.grid import TileGrid
 

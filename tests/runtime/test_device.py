@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dcvsr.runtime.device import precision, settled_precision, trainer_precision
+from dcvsr.runtime.device import precision, require_memory, settled_precision, trainer_precision
+from dcvsr.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -31,3 +32,22 @@ def test_a_precision_that_is_named_is_kept_whatever_the_device(monkeypatch):
     assert settled_precision("bfloat16", CPU) == "bfloat16"
     assert trainer_precision("16-mixed", CPU) == "16-mixed"
     assert precision("float16") is torch.float16
+
+
+@pytest.mark.parametrize(
+    ("fixed", "way_out"),
+    [
+        (0, "upscale them in parts of at most 9 frames"),
+        (50, "of at most 4 frames"),
+        (95, "not one frame fits"),
+    ],
+)
+def test_the_parts_that_fit_are_named_whatever_does_not_grow_with_them(monkeypatch, fixed, way_out):
+    monkeypatch.setattr("dcvsr.runtime.device.free_memory", lambda device: 99)
+    with pytest.raises(UserError, match=way_out):
+        require_memory(lambda frames: fixed + 11 * frames, 10, CPU)
+
+
+def test_a_video_that_just_fits_is_upscaled(monkeypatch):
+    monkeypatch.setattr("dcvsr.runtime.device.free_memory", lambda device: 99)
+    require_memory(lambda frames: 11 * frames, 9, CPU)

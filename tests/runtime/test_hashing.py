@@ -15,7 +15,7 @@ from torch import nn
 from dcvsr.models.autoencoder import HaarAutoencoder
 from dcvsr.models.image_encoder import ZeroEmbedding
 from dcvsr.models.latents import ResidualLatents
-from dcvsr.models.svd import SVDAutoencoder
+from dcvsr.models.svd_autoencoder import SVDAutoencoder
 from dcvsr.runtime.hashing import digest, software
 
 LEAVES = (
