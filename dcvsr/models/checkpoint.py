@@ -17,7 +17,8 @@ from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.diffusers_unet import DiffusersUNet
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.provenance import file_record
-from dcvsr.weights.unets import CONFIG, names_unet, unet_files
+from dcvsr.weights.unet_folder import CONFIG
+from dcvsr.weights.unets import names_unet, unet_files
 
 log = logging.getLogger(__name__)
 

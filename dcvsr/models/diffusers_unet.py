@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.runtime.errors import UserError
-from dcvsr.weights.unets import UNetFiles
+from dcvsr.weights.unet_folder import UNetFiles
 
 log = logging.getLogger(__name__)
 

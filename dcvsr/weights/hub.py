@@ -144,5 +144,6 @@ def _by_hand(repository: str, key: str) -> str:
     if key == "hub":
         return f"leave out hub=, and run `hf upload {repository} FOLDER` on a machine with access"
     return (
-        f"run `hf download {repository} --local-dir FOLDER` on a machine with access, and give {key}=FOLDER"
+        f"run `hf download {repository} --local-dir FOLDER` on a machine with access, after accepting its "
+        f"licence at https://huggingface.co/{repository} if it asks for that, and give {key}=FOLDER"
     )
