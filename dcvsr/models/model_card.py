@@ -89,7 +89,7 @@ def _of_a_run(origin: Checkpoint) -> list[str]:
     """Return sections on the training run that left a checkpoint."""
     if origin.path.parent == SHIPPED:
         card = read_text(origin.path.with_suffix(".md"))
-        return [card.partition("\n")[2].strip()]
+        return ["## Card of the shipped model\n\n" + card.partition("\n")[2].strip()]
     folder = origin.path.resolve().parent.parent
     sections = []
     settings, chosen = folder / "config.yaml", folder / ".hydra/hydra.yaml"
