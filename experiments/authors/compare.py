@@ -139,7 +139,7 @@ def compare(asked: Asked) -> None:
     listed = OmegaConf.load(CONF / "metrics.yaml")
     metrics, missing = available(OmegaConf.merge(*(listed[name] for name in METRICS)))
     networks = Networks(base)
-    require_memory(networks.upscaler.memory(len(lr), *lr.shape[-2:]), len(lr), networks.device)
+    require_memory(lambda n: networks.upscaler.memory(n, *lr.shape[-2:]), len(lr), networks.device)
     settings, left_out = applied(base, readings)
     seeds = range(base.seed, base.seed + asked.seeds)
     about = content(networks.upscaler, lr, sr, list(metrics))
