@@ -628,9 +628,8 @@ def test_a_former_flag_names_the_command_to_type(run: Run, tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("name", ["verify", "preview"])
-def test_a_subcommand_has_its_own_help(name: str) -> None:
-    arguments = [sys.executable, "-m", "dcvsr.degrade", name, "--help"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"python -m dcvsr.degrade {name} input=hr/ output=lr/" in done.stdout
-    assert "metrics" not in done.stdout, "the keys of another command"
+def test_a_subcommand_has_its_own_help(run: Run, name: str) -> None:
+    done = run("degrade", name, "--help")
+    assert (done.code, done.err) == (0, "")
+    assert f"python -m dcvsr.degrade {name} input=hr/ output=lr/" in done.out
+    assert "metrics" not in done.out, "the keys of another command"

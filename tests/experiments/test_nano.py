@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from dcvsr.imaging import upsample
 from dcvsr.models.checkpoint import open_checkpoint
 from dcvsr.models.upsampler import frozen
 from dcvsr.runtime.cli import CONF
+from tests.conftest import restored
 
 HERE = Path(__file__).parents[2] / "experiments" / "nano"
 
@@ -174,7 +174,9 @@ def _upsampler(folder: Path, *given: str) -> Tensor:
     """Residual that an upsampler adds to bicubic after three training steps."""
     run = ["+experiment=nano_stage1", "data=synthetic", "data.crop=64", "module.compile=false", *given]
     run = [*run, "trainer.max_steps=3", "wandb=none", f"hydra.run.dir={folder}"]
-    subprocess.run([sys.executable, HERE / "upsampler.py", *run], check=True, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch, restored():
+        patch.setattr(sys, "argv", ["upsampler", *run])
+        _script("upsampler").main()
     with safe_open(folder / "upsampler.safetensors", framework="pt") as file:
         assert file.metadata() == {"steps": "3", "seed": "0", "data": "synthetic"}
     lr = torch.linspace(0, 1, 192).view(1, 3, 8, 8)
