@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -164,6 +164,7 @@ def test_other_clips_and_other_metrics_have_plots_of_their_own() -> None:
 NUMBERS = st.floats(-1e4, 1e4).map(lambda value: round(value, 3))
 
 
+@settings(max_examples=25)  # Each draws a figure.
 @given(st.dictionaries(NUMBERS, st.lists(NUMBERS, min_size=2, max_size=2), min_size=2, max_size=8))
 def test_points_and_bars_lie_inside_the_axes_and_in_order(values: dict[float, list[float]]) -> None:
     runs = [
