@@ -30,7 +30,7 @@ LINES = {
     "report runs=FOLDER output=page.html": 1,
     "report runs=FOLDER output=page.html +paper=table1": 1,
     "report runs=FOLDER output=page.html equal_evaluations=true wandb=online": 1,
-    "evaluate -m +sweep=ambiguities metrics=none": 25,
+    "evaluate -m +sweep=ambiguities": 25,
     **{f"evaluate metrics=none ckpt={value}": 1 for value in ("shipped", "required", "null", "last.ckpt")},
     "evaluate hydra.run.dir=here": 1,
     "evaluate metrics=none upscaler=precomputed upscaler.path=FOLDER": 1,
