@@ -36,9 +36,9 @@ def stored(folder: Path) -> dict[str, torch.Tensor]:
 def test_the_shipped_model_comes_back_bit_for_bit(run: Run, clip: Path, tmp_path: Path, dtype: str) -> None:
     done = run("export", "output=my model", f"dtype={dtype}")
     assert done.code == 0, done.err
+    weights = shipped("nano").weights
     for name, tensor in stored(tmp_path / "my model").items():
-        expected = shipped("nano").weights[f"unet.{name}"]
-        assert torch.equal(tensor, expected.to(getattr(torch, dtype)).float())
+        assert torch.equal(tensor, weights[f"unet.{name}"].to(getattr(torch, dtype)).float())
     again = run("upscale", f"input={clip}", "output=a", "ckpt=my model", "dry_run=true")
     assert "weights: my model (diffusion_pytorch_model.safetensors; licence apache-2.0)" in again.out
     about, text = card(tmp_path / "my model")
