@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Upscale one video and write a JSON report beside it."""
     preflight(cfg)
-    from tqdm import tqdm
-
     from dcvsr.attention.observer import Observers
     from dcvsr.attention.probe import Probe
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.cost import Ledger
+    from dcvsr.models.sampling_bar import sampling_bar
+    from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.runtime.device import require_memory
     from dcvsr.runtime.provenance import describe, write_csv, write_json
     from dcvsr.video.io import check_output, read_video, to_unit, write_video
@@ -37,7 +37,8 @@ def main(cfg: DictConfig) -> None:
     work = upscaler.work(frames, height, width)
     factor = upscaler.factor
     size = f"{factor * width}x{factor * height}"
-    log.info(f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}, {work} tiles")
+    log.info(f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}")
+    log.info(f"work: {work} {'U-Net evaluations' if isinstance(upscaler, TiledUpscaler) else 'frames'}")
     log.info(f"weights: {upscaler.origin or 'none'}")
     require_memory(lambda n: upscaler.memory(n, height, width), frames, device)
     if cfg.dry_run:
@@ -46,8 +47,8 @@ def main(cfg: DictConfig) -> None:
     lr, ledger = to_unit(video.frames).to(device), Ledger(upscaler)
     probes = [Probe(source.stem)] if cfg.debug.attention else []
     read = time.monotonic()
-    with tqdm(total=work, desc="upscale", unit="tile") as bar, ledger.running(lr):
-        hr = upscaler(lr, bar.update, Observers([ledger, *probes]))
+    with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(lr):
+        hr = upscaler(lr, bar.advance, Observers([ledger, bar, *probes]))
     sampled = time.monotonic()
     write_video(output, [hr.cpu()], video, crf=cfg.crf)
     report = {
@@ -56,7 +57,7 @@ def main(cfg: DictConfig) -> None:
         "frames": frames,
         "size": [factor * width, factor * height],
         "rate": str(video.rate),
-        "tiles": work,
+        "evaluations": work,
         "seconds": {"read": read - started, "upscale": sampled - read, "write": time.monotonic() - sampled},
         "cost": ledger.report(),
         **describe(upscaler.origin, cfg.seed, device),

@@ -106,7 +106,7 @@ def test_what_draws_nothing_is_run_once_whatever_the_seeds(run, tmp_path):
 def test_a_dry_run_tells_what_is_ahead_and_restores_nothing(run, tmp_path):
     done = run("evaluate", "upscaler=bicubic", "dry_run=true", *QUICK)
     assert done.code == 0
-    assert "clips: 1, seeds: 1, to do: 16 tiles or frames" in done.out
+    assert "clips: 1, seeds: 1, to do: 16 evaluations or frames" in done.out
     assert not (tmp_path / "run/videos").exists()
 
 

@@ -30,6 +30,6 @@ def test_the_notebook_upscales_cancels_and_writes(tmp_path: Path, monkeypatch: p
     printed = "".join(output.text for output in outputs if output.output_type == "stream")
     shown = [output.data for output in outputs if output.output_type == "execute_result"]
     assert "4/4" in printed
-    assert "cancelled after 1 of 4 tiles" in printed
+    assert "cancelled after 1 of 4 evaluations" in printed
     assert "image/png" in shown[-1]
     assert dcvsr.read_video(tmp_path / "big.mp4").frames.shape == (8, 3, 128, 192)

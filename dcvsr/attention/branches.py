@@ -32,6 +32,10 @@ class _OneRound:
         """Return the window orders of the wrapped round."""
         return self.round.orders(windows)
 
+    def evaluations(self, branch: int, tiles: int) -> int:
+        """Return the wrapped round's in branch 0, else 1."""
+        return self.round.evaluations(branch, tiles) if branch == 0 else 1
+
 
 class ConditionalOnly(_OneRound):
     """Round in which only the conditional branch exchanges keys."""

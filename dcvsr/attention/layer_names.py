@@ -8,6 +8,7 @@ import re
 from torch import nn
 
 _SPATIAL = re.compile(r"\battentions\.\d+\.transformer_blocks\.\d+\.attn1$")
+_STAGE = re.compile(r"^[a-z_]+(\.\d+)?\.(resnets|attentions)\.\d+$")
 _STAGES = ("down_blocks", "mid_block", "up_blocks")
 
 
@@ -34,6 +35,14 @@ def propagated_layers(unet: nn.Module) -> list[str]:
             f"propagation needs four spatial self-attentions, this U-Net has {len(names)}: {names}"
         )
     return [*names[:2], *names[-2:]]
+
+
+def stages(unet: nn.Module) -> list[str]:
+    """Return the names of the residual blocks and attention stages in execution order.
+
+    Within a block they alternate, beginning with a residual block.
+    """
+    return sorted((name for name, _ in unet.named_modules() if _STAGE.search(name)), key=_execution_order)
 
 
 def mid_layer(unet: nn.Module) -> str:

@@ -6,7 +6,7 @@ its layers. Tiles that run side by side have separate contexts.
 Axes: m tiles, f frames, h heads, p positions, d channels per head.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from dcvsr.attention.exchange import Propagate, alone
-from dcvsr.attention.layer_names import mid_layer, propagated_layers
+from dcvsr.attention.layer_names import mid_layer, propagated_layers, stages
 from dcvsr.attention.observer import NOBODY, Observer, Place
 from dcvsr.attention.self_attention import Attend, self_attention
 
@@ -30,6 +30,7 @@ class Call:
         attend: function of these layers: Eq. (1), Eq. (7), or V for PAG.
         mid: function of the mid block's layer; None for Eq. (1).
         place, observer: passed to observers.
+        stage_done: called after each residual block and attention stage.
     """
 
     propagate: Propagate = alone
@@ -37,6 +38,7 @@ class Call:
     mid: Attend | None = None
     place: Place | None = None
     observer: Observer = NOBODY
+    stage_done: Callable[[], object] = lambda: None
 
 
 _CALL: ContextVar[Call] = ContextVar("call", default=Call())  # noqa: B039, it is frozen
@@ -54,17 +56,24 @@ def calling(call: Call) -> Iterator[None]:
 
 @contextmanager
 def propagated(unet: nn.Module) -> Iterator[None]:
-    """Install our processors in the four layers and the mid block; the previous ones are restored on exit."""
+    """Install our processors in four layers and the mid block, and hooks of progress; undone on exit."""
     four, mid = propagated_layers(unet), mid_layer(unet)
     layers: dict[str, Attention] = {name: unet.get_submodule(name) for name in {*four, mid}}  # type: ignore
     before = {name: layer.processor for name, layer in layers.items()}
     for name, layer in layers.items():
         layer.set_processor(PropagatedAttention(name, name in four, name == mid))  # type: ignore[arg-type]
+    hooks = [unet.get_submodule(name).register_forward_hook(_stage_done) for name in stages(unet)]
     try:
         yield
     finally:
+        for hook in hooks:
+            hook.remove()
         for name, layer in layers.items():
             layer.set_processor(before[name])  # type: ignore[arg-type]
+
+
+def _stage_done(*_: object) -> None:
+    _CALL.get().stage_done()
 
 
 @dataclass(frozen=True)

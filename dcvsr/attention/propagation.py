@@ -44,6 +44,10 @@ class Round(Protocol):
         """Yield the orders in which to visit the windows; results of several orders are averaged."""
         ...
 
+    def evaluations(self, branch: int, tiles: int) -> int:
+        """Return the evaluations of one tile in a guidance branch, in a window of ``tiles`` tiles."""
+        ...
+
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
         """Return the estimate of the tiles at ``place``."""
         ...
@@ -70,6 +74,10 @@ class NoPropagation:
     def orders(self, windows: int) -> Iterator[Order]:
         """Yield the windows in order."""
         yield range(windows)
+
+    def evaluations(self, branch: int, tiles: int) -> int:
+        """Return 1."""
+        return 1
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
         """Evaluate the tiles without propagation."""
@@ -113,6 +121,10 @@ class SpatialPropagation:
     def orders(self, windows: int) -> Iterator[Order]:
         """Yield the windows in order."""
         yield range(windows)
+
+    def evaluations(self, branch: int, tiles: int) -> int:
+        """Return 2 for ``two_pass`` with several tiles, else 1."""
+        return 2 if self.exchange == "two_pass" and tiles > 1 else 1
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
         """Evaluate the tiles with SAP."""
@@ -192,6 +204,10 @@ class TemporalRound:
         for order in DIRECTIONS[self.tap.direction](self.number, windows, self.tap.seed):
             self.handed.clear()
             yield order
+
+    def evaluations(self, branch: int, tiles: int) -> int:
+        """Return 2 for ``clean`` keys, else 1."""
+        return 2 if self.tap.source == "clean" else 1
 
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
         """Evaluate the tiles with the frames received from the previous window."""

@@ -3,14 +3,12 @@
 Axes: video ``f c h w`` in [0, 1].
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.baselines.pretrained import pretrained
-from dcvsr.diffusion.protocols import Upscaler
+from dcvsr.diffusion.protocols import Advance, Upscaler, ignored
 from dcvsr.tiling.padding import padded
 
 
@@ -49,9 +47,7 @@ class ImageRestorer(Upscaler):
         return frames
 
     @torch.inference_mode()
-    def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
-    ) -> Tensor:
+    def __call__(self, lr: Tensor, advance: Advance = ignored, observer: Observer = NOBODY) -> Tensor:
         """Upscale LR ``f c h w`` to ``f c (factor h) (factor w)``, clamped; ``observer`` is ignored."""
         frames, channels, height, width = lr.shape
         hr = lr.new_empty(frames, channels, height * self.factor, width * self.factor)
@@ -60,5 +56,5 @@ class ImageRestorer(Upscaler):
             for i, frame in enumerate(lr.split(1)):
                 restored = self.network(padded(frame, 1, rows, columns))[0]
                 hr[i] = restored[:, : hr.shape[2], : hr.shape[3]].clamp_(0, 1)
-                on_tile()
+                advance(1)
         return hr

@@ -1,13 +1,12 @@
 """Baseline that only upsamples, bicubically or by a network."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
-from dcvsr.diffusion.protocols import Upscaler
+from dcvsr.diffusion.protocols import Advance, Upscaler, ignored
 from dcvsr.imaging import FACTOR, Upsample, upsample
 
 
@@ -35,12 +34,10 @@ class Upsampling(Upscaler):
         return frames
 
     @torch.inference_mode()
-    def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
-    ) -> Tensor:
+    def __call__(self, lr: Tensor, advance: Advance = ignored, observer: Observer = NOBODY) -> Tensor:
         """Upscale LR ``f c h w`` to ``f c 4h 4w``, clamped; ``observer`` is ignored."""
         frames = []
         for frame in lr.split(1):
             frames.append(self.upsample(frame))
-            on_tile()
+            advance(1)
         return torch.cat(frames)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dcvsr.attention.observer import NOBODY, Observer
-from dcvsr.diffusion.protocols import Upscaler
+from dcvsr.diffusion.protocols import Advance, Upscaler, ignored
 from dcvsr.imaging import to_unit
 from dcvsr.runtime.errors import UserError
 
@@ -84,9 +84,7 @@ class Precomputed(Upscaler):
         self._result(name, frames, height, width, rate)
         return replace(self, clip=name)
 
-    def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
-    ) -> Tensor:
+    def __call__(self, lr: Tensor, advance: Advance = ignored, observer: Observer = NOBODY) -> Tensor:
         """Read the result for LR ``f c h w``: ``f c (factor h) (factor w)``, on LR's device.
 
         Logs a warning if the result is a video file, or if some of its frames do not show their LR frames.
@@ -99,7 +97,7 @@ class Precomputed(Upscaler):
         frames, _, height, width = lr.shape
         result = self._result(self.clip, frames, height, width, None)
         for _ in lr:
-            on_tile()
+            advance(1)
         restored = to_unit(result.read(0, len(result))).to(lr.device)
         self._warn(result, restored, lr)
         return restored

@@ -3,14 +3,12 @@
 Axes: video ``f c h w`` in [0, 1].
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.baselines.pretrained import pretrained
-from dcvsr.diffusion.protocols import Upscaler
+from dcvsr.diffusion.protocols import Advance, Upscaler, ignored
 from dcvsr.imaging import FACTOR
 from dcvsr.tiling.padding import padded
 
@@ -64,13 +62,11 @@ class RecurrentRestorer(Upscaler):
         return frames
 
     @torch.inference_mode()
-    def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
-    ) -> Tensor:
+    def __call__(self, lr: Tensor, advance: Advance = ignored, observer: Observer = NOBODY) -> Tensor:
         """Upscale LR ``f c h w`` to ``f c 4h 4w``, clamped; ``observer`` is ignored."""
         _, _, height, width = lr.shape
         large = padded(lr, len(lr), *(max(side, SMALLEST) for side in (height, width)))
-        hook = self._last.register_forward_hook(lambda *_: on_tile() and None)
+        hook = self._last.register_forward_hook(lambda *_: advance(1) and None)
         try:
             with torch.autocast(lr.device.type, enabled=False):
                 hr = self.network(large[None])[0].clamp_(0, 1)

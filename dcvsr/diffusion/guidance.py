@@ -82,6 +82,10 @@ class Interval:
 class NoGuidance:
     """The conditional estimate without guidance: one evaluation per step."""
 
+    def evaluations(self, sigma: float) -> int:
+        """Return 1."""
+        return 1
+
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         """Return the guided estimate, in the shape of ``x``."""
         return denoise(x, sigma, condition)
@@ -110,6 +114,14 @@ class _Guidance:
 
     def __post_init__(self) -> None:
         require_choice("uncond", self.uncond, UNCOND)
+
+    def evaluations(self, sigma: float) -> int:
+        """Return the evaluations of a step: 1 outside the interval."""
+        return self._branches if sigma in self.interval else 1
+
+    @property
+    def _branches(self) -> int:
+        return 2
 
     def unconditional(self, condition: C) -> C:
         """Return what the unconditional branch sees of ``condition``."""
@@ -182,6 +194,10 @@ class SAG(_Guidance):
 
     detail_scale: float
 
+    @property
+    def _branches(self) -> int:
+        return 2 if self.uncond == "keep_all" else 3
+
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         """Return the guided estimate, in the shape of ``x``."""
         null, attention = self.unconditional(condition), ReceivedAttention()
@@ -227,6 +243,10 @@ class PAG(_Guidance):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_choice("layers", self.layers, PERTURBED_LAYERS)
+
+    @property
+    def _branches(self) -> int:
+        return 2 if self.uncond == "keep_all" else 3
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C) -> Tensor:
         """Return the guided estimate, in the shape of ``x``."""

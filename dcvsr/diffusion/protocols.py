@@ -30,6 +30,14 @@ C = TypeVar("C", bound=Conditioned)
 C_contra = TypeVar("C_contra", bound=Conditioned, contravariant=True)
 
 
+Advance = Callable[[float], object]
+"""Progress callback; receives the newly finished part of the work."""
+
+
+def ignored(done: float) -> None:
+    """Ignore progress."""
+
+
 class Denoise(Protocol[C_contra]):
     """The denoiser D as a guidance calls it."""
 
@@ -56,8 +64,8 @@ class Denoise(Protocol[C_contra]):
         ...
 
 
-class Guidance(Protocol[C]):
-    """A combination of denoised estimates, such as classifier-free guidance (Eq. (3))."""
+class Combination(Protocol[C]):
+    """A combination of denoised estimates."""
 
     def __call__(self, denoise: Denoise[C], x: Tensor, sigma: float, condition: C, /) -> Tensor:
         """Return the guided estimate of the clean latent, in the shape of ``x``.
@@ -65,6 +73,14 @@ class Guidance(Protocol[C]):
         The first call of ``denoise`` is the conditional estimate, so the n-th evaluation of one tile is the
         n-th of every other.
         """
+        ...
+
+
+class Guidance(Combination[C], Protocol[C]):
+    """A guidance, such as classifier-free guidance (Eq. (3))."""
+
+    def evaluations(self, sigma: float) -> int:
+        """Return the number of times that a call at noise level ``sigma`` calls ``denoise``."""
         ...
 
 
@@ -90,17 +106,15 @@ class Upscaler(Protocol):
         ...
 
     def work(self, frames: int, height: int, width: int) -> int:
-        """Return the number of times ``__call__`` will call ``on_tile`` for an LR video of this size."""
+        """Return what ``advance`` receives in all for an LR video of this size: evaluations, or frames."""
         ...
 
-    def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
-    ) -> Tensor:
+    def __call__(self, lr: Tensor, advance: Advance = ignored, observer: Observer = NOBODY) -> Tensor:
         """Upscale LR ``f c h w`` in [0, 1] to HR ``f c (factor h) (factor w)`` in [0, 1].
 
         Args:
             lr: the LR video.
-            on_tile: progress callback, called after each tile, or after each frame where there are no tiles.
+            advance: progress callback.
             observer: receives the evaluations of the denoiser; upscalers without a denoiser ignore it.
         """
         ...

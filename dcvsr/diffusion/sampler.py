@@ -47,11 +47,12 @@ class Sampler:
         return karras_sigmas(self.steps, self.sigma_min, self.sigma_max, self.rho).tolist()
 
     @property
-    def evaluations(self) -> list[int]:
-        """Step index of every evaluation of the denoiser."""
+    def evaluations(self) -> list[tuple[int, float]]:
+        """Step index and noise level of every evaluation of the denoiser."""
+        starts, ends = list(enumerate(self.sigmas[:-1])), list(enumerate(self.sigmas[1:]))
         if self.solver == "euler":
-            return list(range(self.steps))
-        return [step for step in range(self.steps) for _ in range(2)][:-1]
+            return starts
+        return [each for pair in zip(starts, ends, strict=True) for each in pair][:-1]
 
     def __call__(self, denoise: DenoiseCanvas, noise: Tensor) -> Tensor:
         """Compute the clean latent from unit ``noise``; the state is float32."""

@@ -11,13 +11,14 @@ from tqdm import tqdm
 from dcvsr.attention.observer import Observers
 from dcvsr.attention.probe import Probe
 from dcvsr.degradation.strength import strength
-from dcvsr.diffusion.protocols import Upscaler
+from dcvsr.diffusion.protocols import Advance, Upscaler
 from dcvsr.evaluation.clip_scores import score_clip
 from dcvsr.evaluation.inputs import InputClip, Sources
 from dcvsr.evaluation.progress import Progress
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.cost import Ledger
+from dcvsr.models.sampling_bar import EVALUATIONS
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +49,16 @@ class Evaluation:
         return [(name, seed) for name, seed in every if progress.result(name, seed) is None]
 
     def work(self, name: str, seed: int) -> int:
-        """Return the number of tiles of a clip, or of frames if the upscaler does not tile."""
+        """Return the U-Net evaluations of a clip, or its frames if the upscaler has no denoiser."""
         return self.upscalers[seed].work(*self.sources.lr_shape(name))
 
     def plan(self, progress: Progress) -> str:
         """Describe the remaining work."""
         todo, clips = self.todo(progress), len(self.sources.clips)
         done = clips * len(self.upscalers) - len(todo)
-        tiles = sum(self.work(*task) for task in todo)
+        work = sum(self.work(*task) for task in todo)
         before = f", already done: {done} results" if done else ""
-        return f"clips: {clips}, seeds: {len(self.upscalers)}, to do: {tiles} tiles or frames{before}"
+        return f"clips: {clips}, seeds: {len(self.upscalers)}, to do: {work} evaluations or frames{before}"
 
     def run(self, progress: Progress) -> None:
         """Restore and score the remaining clips and add the results to ``progress``.
@@ -67,7 +68,7 @@ class Evaluation:
         """
         first, todo = min(self.upscalers), self.todo(progress)
         ledger = Ledger(self.upscalers[first])
-        with tqdm(total=sum(self.work(*task) for task in todo), unit="tile") as bar:
+        with tqdm(total=sum(self.work(*task) for task in todo), unit="eval", bar_format=EVALUATIONS) as bar:
             for name, seed in todo:
                 bar.set_description(name)
                 source = self.sources.read(name)
@@ -85,16 +86,14 @@ class Evaluation:
                 }
                 progress.add(name, seed, result, ledger.report())
 
-    def _restored(
-        self, name: str, seed: int, source: InputClip, ledger: Ledger, on_tile: Callable[[], object]
-    ) -> Tensor:
+    def _restored(self, name: str, seed: int, source: InputClip, ledger: Ledger, advance: Advance) -> Tensor:
         """Restore a clip, rounded to eight bits as in a file."""
         upscaler = self.upscalers[seed].for_clip(name, *self.sources.lr_shape(name), self.sources.rate(name))
         lr = source.lr.to(self.device)
         for probe in self.probes:
             probe.clip = name
         with ledger.running(lr):
-            return to_unit(to_bytes(upscaler(lr, on_tile, Observers([ledger, *self.probes]))))
+            return to_unit(to_bytes(upscaler(lr, advance, Observers([ledger, *self.probes]))))
 
     def _reference(self, source: InputClip) -> Tensor | None:
         return None if source.hr is None else source.hr.to(self.device)

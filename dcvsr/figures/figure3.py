@@ -24,7 +24,6 @@ def main(cfg: DictConfig) -> None:
     source, output = Path(cfg.input), Path(cfg.output)
     _check_output(source, output)
     from torch import Tensor
-    from tqdm import tqdm
 
     from dcvsr.diffusion.guidance import DSSAG
     from dcvsr.diffusion.protocols import Denoise
@@ -32,6 +31,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.figures.picture_grid import picture, png, side_by_side
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.denoiser import Condition
+    from dcvsr.models.sampling_bar import sampling_bar
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.runtime.device import require_memory
     from dcvsr.runtime.provenance import describe, write_json
@@ -49,11 +49,13 @@ def main(cfg: DictConfig) -> None:
     _require_index("frame", cfg.frame, len(video), f"of {source}")
     window = _window(cfg.frame, len(video), upscaler.grid.frames)
     height, width = video.shape[-2:]
-    evaluations = [i for i in sampler.evaluations if i < step] + 2 * [step]
-    work, sigma = upscaler.work(len(window), height, width, evaluations), sampler.sigmas[step]
+    size, sigma = (len(window), height, width), sampler.sigmas[step]
+    branches = [(i, guidance.evaluations(level)) for i, level in sampler.evaluations if i < step]
+    work = sum(upscaler.evaluations(size, *each) for each in [*branches, (step, 1), (step, 1)])
     gamma = suppression(sigma, guidance.rho, guidance.sigma_min, guidance.sigma_max)
     log.info(
-        f"{source}: frame {cfg.frame} in the window of {window.start} to {window.stop - 1}; {work} tiles"
+        f"{source}: frame {cfg.frame} in the window of {window.start} to {window.stop - 1}; "
+        f"{work} U-Net evaluations"
     )
     log.info(f"step {step} of {sampler.steps}: sigma = {sigma:.4g}, gamma = {gamma:.4g}")
     log.info(f"weights: {upscaler.origin or 'none'}")
@@ -66,8 +68,8 @@ def main(cfg: DictConfig) -> None:
     def unconditional(denoise: Denoise[Condition], x: Tensor, sigma: float, condition: Condition) -> Tensor:
         return denoise(x, sigma, guidance.unconditional(condition))
 
-    with tqdm(total=work, desc="figure3", unit="tile") as bar:
-        views = upscaler.estimates(lr, step, [unconditional, guidance.suppressed], bar.update)
+    with sampling_bar(work, "figure3") as bar:
+        views = upscaler.estimates(lr, step, [unconditional, guidance.suppressed], bar.advance)
     labels = "(a) without DSSAG", f"(b) with DSSAG: gamma = {gamma:.3g}"
     shown = [view[cfg.frame - window.start].cpu() for view in views]
     write_whole(output, png(picture(side_by_side(shown, labels))))

@@ -91,7 +91,7 @@ class Ledger(Observer):
             flops[part] += number * self.flops.evaluation(*size)
         up = self.flops.upscaler
         for size in self.videos:
-            steps = (up.windows(*size, step) for step in up.sampler.evaluations)
+            steps = (up.windows(*size, step) for step, _ in up.sampler.evaluations)
             tiles = {tile.box: tile for windows in steps for window in windows for tile in window}
             frames, rows, columns = (max(box[end] for box in tiles) for end in (1, 3, 5))
             shown = (pictures(tile, up.image_frames, (frames, rows, columns)) for tile in tiles.values())

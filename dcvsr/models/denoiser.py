@@ -6,14 +6,17 @@ Axes: latent ``b f k h w``; image embeddings ``b n d``, n being 1 or f.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from einops import rearrange
 from torch import Tensor, nn
 
+from dcvsr.attention.layer_names import stages
 from dcvsr.attention.processor import propagated
 from dcvsr.diffusion.preconditioning import scalings
+from dcvsr.models.operations import Operations, empty, on_meta
 from dcvsr.models.svd import attend_frame_by_frame
 from dcvsr.runtime.provenance import Origin
 
@@ -77,6 +80,25 @@ class Denoiser(nn.Module):
     def propagated(self) -> AbstractContextManager[None]:
         """Return a context in which the propagated layers follow ``attention.processor.calling``."""
         return propagated(self.unet)
+
+    def stage_shares(self, frames: int, side: int) -> list[float]:
+        """Return the share of an evaluation's FLOPs that each residual block and attention stage completes.
+
+        Shares are in execution order. The layers after the last stage have the rest to 1.
+
+        Args:
+            frames: frames of a tile.
+            side: rows and columns of a tile.
+        """
+        (meta,) = on_meta([self])
+        x, finished = empty(1, frames, meta.unet.config["out_channels"], side, side), [0]
+        with torch.no_grad(), Operations() as operations:
+            for name in stages(meta.unet):
+                stage = meta.unet.get_submodule(name)
+                stage.register_forward_hook(lambda *_: finished.append(sum(operations.flops)))
+            meta(x, empty(1), Condition(x, empty(1, 1, self.embedding_size)))
+        total = sum(operations.flops)
+        return [(after - before) / total for before, after in pairwise(finished)]
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         """Estimate the clean latent from ``x`` = y + n at noise levels ``sigma``, ``b``: Eq. (12).

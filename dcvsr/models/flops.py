@@ -4,74 +4,14 @@ A multiplication and an addition count as two operations. As in torch's FlopCoun
 convolutions and attention count; norms, activations and softmax do not.
 """
 
-import copy
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from typing import Any
 
 from dcvsr.models.denoiser import Condition
+from dcvsr.models.operations import counted, empty, on_meta
 from dcvsr.models.upscaler import TiledUpscaler
-
-T = TypeVar("T")
-
-
-_SHAPE_KEPT = {
-    torch.ops.aten.native_group_norm.default: 3,
-    torch.ops.aten.native_layer_norm.default: 3,
-    torch.ops.aten._safe_softmax.default: 1,
-}
-"""Operation whose first output has the shape of its input -> number of outputs; the others are not read."""
-
-
-class Operations(TorchDispatchMode):
-    """Recorder of the FLOPs of each product and convolution, in order.
-
-    torch's FlopCounterMode counts the same; its bookkeeping by module takes as long as the operations. Norms
-    and softmax do not count and keep the shape of their input; their meta kernels would take a third of the
-    time.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flops: list[int] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        formula, options = flop_registry.get(func._overloadpacket), kwargs or {}
-        if outputs := _SHAPE_KEPT.get(func):
-            made = [torch.empty_like(args[0], memory_format=torch.contiguous_format) for _ in range(outputs)]
-            return tuple(made) if outputs > 1 else made[0]
-        if formula is None:
-            with self:
-                result = func.decompose(*args, **options)
-            if result is not NotImplemented:
-                return result
-        result = func(*args, **options)
-        if formula is not None:
-            self.flops.append(formula(*args, **options, out_val=result))
-        return result
-
-
-def counted(run: Callable[[], object]) -> list[int]:
-    """Count the FLOPs of each product and convolution of ``run``, in order."""
-    with torch.no_grad(), Operations() as operations:
-        run()
-    return operations.flops
-
-
-def on_meta(parts: Sequence[T]) -> Sequence[T]:
-    """Copy ``parts`` with all weights on the meta device."""
-    modules = [
-        value for part in parts for value in (part, *vars(part).values()) if isinstance(value, nn.Module)
-    ]
-    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-    return copy.deepcopy(parts, {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors})
 
 
 @dataclass(frozen=True)
@@ -93,33 +33,33 @@ class Flops:
 
     def _evaluated(self, frames: int, rows: int, columns: int) -> list[int]:
         denoiser, channels = self._meta[0], self.upscaler.latents.autoencoder.channels
-        x = _empty(1, frames, channels, rows, columns)
-        condition = Condition(x, _empty(1, 1, self.upscaler.denoiser.embedding_size))
-        return counted(lambda: denoiser(x, _empty(1), condition))
+        x = empty(1, frames, channels, rows, columns)
+        condition = Condition(x, empty(1, 1, self.upscaler.denoiser.embedding_size))
+        return counted(lambda: denoiser(x, empty(1), condition))
 
     def upsampling(self, height: int, width: int) -> int:
         """Count the upsampling of an LR frame of ``height`` x ``width`` pixels to I^up."""
-        return sum(counted(lambda: self._meta[3](_empty(1, 3, height, width))))
+        return sum(counted(lambda: self._meta[3](empty(1, 3, height, width))))
 
     def encoding(self, height: int, width: int) -> int:
         """Count the encoding of one frame of I^up, ``height`` x ``width`` pixels, to l."""
-        return sum(counted(lambda: self._meta[1].condition(_empty(1, 1, 3, height, width))))
+        return sum(counted(lambda: self._meta[1].condition(empty(1, 1, 3, height, width))))
 
     def target(self, height: int, width: int) -> int:
         """Count the encoding of one HR frame to y."""
-        frame = _empty(1, 1, 3, height, width)
+        frame = empty(1, 1, 3, height, width)
         return sum(counted(lambda: self._meta[1].target(frame, frame)))
 
     def decoding(self, height: int, width: int) -> int:
         """Count the decoding of one frame, ``height`` x ``width``; SVD's decoder is linear in frames."""
         coder = self.upscaler.latents.autoencoder
-        y = _empty(1, 1, coder.channels, height // coder.factor, width // coder.factor)
+        y = empty(1, 1, coder.channels, height // coder.factor, width // coder.factor)
         return sum(counted(lambda: self._meta[1].decode(y, y)))
 
     @cached_property
     def image(self) -> int:
         """FLOPs of the embedding of one image, which the encoder resizes to its own size."""
-        return sum(counted(lambda: self._meta[2](_empty(1, 3, 64, 64))))
+        return sum(counted(lambda: self._meta[2](empty(1, 3, 64, 64))))
 
     @cached_property
     def _meta(self) -> Any:
@@ -166,7 +106,3 @@ _FRAMES, _SIDE, _WIDE, _LEVELS = 2, 17, 33, 6
 
 def _positions(rows: int, columns: int, level: int) -> int:
     return -(-rows // 2**level) * -(-columns // 2**level)
-
-
-def _empty(*shape: int) -> Tensor:
-    return torch.empty(shape, device="meta")

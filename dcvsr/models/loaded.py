@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """Precisions of the network; ``auto`` is bfloat16 where the device computes in it, else float32."""
 
-Progress = Callable[[int, int], object]
-"""``(done, total)``, in tiles."""
+Progress = Callable[[float, int], object]
+"""``(done, total)``, in U-Net evaluations; ``done`` grows in parts of one."""
 
 OF_FILES = {"input", "output", "crf", "fps", "dry_run", "debug"}
 """Keys of the command that concern files; `load` refuses them."""
@@ -53,11 +53,10 @@ class LoadedUpscaler:
         Args:
             lr: frames ``f c h w``, RGB, of any length and size, on any device: uint8, as ``read_video``
                 returns them, or floats in [0, 1].
-            progress: receives ``(done, total)`` in tiles, counted over all sampler steps: ``(0, total)``
-                before the first, then once for each tile. The tiles of a window finish together where SAP is
-                on. A method without tiles counts frames. Decoding follows the last call. An exception that
-                ``progress`` raises ends the work at once and comes out of this call, and the upscaler can be
-                called again.
+            progress: receives ``(done, total)`` in U-Net evaluations of single tiles: ``(0, total)`` before
+                the first, then after each stage of the network. A method without a denoiser counts frames.
+                Decoding follows the last call. An exception that ``progress`` raises ends the work at once
+                and comes out of this call, and the upscaler can be called again.
             seed: seed of this call, an integer in [0, 2^64); None for the configured one. Methods without
                 noise ignore it.
 
@@ -67,6 +66,7 @@ class LoadedUpscaler:
         Raises:
             UserError: if an argument is not as described, or HR does not fit into memory.
         """
+        from dcvsr.diffusion.protocols import ignored
         from dcvsr.runtime.device import require_memory
 
         if progress is not None and not callable(progress):
@@ -75,17 +75,8 @@ class LoadedUpscaler:
         lr = _in_unit_range(lr)
         frames, _, height, width = lr.shape
         require_memory(lambda n: upscaler.memory(n, height, width), frames, self.device)
-        done, total = 0, upscaler.work(frames, height, width)
-
-        def on_tile() -> None:
-            nonlocal done
-            done += 1
-            if progress:
-                progress(done, total)
-
-        if progress:
-            progress(done, total)
-        hr = upscaler(lr.to(self.device), on_tile)
+        advance = ignored if progress is None else _counting(progress, upscaler.work(frames, height, width))
+        hr = upscaler(lr.to(self.device), advance)
         return hr.clone()  # PyTorch refuses in-place operations on a tensor of inference mode
 
     def _seeded(self, seed: int) -> "Upscaler":
@@ -174,6 +165,19 @@ def _choices(weights: str | Path, ckpt: str | Path | None) -> list[str]:
     from dcvsr.models.checkpoint import open_checkpoint
 
     return [f"scale={open_checkpoint(path).scale}", f"ckpt={path}"]
+
+
+def _counting(progress: Progress, total: int) -> Callable[[float], object]:
+    """Report 0 to ``progress``, and return a callback that reports sums, rounded to thousandths."""
+    done = 0.0
+
+    def advance(more: float) -> None:
+        nonlocal done
+        done += more
+        progress(round(done, 3), total)
+
+    progress(0, total)
+    return advance
 
 
 def _in_unit_range(frames: "torch.Tensor") -> "torch.Tensor":

@@ -14,8 +14,9 @@ from dcvsr.attention.observer import NOBODY, Observer, Place
 from dcvsr.attention.processor import Call, calling
 from dcvsr.attention.propagation import Propagation, Round
 from dcvsr.attention.self_attention import Attend, self_attention
-from dcvsr.diffusion.protocols import Guidance
+from dcvsr.diffusion.protocols import Advance, Combination, ignored
 from dcvsr.models.denoiser import Condition, Denoiser
+from dcvsr.models.evaluation_progress import EvaluationProgress
 from dcvsr.tiling.canvas import Canvas
 from dcvsr.tiling.grid import Tile
 
@@ -35,12 +36,13 @@ class TiledDenoiser:
         blend, blend_time: widths of the Gaussian window in tiles.
         steps: number of sampler steps.
         batch: tiles per batch of the U-Net; None for all equal tiles of a window.
-        on_tile: called after each tile.
+        advance: progress callback, in evaluations of one tile.
+        shares: `Denoiser.stage_shares`, by which an evaluation advances; empty to advance when it ends.
         observer: receives the evaluations and the propagated layers.
     """
 
     denoiser: Denoiser
-    guidance: Guidance[Condition]
+    guidance: Combination[Condition]
     propagation: Propagation
     windows: Callable[[int], Sequence[Sequence[Tile]]]
     condition: Callable[[Tile], Condition]
@@ -48,7 +50,8 @@ class TiledDenoiser:
     blend_time: float
     steps: int
     batch: int | None
-    on_tile: Callable[[], object] = lambda: None
+    advance: Advance = ignored
+    shares: Sequence[float] = ()
     observer: Observer = NOBODY
 
     def __call__(self, x: Tensor, sigma: float, step: int) -> Tensor:
@@ -88,17 +91,17 @@ class TiledDenoiser:
 
             def evaluate(propagate: Propagate) -> Tensor:
                 self.observer.evaluated(here, x)
-                with calling(Call(propagate, attend, mid, here, self.observer)):
-                    return self.denoiser(x, torch.full((len(x),), sigma, device=x.device), condition)
+                progress = EvaluationProgress(self.shares, len(x), self.advance)
+                with calling(Call(propagate, attend, mid, here, self.observer, progress.stage_done)):
+                    D_x = self.denoiser(x, torch.full((len(x),), sigma, device=x.device), condition)
+                progress.finish()
+                return D_x
 
             return round(evaluate, here, self.observer)
 
-        D = self.guidance(
+        return self.guidance(
             denoise, x, place.sigma, Condition.stacked([self.condition(tile) for tile in tiles])
         )
-        for _ in tiles:
-            self.on_tile()
-        return D
 
 
 def _groups(tiles: Sequence[Tile], batch: int | None) -> Iterator[Group]:

@@ -3,10 +3,10 @@
 Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import Self, get_args
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.attention.propagation import Propagation
 from dcvsr.diffusion.initial_noise import require_seed
-from dcvsr.diffusion.protocols import Guidance, Upscaler
+from dcvsr.diffusion.protocols import Advance, Combination, Guidance, Upscaler, ignored
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import FACTOR, Upsample
 from dcvsr.models.colour_correction import ColourCorrection, corrected
@@ -116,22 +116,34 @@ class TiledUpscaler(Upscaler):
         copies = 10 * 4 * 3 * frames * height * width * self.factor**2
         return copies + self.latents.autoencoder.decoding_memory(*canvas)
 
-    def work(self, frames: int, height: int, width: int, evaluations: Sequence[int] | None = None) -> int:
-        """Count the tiles that are denoised in all evaluations of the sampler, or in those given as steps."""
-        steps = self.sampler.evaluations if evaluations is None else evaluations
-        return sum(self._tiles(self.windows(frames, height, width, i), i) for i in steps)
+    def work(self, frames: int, height: int, width: int) -> int:
+        """Count the U-Net evaluations of single tiles in all steps."""
+        return sum(
+            self.evaluations((frames, height, width), step, self.guidance.evaluations(sigma))
+            for step, sigma in self.sampler.evaluations
+        )
 
-    def _tiles(self, windows: list[list[Tile]], step: int) -> int:
-        orders = self.propagation.round(step, self.sampler.steps).orders(len(windows))
-        return sum(len(windows[n]) for order in orders for n in order)
+    def evaluations(self, size: tuple[int, int, int], step: int, branches: int) -> int:
+        """Count the U-Net evaluations of single tiles in one evaluation of the canvas.
+
+        Args:
+            size: frames, height and width of the LR video.
+            step: sampler step.
+            branches: estimates that the guidance combines.
+        """
+        windows, round = self.windows(*size, step), self.propagation.round(step, self.sampler.steps)
+        tiles = [len(windows[n]) for order in round.orders(len(windows)) for n in order]
+        return sum(count * round.evaluations(branch, count) for count in tiles for branch in range(branches))
+
+    @cached_property
+    def _shares(self) -> list[float]:
+        return self.denoiser.stage_shares(self.grid.frames, self.grid.size)
 
     @torch.inference_mode()
-    def __call__(
-        self, lr: Tensor, on_tile: Callable[[], object] = lambda: None, observer: Observer = NOBODY
-    ) -> Tensor:
+    def __call__(self, lr: Tensor, advance: Advance = ignored, observer: Observer = NOBODY) -> Tensor:
         """Upscale LR ``f c h w`` of any length and size to HR ``f c 4h 4w``, clamped."""
         with torch.autocast(lr.device.type, enabled=False):  # a trainer's precision is not ours
-            job = _Job(self, lr, on_tile, observer)
+            job = _Job(self, lr, advance, observer)
             with job.sampling():
                 y = self.sampler(job.denoiser(self.guidance), job.conditioning.x_T(self.seed))
             return job.decoded(y)
@@ -141,12 +153,12 @@ class TiledUpscaler(Upscaler):
         self,
         lr: Tensor,
         step: int,
-        guidances: Sequence[Guidance[Condition]],
-        on_tile: Callable[[], object] = lambda: None,
+        guidances: Sequence[Combination[Condition]],
+        advance: Advance = ignored,
     ) -> list[Tensor]:
         """Decode the estimates of several guidances from x_t before ``step``, counted from 0."""
         with torch.autocast(lr.device.type, enabled=False):
-            job = _Job(self, lr, on_tile)
+            job = _Job(self, lr, advance)
             with job.sampling():
                 states = self.sampler.states(job.denoiser(self.guidance), job.conditioning.x_T(self.seed))
                 x, sigma = next(islice(states, step, None)), self.sampler.sigmas[step]
@@ -167,10 +179,10 @@ class _Job:
         self,
         upscaler: TiledUpscaler,
         lr: Tensor,
-        on_tile: Callable[[], object] = lambda: None,
+        advance: Advance = ignored,
         observer: Observer = NOBODY,
     ) -> None:
-        self.upscaler, self.on_tile, self.observer = upscaler, on_tile, observer
+        self.upscaler, self.advance, self.observer = upscaler, advance, observer
         self.lr_shape = lr.shape
         frames, _, height, width = lr.shape
         canvas = upscaler._padded(frames, height * upscaler.factor, width * upscaler.factor)
@@ -189,7 +201,7 @@ class _Job:
         ):
             yield
 
-    def denoiser(self, guidance: Guidance[Condition]) -> TiledDenoiser:
+    def denoiser(self, guidance: Combination[Condition]) -> TiledDenoiser:
         up = self.upscaler
         _, frames, _, rows, columns = self.latent.shape
         windows = partial(up.grid.windows, frames, rows, columns)
@@ -203,7 +215,8 @@ class _Job:
             up.blend_time,
             up.sampler.steps,
             up.batch,
-            self.on_tile,
+            self.advance,
+            [] if self.advance is ignored else up._shares,
             self.observer,
         )
 

@@ -10,7 +10,7 @@ is upscaled under the settings given, which are the default, and under each read
   seeds=K         run the default with K seeds, from seed on, to measure its spread (3)
   readings=A,B    only these readings: names, or items such as a11 (all)
   output=FOLDER   of ranking.md, .csv and .json (outputs/authors/CLIP); the same command resumes
-  dry_run=true    print the readings and their tiles, and stop
+  dry_run=true    print the readings and their evaluations, and stop
   another key     a setting of python -m dcvsr.upscale: seed=1, guidance=dssag, +alternative=a11_half
 """
 
@@ -149,11 +149,11 @@ def compare(asked: Asked) -> None:
     print(f"weights: {networks.upscaler.origin or 'none'}")
     for task in tasks:
         done = ", already done" if task.path.is_file() else ""
-        print(f"{task.reading}, seed {task.seed}: {task.tiles} tiles{done}")
+        print(f"{task.reading}, seed {task.seed}: {task.work} evaluations{done}")
     for name, reason in left_out.items():
         print(f"{name}: left out, {reason}")
-    tiles = sum(task.tiles for task in todo)
-    print(f"to do: {len(todo)} of {len(tasks)} upscalings, {tiles} tiles", flush=True)
+    work = sum(task.work for task in todo)
+    print(f"to do: {len(todo)} of {len(tasks)} upscalings, {work} evaluations", flush=True)
     if asked.dry_run:
         return
     _require_writable(asked.output)

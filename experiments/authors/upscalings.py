@@ -25,7 +25,7 @@ class Task:
     seed: int
     cfg: DictConfig
     path: Path
-    tiles: int
+    work: int
 
 
 def content(upscaler: "TiledUpscaler", lr: "Tensor", sr: "Tensor", metrics: Sequence[str]) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def planned(
     for reading, seed, cfg in every:
         kept = {key: value for key, value in plain(cfg).items() if key not in IGNORED}
         key = digest({"settings": kept, "seed": seed, **about})[:16]
-        tiles = networks.sampled(cfg, seed).work(len(lr), *lr.shape[-2:])
-        tasks.append(Task(reading, seed, cfg, folder / f"{reading}-{seed}-{key}.json", tiles))
+        work = networks.sampled(cfg, seed).work(len(lr), *lr.shape[-2:])
+        tasks.append(Task(reading, seed, cfg, folder / f"{reading}-{seed}-{key}.json", work))
     return tasks
 
 
@@ -94,13 +94,14 @@ def run(
     from tqdm import tqdm
 
     from dcvsr.evaluation.clip_scores import score_clip
+    from dcvsr.models.sampling_bar import EVALUATIONS
     from dcvsr.runtime.hashing import digest
     from dcvsr.runtime.provenance import write_json
     from dcvsr.video.io import to_bytes, to_unit
 
     networks.upscaler.to(networks.device)
     lr, sr = (to_unit(clip).to(networks.device) for clip in (lr, sr))
-    with tqdm(total=sum(task.tiles for task in todo), unit="tile") as bar:
+    with tqdm(total=sum(task.work for task in todo), unit="eval", bar_format=EVALUATIONS) as bar:
         for task in sorted(todo, key=lambda task: not networks.fit(task.cfg)):
             bar.set_description(f"{task.reading}, seed {task.seed}")
             networks.load(task.cfg)

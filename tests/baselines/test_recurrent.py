@@ -69,7 +69,7 @@ def test_frames_too_small_for_the_pyramid_are_padded_by_reflection_and_cropped(s
 def test_the_progress_hook_is_removed_after_an_error(small: Any) -> None:
     restorer, calls = RecurrentRestorer(small, weights=None), []
     with pytest.raises(RuntimeError):
-        restorer(noise(2, 4, 20, 36), lambda: calls.append(None))
+        restorer(noise(2, 4, 20, 36), calls.append)
     restorer(noise(2, 3, 20, 36))
     assert not calls
 

@@ -52,7 +52,7 @@ def test_every_evaluation_is_told_its_level_and_its_step(solver, steps):
     sigmas = karras_sigmas(steps, 0.1, 10, 7)[:-1].tolist()
     levels = sigmas if solver == "euler" else [s for sigma in sigmas for s in (sigma, sigma)][1:]
     assert [sigma for sigma, _ in seen] == levels
-    assert [step for _, step in seen] == sampler.evaluations
+    assert [(step, sigma) for sigma, step in seen] == sampler.evaluations
     assert len(seen) == (steps if solver == "euler" else 2 * steps - 1)
 
 

@@ -129,16 +129,16 @@ def test_finished_readings_are_reused_only_for_the_same_content(
     assert "to do: 2 of 2 upscalings" in capsys.readouterr().out
 
 
-def test_a_dry_run_names_readings_tiles_and_what_does_not_apply(scripts, lr, results, tmp_path, capsys):
+def test_a_dry_run_names_readings_evaluations_and_what_does_not_apply(scripts, lr, results, tmp_path, capsys):
     output = tmp_path / "out"
     plain = [one for one in SETTINGS if one != "guidance=dssag"]
     given = [f"lr={lr}", f"sr={results['a11_double']}", f"output={output}", "dry_run=true"]
     chosen = "readings=a04,a08_frame,a13,a16,a17,a20"
     scripts.compare.main([*given, *plain, chosen, "+alternative=a16_wide"])
     said = capsys.readouterr().out
-    assert "default, seed 2: 4 tiles\n" in said
-    assert "a17_pad, seed 0: 4 tiles\n" in said
-    assert "to do: 7 of 7 upscalings, 28 tiles\n" in said
+    assert "default, seed 2: 4 evaluations\n" in said
+    assert "a17_pad, seed 0: 4 evaluations\n" in said
+    assert "to do: 7 of 7 upscalings, 28 evaluations\n" in said
     assert "a08_frame: left out, scale=nano has no guidance.maxima under these settings\n" in said
     assert "a20_overlap: left out, scale=nano has no model.latents.autoencoder.overlap" in said
     assert "a16_wide: left out, it is the default under these settings\n" in said

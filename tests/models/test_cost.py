@@ -47,6 +47,12 @@ RUNS = {
     "shifted": ["guidance=cfg", "tile.schedule=shifted", "upscaler.batch=null", "sampler.steps=2"],
     "heun": ["propagation=none", "sampler.solver=heun", "sampler.steps=2"],
 }
+GUIDED = {
+    "conditional": ["propagation=sap", "propagation.branches=conditional", "guidance=sag"],
+    "interval": ["guidance=pag", "guidance.interval.lo=1", "sampler.steps=2", "propagation=none"],
+    "keep_all": ["guidance=sag", "guidance.uncond=keep_all", "propagation=none"],
+}
+"""Runs in which the number of evaluations depends on branch, noise level and condition."""
 LR = torch.rand(5, 3, 12, 18, generator=torch.Generator().manual_seed(0))
 
 
@@ -65,6 +71,18 @@ def spent(name: str):
 def test_the_parts_add_up_to_torch_s_own_count_of_the_run(name):
     report, counted = spent(name)
     assert report["flops"]["total"] == counted > 0
+
+
+@pytest.mark.parametrize("name", RUNS | GUIDED)
+def test_the_planned_evaluations_are_those_of_the_run_and_of_its_progress(name):
+    upscaler, done = make(*(RUNS | GUIDED)[name]), []
+    ledger = Ledger(upscaler)
+    with ledger.running(LR):
+        upscaler(LR, done.append, ledger)
+    assert upscaler.work(5, 12, 18) == ledger.evaluations.total()
+    assert sum(done) == pytest.approx(upscaler.work(5, 12, 18))
+    assert min(done) > 0
+    assert max(done) < 0.6 * (upscaler.batch or 4)
 
 
 def test_plain_is_what_a_run_without_propagation_and_guidance_costs():

@@ -1,0 +1,50 @@
+"""Progress bar of a sampling run, in U-Net evaluations."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+from tqdm import tqdm
+
+from dcvsr.attention.observer import Observer, Place
+
+EVALUATIONS = (
+    "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+)
+"""tqdm's format with a count that is rounded, because evaluations advance in parts."""
+
+
+class SamplingBar(Observer):
+    """Progress bar with the time left, the step and the window.
+
+    The time before the first evaluation, in which the condition is computed, does not enter the estimate.
+    """
+
+    def __init__(self, bar: tqdm, steps: int) -> None:
+        self._bar, self._steps, self._started = bar, steps, False
+
+    def advance(self, done: float) -> None:
+        """Advance the bar by newly finished evaluations, or frames where there are none."""
+        self._bar.update(done)
+
+    def evaluated(self, place: Place, x: Tensor) -> None:
+        """Show the step and the window of an evaluation."""
+        if not self._started:
+            self._bar.unpause()
+            self._started = True
+        self._bar.set_postfix_str(
+            f"step {place.step + 1}/{self._steps}, window {place.window + 1}", refresh=False
+        )
+
+
+@contextmanager
+def sampling_bar(total: int, name: str, steps: int = 1) -> Iterator[SamplingBar]:
+    """Show a bar of ``total`` evaluations while the block runs.
+
+    Args:
+        total: evaluations, or frames of a method without a denoiser.
+        name: shown before the bar.
+        steps: sampler steps.
+    """
+    with tqdm(total=total, desc=name, unit="eval", bar_format=EVALUATIONS, smoothing=0.1) as bar:
+        yield SamplingBar(bar, steps)
