@@ -46,5 +46,6 @@ def sampling_bar(total: int, name: str, steps: int = 1) -> Iterator[SamplingBar]
         name: shown before the bar.
         steps: sampler steps.
     """
-    with tqdm(total=total, desc=name, unit="eval", bar_format=EVALUATIONS, smoothing=0.1) as bar:
+    # The mean speed so far (smoothing=0), because stages of the network differ in seconds per FLOP.
+    with tqdm(total=total, desc=name, unit="eval", bar_format=EVALUATIONS, smoothing=0) as bar:
         yield SamplingBar(bar, steps)
