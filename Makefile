@@ -3,9 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEED ?= $(shell date +%s)
+FOLDER ?= outputs/full-size
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test stress mutants check bench gpu-check format clean
+.PHONY: help install demo test stress mutants check bench gpu-check full-size format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +52,9 @@ bench: $(STAMP) ## speed and memory as ratios against named references, 20 minut
 
 gpu-check: $(STAMP) ## the same at SVD's true size on a GPU, and its memory, into gpu.json
 	$(BIN)/python -m benchmarks --gpu --json gpu.json
+
+full-size: $(STAMP) ## SVD's true size on a CPU with random weights: 5 GB in FOLDER, 20 GB of memory, about an hour
+	$(BIN)/python -m benchmarks.full_size $(FOLDER)
 
 format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
