@@ -1,6 +1,7 @@
 """SVD through diffusers: its true architecture, its file layout, and its own pipeline as the reference."""
 
 import shutil
+from copy import deepcopy
 from functools import partial
 
 import numpy as np
@@ -23,7 +24,12 @@ from dcvsr.diffusion.guidance import CFG
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
-from dcvsr.models.svd import new_unet, pretrained_image_encoder, pretrained_unet
+from dcvsr.models.svd import (
+    new_unet,
+    pretrained_image_encoder,
+    pretrained_unet,
+    recompute_activations,
+)
 from dcvsr.models.svd_autoencoder import pretrained_autoencoder
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.cli import CONF
@@ -146,6 +152,41 @@ def test_a_local_folder_gives_back_the_same_weights(pipeline, folder):
         assert torch.equal(unet.state_dict()[name], tensor)
     frames = torch.rand(2, 3, 48, 40)
     assert pretrained_image_encoder(str(folder))(frames).shape == (2, 1, 32)
+
+
+def kept_for_backward(unet: UNetSpatioTemporalConditionModel, prepare) -> tuple[int, list[torch.Tensor]]:
+    """The bytes that autograd saves, without weights and inputs of recomputed modules, and the gradients."""
+    unet = deepcopy(unet).train()
+    prepare(unet)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in unet.parameters()}
+    kept = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    torch.manual_seed(1)
+    given = torch.randn(1, 3, 8, 8, 8), torch.rand(1), torch.randn(1, 1, 32), torch.zeros(1, 3)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        y = unet(*given).sample
+    y.square().mean().backward()
+    return sum(kept.values()), [parameter.grad for parameter in unet.parameters()]  # type: ignore[misc]
+
+
+def test_recomputed_activations_are_not_kept_and_change_no_gradient(pipeline):
+    all_, ours, theirs = (
+        kept_for_backward(pipeline.unet, prepare)
+        for prepare in (
+            lambda unet: None,
+            recompute_activations,
+            lambda unet: unet.enable_gradient_checkpointing(),
+        )
+    )
+    assert ours[0] < 0.3 * theirs[0] < 0.3 * all_[0]
+    for gradient, expected in zip(ours[1], all_[1], strict=True):
+        torch.testing.assert_close(gradient, expected)
 
 
 def test_files_in_bfloat16_are_computed_in_float32(folder, tmp_path):
