@@ -25,7 +25,7 @@ class SamplingBar(Observer):
 
     def advance(self, done: float) -> None:
         """Advance the bar by newly finished evaluations, or frames where there are none."""
-        self._bar.update(done)
+        self._bar.update(min(done, self._bar.total - self._bar.n))  # sums of shares end a little beyond
 
     def evaluated(self, place: Place, x: Tensor) -> None:
         """Show the step and the window of an evaluation."""
