@@ -1,11 +1,12 @@
-"""Decoder of video files: all frames, upright and in display order; damaged files are errors.
+"""Decoder of video files: frames one at a time, upright and in display order; damaged files are errors.
 
 Axes: f frames, c channels (RGB), h height, w width.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -15,11 +16,12 @@ import torch
 from av.container import InputContainer
 from av.stream import Disposition
 from einops import rearrange
+from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.colour import Colour
-from dcvsr.video.memory import Video
-from dcvsr.video.orientation import is_turned, upright
+from dcvsr.video.memory import Metadata
+from dcvsr.video.orientation import display_matrix, is_turned, upright
 from dcvsr.video.tracks import clock_start, open_video
 
 log = logging.getLogger(__name__)
@@ -27,35 +29,68 @@ log = logging.getLogger(__name__)
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
-def decode(path: Path) -> Video:
-    """Decode the first video stream of a file; samples of more than 8 bits are read as 8, with a warning.
+class Decoder:
+    """Frames of the first video stream of an open file, decoded one at a time.
+
+    Attributes:
+        path: the file.
+        length: number of frames by the header, which may be wrong.
+        shape: height and width as displayed.
+        rate: average frames per second.
+
+    Args:
+        path: the file.
+        container: the file, open for reading.
 
     Raises:
-        UserError: if the file is truncated, damaged or not a video, or if its frames change size.
+        UserError: if the header or the first frame shows that the file is truncated or not a video.
     """
-    with open_video(path) as container:
-        stream = _picture(path, container)
-        frames = _frames(path, container, stream)
-        first = next(frames)
-        if (bits := max(component.bits for component in first.format.components)) > 8:
-            log.warning("%s has %d bits per sample; read as 8", path, bits)
-        colour, images, times = Colour.of(first), [], []
-        for frame in chain([first], frames):
-            image = rearrange(upright(colour.to_rgb(frame), frame), "h w c -> c h w")
-            images.append(torch.from_numpy(np.ascontiguousarray(image)))
-            times.append(frame.pts)
-            if images[-1].shape != images[0].shape:
-                raise UserError(f"{path} changes its frame size at frame {len(times) - 1}; cut it there")
-        aspect, time_base = stream.sample_aspect_ratio or Fraction(1), stream.time_base or 1 / _rate(stream)
-        return Video(
-            torch.stack(images),
-            _rate(stream),
-            _sorted_times(path, times, round(clock_start(container) / time_base)),
+
+    def __init__(self, path: Path, container: InputContainer) -> None:
+        self.path, self._container, self._stream = path, container, _picture(path, container)
+        self._frames = _frames(path, container, self._stream)
+        self._first = next(self._frames)
+        self._matrix = display_matrix(self._first)
+        self._colour, self._times = Colour.of(self._first), list[int | None]()
+        self.shape, self.rate = _shape(self._first, self._matrix), _rate(self._stream)
+        seconds = Fraction(container.duration or 0, av.time_base)
+        self.length = self._stream.frames or max(1, round(seconds * self.rate))
+
+    def __iter__(self) -> Iterator[Callable[[], Tensor]]:
+        """Decode each frame once, in display order; yield a function that converts it to uint8 ``c h w``.
+
+        Samples of more than 8 bits are converted to 8, with a warning.
+
+        Raises:
+            UserError: if the file is truncated or damaged, or its frames change size.
+        """
+        if (bits := max(component.bits for component in self._first.format.components)) > 8:
+            log.warning("%s has %d bits per sample; read as 8", self.path, bits)
+        matrix, rotation = self._matrix, self._first.rotation
+        for index, frame in enumerate(chain([self._first], self._frames)):
+            if frame.rotation != rotation:  # reading the matrix of each frame would keep them in memory
+                matrix, rotation = display_matrix(frame), frame.rotation
+            if _shape(frame, matrix) != self.shape:
+                raise UserError(f"{self.path} changes its frame size at frame {index}; cut it there")
+            self._times.append(frame.pts)
+            yield partial(self._image, frame, matrix)
+
+    def metadata(self) -> Metadata:
+        """Return the metadata of the frames so far."""
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        time_base = self._stream.time_base or 1 / self.rate
+        return Metadata(
+            self.rate,
+            _sorted_times(self.path, self._times, round(clock_start(self._container) / time_base)),
             time_base,
-            1 / aspect if is_turned(first) else aspect,
-            None if first.format.is_rgb else colour,
-            path,
+            1 / aspect if is_turned(self._matrix) else aspect,
+            None if self._first.format.is_rgb else self._colour,
+            self.path,
         )
+
+    def _image(self, frame: av.VideoFrame, matrix: np.ndarray) -> Tensor:
+        image = rearrange(upright(self._colour.to_rgb(frame), matrix), "h w c -> c h w")
+        return torch.from_numpy(np.ascontiguousarray(image))
 
 
 def header_shape(path: Path) -> tuple[int, int, int]:
@@ -65,11 +100,8 @@ def header_shape(path: Path) -> tuple[int, int, int]:
         UserError: if the header or the first frame shows that the file is truncated or not a video.
     """
     with open_video(path) as container:
-        stream = _picture(path, container)
-        first = next(_frames(path, container, stream))
-        frames = stream.frames or round((stream.duration or 1) * (stream.time_base or 1) * _rate(stream))
-        turned = is_turned(first)
-        return (frames, first.width, first.height) if turned else (frames, first.height, first.width)
+        decoder = Decoder(path, container)
+        return decoder.length, *decoder.shape
 
 
 def header_rate(path: Path) -> Fraction:
@@ -80,6 +112,11 @@ def header_rate(path: Path) -> Fraction:
     """
     with open_video(path) as container:
         return _rate(_picture(path, container))
+
+
+def _shape(frame: av.VideoFrame, matrix: np.ndarray) -> tuple[int, int]:
+    """Return the height and width of a frame as displayed by ``matrix``."""
+    return (frame.width, frame.height) if is_turned(matrix) else (frame.height, frame.width)
 
 
 def _picture(path: Path, container: InputContainer) -> av.VideoStream:

@@ -14,11 +14,11 @@ import av
 import numpy as np
 
 from dcvsr.video.colour import Colour
-from dcvsr.video.memory import Video
+from dcvsr.video.memory import Metadata
 from dcvsr.video.tracks import CONTAINERS, copy_tracks, url
 
 
-def encode(path: Path, images: Iterator[np.ndarray], video: Video, crf: float) -> None:
+def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float) -> None:
     """Encode uint8 ``h w c`` images as they arrive, one for each frame time of ``video``.
 
     MP4 and MOV keep times exactly. Matroska rounds to the millisecond, and delays all tracks if audio starts

@@ -6,8 +6,10 @@ Axes: f frames, c channels (RGB), h height, w width.
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.memory import Metadata
 
 log = logging.getLogger(__name__)
 
@@ -26,30 +29,55 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _PNG_END, _TAIL = b"IEND", 64
 
 
-def read_frames(folder: Path) -> tuple[Tensor, tuple[str, ...]]:
-    """Return all images of a folder, uint8 ``f c h w``, and their names without suffix; skip other files.
+class FolderFrames:
+    """Frames of a folder of images, read one at a time; other files are skipped.
 
-    16-bit samples lose their low byte, with a warning. An opaque alpha channel is dropped.
+    Attributes:
+        path: the folder.
+        length: number of frames.
+        shape: height and width of the first frame.
+        rate: frames per second.
+
+    Args:
+        path: the folder.
+        rate: frames per second.
 
     Raises:
-        UserError: if there are no images, two with the same name, or two sizes, or as ``read_frame`` does.
+        UserError: as ``frame_paths`` and, for the first frame, ``read_frame`` do.
     """
-    paths = frame_paths(folder)
-    images = [read_frame(path) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            raise UserError(
-                f"{folder} holds frames of two sizes: {paths[0].name} is {_size(images[0])}, "
-                f"{path.name} is {_size(image)}; make them one size"
+
+    def __init__(self, path: Path, rate: Fraction) -> None:
+        self.path, self.rate, self._paths = path, rate, frame_paths(path)
+        self.length = len(self._paths)
+        _, height, width = read_frame(self._paths[0]).shape
+        self.shape = (height, width)
+        self._deep_names: list[str] = []
+
+    def __iter__(self) -> Iterator[Callable[[], Tensor]]:
+        """Yield a function for each frame that reads it as uint8 ``c h w``.
+
+        The function raises UserError if the frame's size is not ``shape``, or as ``read_frame`` does.
+        """
+        return (partial(self._image, path) for path in self._paths)
+
+    def metadata(self) -> Metadata:
+        """Return the metadata of the folder; warn of frames that have lost the low byte of 16-bit samples."""
+        if names := self._deep_names:
+            log.warning(
+                "%s: %d frames, first %s, have 16 bits per sample; read as 8", self.path, len(names), names[0]
             )
-    if deep_names := [path.name for path in paths if _has_16_bits(path)]:
-        log.warning(
-            "%s: %d frames, first %s, have 16 bits per sample; read as 8",
-            folder,
-            len(deep_names),
-            deep_names[0],
-        )
-    return torch.stack(images), tuple(path.stem for path in paths)
+        return Metadata(self.rate, source=self.path, names=tuple(path.stem for path in self._paths))
+
+    def _image(self, path: Path) -> Tensor:
+        image = read_frame(path)
+        if (shape := tuple(image.shape[1:])) != self.shape:
+            raise UserError(
+                f"{self.path} holds frames of two sizes: {self._paths[0].name} is {_size(self.shape)}, "
+                f"{path.name} is {_size(shape)}; make them one size"
+            )
+        if _has_16_bits(path):
+            self._deep_names.append(path.name)
+        return image
 
 
 def frame_paths(folder: Path) -> list[Path]:
@@ -133,5 +161,5 @@ def _has_16_bits(path: Path) -> bool:
         return ";16" in str(image.tile)
 
 
-def _size(image: Tensor) -> str:
-    return f"{image.shape[2]}x{image.shape[1]}"
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

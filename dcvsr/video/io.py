@@ -10,15 +10,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import torch
 from einops import rearrange
 from torch import Tensor
 
 from dcvsr.imaging import described, to_bytes, to_unit
 from dcvsr.runtime.errors import UserError
-from dcvsr.video.decoder import decode
 from dcvsr.video.encoder import encode
-from dcvsr.video.frame_folder import read_frames, write_frames
-from dcvsr.video.memory import Video
+from dcvsr.video.frame_folder import write_frames
+from dcvsr.video.memory import Metadata, Video
+from dcvsr.video.reader import open_frames
 from dcvsr.video.tracks import CONTAINERS, check_audio
 
 __all__ = ["CRF", "Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
@@ -39,21 +40,11 @@ def read_video(path: str | Path, rate: Fraction | float | str | None = None) -> 
         The video. Its ``frames`` are uint8 ``f c h w``, RGB, on the CPU.
 
     Raises:
-        UserError: if the path is missing, empty, truncated, damaged or not a video, or ``read_frames``
-            rejects the folder; if ``rate`` is not a number above 0, or given for a file.
+        UserError: as ``open_frames`` and ``Reader`` do.
     """
-    path = Path(path)
-    if not os.path.exists(path):  # unlike path.exists(), never raises
-        raise UserError(f"{path} does not exist; pass a video file or a folder of frames")
-    if path.is_dir():
-        exact = _exact(25 if rate is None else rate)
-        if exact <= 0:
-            raise UserError(f"the frame rate of {path} must be above 0, got {rate}")
-        frames, names = read_frames(path)
-        return Video(frames, exact, source=path, names=names)
-    if rate is not None:
-        raise UserError(f"{path} has its own frame rate; leave {rate} out, a rate is for folders of frames")
-    return decode(path)
+    with open_frames(path, rate) as reader:
+        frames = torch.stack(list(reader))
+        return Video(frames, **vars(reader.metadata))
 
 
 def check_output(source: str | Path | None, output: str | Path, crf: float = CRF) -> None:
@@ -87,15 +78,17 @@ def check_output(source: str | Path | None, output: str | Path, crf: float = CRF
         check_audio(source, suffix)
 
 
-def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Video, crf: float = CRF) -> None:
+def write_video(
+    path: str | Path, frames: Tensor | Iterable[Tensor], video: Metadata, crf: float = CRF
+) -> None:
     """Write frames with the times, pixel aspect, colour, audio and names of ``video``; all frames or none.
 
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.
         frames: floats in [0, 1], ``f c h w``, of any size, on any device; or an iterable of chunks of such,
             which are encoded as they arrive.
-        video: source of all but the pixels; its own ``frames`` are ignored. ``Video(frames, rate)`` has no
-            source.
+        video: source of all but the pixels: a ``Video``, whose own ``frames`` are ignored, or a reader's
+            ``metadata``. ``Video(frames, rate)`` has no source.
         crf: x264's constant rate factor, from 0 (best quality) to 51; 16 by default, as in the command.
 
     Raises:
@@ -118,7 +111,7 @@ def write_video(path: str | Path, frames: Tensor | Iterable[Tensor], video: Vide
 
 def write_clip(path: str | Path, frames: Tensor, rate: Fraction, crf: float) -> None:
     """Write frames that have no source file, ``f c h w`` in [0, 1], as ``write_video`` does."""
-    write_video(path, frames, Video(to_bytes(frames), rate), crf)
+    write_video(path, frames, Metadata(rate), crf)
 
 
 def _images(chunks: Iterable[Tensor], expected: int) -> Iterator[np.ndarray]:
@@ -139,15 +132,3 @@ def _images(chunks: Iterable[Tensor], expected: int) -> Iterator[np.ndarray]:
             f"{count} or more frames arrived, {expected or 'some'} were expected: pass as many frames as the "
             "video has, or Video(frames, rate) as the video"
         )
-
-
-def _exact(rate: Fraction | float | str) -> Fraction:
-    """Return a frame rate as it is written: 23.976 is 2997/125.
-
-    Raises:
-        UserError: if it is not a number.
-    """
-    try:
-        return Fraction(str(rate))
-    except (ValueError, ZeroDivisionError) as error:
-        raise UserError(f"frame rate {rate} is not a number: pass such as 24 or 30000/1001") from error

@@ -13,10 +13,9 @@ from dcvsr.video.colour import Colour
 
 
 @dataclass(frozen=True, eq=False)
-class Video:
-    """A video; ``Video(frames, rate)`` alone has evenly spaced frames, square pixels and no audio."""
+class Metadata:
+    """A video without its frames; ``Metadata(rate)`` has evenly spaced frames, square pixels and no audio."""
 
-    frames: Tensor  # uint8, f c h w, as displayed
     rate: Fraction  # average frames per second
     pts: tuple[int, ...] = ()  # display time of each frame, in units of time_base; empty: evenly spaced
     time_base: Fraction | None = None  # seconds
@@ -24,3 +23,14 @@ class Video:
     colour: Colour | None = None
     source: Path | None = None  # file or folder of origin; audio and subtitles are copied from it
     names: tuple[str, ...] = ()  # of the frames of a folder, without suffix
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    frames: Tensor  # uint8, f c h w, as displayed
+
+
+# Dataclasses take the fields of the last base first: Video(frames, rate, ...).
+@dataclass(frozen=True, eq=False)
+class Video(Metadata, _Frames):
+    """A video; ``Video(frames, rate)`` alone has evenly spaced frames, square pixels and no audio."""

@@ -8,21 +8,23 @@ import numpy as np
 from einops import rearrange
 
 
-def is_turned(frame: av.VideoFrame) -> bool:
-    """Return True if display swaps width and height."""
-    matrix = _display_matrix(frame)
+def display_matrix(frame: av.VideoFrame) -> np.ndarray:
+    """Return the matrix that maps a stored (x, y) to (x, y) @ matrix; ``frame.rotation`` omits mirroring.
+
+    The side data that PyAV returns refer to their frame, and it to them: a frame passed here is freed only by
+    a run of Python's cycle collector.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return np.eye(2) if data is None else np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].copy()
+
+
+def is_turned(matrix: np.ndarray) -> bool:
+    """Return True if display by ``matrix`` swaps width and height."""
     return bool(abs(matrix[0, 1]) > abs(matrix[0, 0]))
 
 
-def upright(image: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
-    """Rotate and mirror a frame's image, ``h w c``, as players display it."""
-    matrix = _display_matrix(frame)
-    if is_turned(frame):
+def upright(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Rotate and mirror an image, ``h w c``, as players display it by ``matrix``."""
+    if is_turned(matrix):
         image, matrix = rearrange(image, "h w c -> w h c"), matrix[::-1]
     return image[:: -1 if matrix[1, 1] < 0 else 1, :: -1 if matrix[0, 0] < 0 else 1]
-
-
-def _display_matrix(frame: av.VideoFrame) -> np.ndarray:
-    """Return the matrix that maps a stored (x, y) to (x, y) @ matrix; ``frame.rotation`` omits mirroring."""
-    data = frame.side_data.get("DISPLAYMATRIX")
-    return np.eye(2) if data is None else np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2]

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.bitstream import BitStreamFilterContext
 from einops import rearrange
 
 from dcvsr.runtime.errors import UserError
@@ -68,6 +69,19 @@ def test_rotated_and_mirrored_video_is_read_as_displayed(tmp_path: Path, angle: 
     path = make_video(tmp_path / "a.mkv", [image], "ffv1", "bgr0", rotation=(angle, mirrored, False))
     shown = np.rot90(image, angle // 90)
     assert torch.equal(read_video(path).frames, as_frames([shown[:, ::-1] if mirrored else shown]))
+
+
+def test_each_frame_is_displayed_by_its_own_rotation(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "s.h264", noise(3, 32, 32))
+    plain = read_video(source).frames
+    with av.open(str(source)) as container, (tmp_path / "both.h264").open("wb") as both:
+        stream = container.streams.video[0]
+        turn = BitStreamFilterContext("h264_metadata=display_orientation=insert:rotate=90", stream)
+        turned = [bytes(packet) for item in container.demux(stream) for packet in turn.filter(item)]
+        both.write(source.read_bytes() + b"".join(turned))
+    # The filter turns key frames only.
+    expected = torch.cat([plain, torch.rot90(plain[:1], 1, (2, 3)), plain[1:]])
+    assert torch.equal(read_video(tmp_path / "both.h264").frames, expected)
 
 
 @pytest.mark.parametrize(("angle", "aspect"), [(0, Fraction(16, 11)), (90, Fraction(11, 16))])
