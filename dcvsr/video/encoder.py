@@ -22,7 +22,7 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float
     """Encode uint8 ``h w c`` images as they arrive, one for each frame time of ``video``.
 
     MP4 and MOV keep times exactly. Matroska rounds to the millisecond, and delays all tracks if audio starts
-    before 0.
+    before 0, as that of a part may by one packet.
     """
     first = next(images)
     height, width, _ = first.shape
@@ -40,7 +40,7 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.sample_aspect_ratio = video.aspect
         colour.tag(stream.codec_context)
-        with copy_tracks(audio, output, suffix) as packets:
+        with copy_tracks(audio, output, suffix, video.span) as packets:
             pictures = _packets(stream, chain([first], images), video.pts, colour)
             for packet in heapq.merge(pictures, packets, key=_seconds):
                 output.mux(packet)

@@ -23,6 +23,7 @@ class Metadata:
     colour: Colour | None = None
     source: Path | None = None  # file or folder of origin; audio and subtitles are copied from it
     names: tuple[str, ...] = ()  # of the frames of a folder, without suffix
+    span: tuple[Fraction, Fraction | None] | None = None  # times in source to copy audio of, s; None: all
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.video.decoder import Decoder
 from dcvsr.video.frame_folder import FolderFrames
 from dcvsr.video.memory import Metadata
+from dcvsr.video.part import Part
 from dcvsr.video.tracks import open_video
 
 
@@ -26,51 +27,76 @@ class Reader:
         shape: height and width.
         rate: average frames per second.
         metadata: all that an output keeps; set when the last frame has been read.
+
+    Args:
+        source: the whole video.
+        part: the part to read. Frames before it are decoded and dropped, and one after it is decoded for its
+            time.
+
+    Raises:
+        UserError: if the region of ``part`` is not inside the picture.
     """
 
     metadata: Metadata
 
-    def __init__(self, source: Decoder | FolderFrames) -> None:
-        self._source = source
-        self.length, self.shape, self.rate = source.length, source.shape, source.rate
+    def __init__(self, source: Decoder | FolderFrames, part: Part) -> None:
+        self._source, self._part, self.rate = source, part, source.rate
+        self._stop = part.stop(source.rate)
+        ends = source.length if self._stop is None else min(source.length, self._stop)
+        self.length = max(1, ends - part.start)
+        self.shape = part.size(source.path, *source.shape)
 
     def __iter__(self) -> Iterator[Tensor]:
         """Read the frames.
 
         Raises:
-            UserError: if the file or a frame is damaged, or frame sizes differ.
+            UserError: if the file or a frame is damaged, frame sizes differ, or the part begins after the
+                last frame.
         """
+        part, count, is_end = self._part, 0, True
         for read in self._source:
-            yield read()
-        self.metadata = self._source.metadata()
+            if count == self._stop:
+                is_end = False
+                break
+            count += 1
+            if count > part.start:
+                yield part.cropped(read())
+        if count <= part.start:
+            path = self._source.path
+            raise UserError(f"start={part.start} is beyond the end of {path}, which has {count} frames")
+        self.metadata = part.metadata(self._source.metadata(), count, is_end)
 
 
 @contextmanager
-def open_frames(path: str | Path, rate: Fraction | float | str | None = None) -> Iterator[Reader]:
+def open_frames(
+    path: str | Path, rate: Fraction | float | str | None = None, part: Part | None = None
+) -> Iterator[Reader]:
     """Open a video file or a folder of frames for reading.
 
     Args:
         path: the file or folder.
         rate: frames per second of a folder, such as 24, 23.976 or ``"30000/1001"``; None for 25. Files have
             their own.
+        part: the part to read; None for all.
 
     Raises:
         UserError: if the path is missing, empty or not a video, or its first frame cannot be read; if
-            ``rate`` is not a number above 0, or given for a file.
+            ``rate`` is not a number above 0, or given for a file; if the region of ``part`` is not inside the
+            picture.
     """
-    path = Path(path)
+    path, part = Path(path), part or Part()
     if not os.path.exists(path):  # unlike path.exists(), never raises
         raise UserError(f"{path} does not exist; pass a video file or a folder of frames")
     if path.is_dir():
         exact = _exact(25 if rate is None else rate)
         if exact <= 0:
             raise UserError(f"the frame rate of {path} must be above 0, got {rate}")
-        yield Reader(FolderFrames(path, exact))
+        yield Reader(FolderFrames(path, exact), part)
         return
     if rate is not None:
         raise UserError(f"{path} has its own frame rate; leave {rate} out, a rate is for folders of frames")
     with open_video(path) as container:
-        yield Reader(Decoder(path, container))
+        yield Reader(Decoder(path, container), part)
 
 
 def _exact(rate: Fraction | float | str) -> Fraction:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -70,10 +71,24 @@ def check_audio(source: Path, suffix: str) -> None:
 
 
 @contextmanager
-def copy_tracks(source: Path | None, output: OutputContainer, suffix: str) -> Iterator[Iterator[av.Packet]]:
+def copy_tracks(
+    source: Path | None,
+    output: OutputContainer,
+    suffix: str,
+    span: tuple[Fraction, Fraction | None] | None = None,
+) -> Iterator[Iterator[av.Packet]]:
     """Add a file's audio and subtitle tracks to ``output``; yield an iterator of their packets, in order.
 
     Subtitles that the container cannot hold are left out, with a warning. Call ``check_audio`` first.
+
+    Args:
+        source: the file; None for no tracks.
+        output: the file to write.
+        suffix: its suffix, a key of ``CONTAINERS``.
+        span: first and end time of a part of ``source``, in seconds from ``clock_start``; an end of None is
+            that of the file. Packets that overlap it are copied, and the first time becomes 0. They stay in
+            sync to a tick of their track. Audio begins and ends up to one packet (about 20 ms) outside the
+            span, and its first packet may sound wrong: a codec needs the one before. Subtitles are cut.
     """
     if source is None:
         yield iter(())
@@ -92,18 +107,35 @@ def copy_tracks(source: Path | None, output: OutputContainer, suffix: str) -> It
             track = tracks[stream.index] = output.add_stream_from_template(stream)
             if stream.language:
                 track.metadata["language"] = stream.language
-        yield _packets(container, tracks)
+        yield _packets(container, tracks, span)
 
 
-def _packets(container: InputContainer, tracks: dict[int, Stream]) -> Iterator[av.Packet]:
+def _packets(
+    container: InputContainer, tracks: dict[int, Stream], span: tuple[Fraction, Fraction | None] | None
+) -> Iterator[av.Packet]:
     start, streams = clock_start(container), [container.streams[index] for index in tracks]
+    begin, end = span or (Fraction(0), None)
     for packet in container.demux(streams) if streams else ():
         if packet.pts is None or packet.dts is None:  # the empty packet that ends each stream
             continue
-        shift = round(start / packet.time_base)
+        shift = round((start + begin) / packet.time_base)
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        if span and not _overlaps(packet, None if end is None else end - begin):
+            continue
         packet.stream = tracks[packet.stream.index]
         yield packet
+
+
+def _overlaps(packet: av.Packet, seconds: Fraction | None) -> bool:
+    """Return True if a packet is presented within ``[0, seconds)``; cut it to that if it is a subtitle."""
+    start, end = packet.pts or 0, (packet.pts or 0) + (packet.duration or 0)
+    limit = math.inf if seconds is None else math.ceil(seconds / packet.time_base)
+    if start >= limit or max(start, end - 1) < 0:
+        return False
+    if packet.stream.type == "subtitle":
+        packet.pts = packet.dts = max(start, 0)
+        packet.duration = int(min(end, limit)) - packet.pts if packet.duration else 0
+    return True
 
 
 def _can_hold(suffix: str, source: Path, index: int) -> bool:

@@ -57,6 +57,29 @@ def make_video(
     return path
 
 
+def add_subtitles(path: Path, video: Path, lines: Mapping[str, tuple[int, int]]) -> Path:
+    """Write ``path``: the video track of ``video``, and subtitles shown from a millisecond to another."""
+    text = path.with_suffix(".srt")
+    blocks = [
+        f"{i}\n{_clock(a)} --> {_clock(b)}\n{line}\n" for i, (line, (a, b)) in enumerate(lines.items(), 1)
+    ]
+    text.write_text("\n".join(blocks))
+    with av.open(str(video)) as picture, av.open(str(text)) as subtitles, av.open(str(path), "w") as both:
+        inputs = [(picture, picture.streams.video[0]), (subtitles, subtitles.streams.subtitles[0])]
+        tracks = [both.add_stream_from_template(stream) for _, stream in inputs]
+        for (container, stream), track in zip(inputs, tracks, strict=True):
+            for packet in container.demux(stream):
+                if packet.size:
+                    packet.stream = track
+                    both.mux(packet)
+    text.unlink()
+    return path
+
+
+def _clock(milliseconds: int) -> str:
+    return f"00:00:{milliseconds // 1000:02d},{milliseconds % 1000:03d}"
+
+
 def _tone(index: int, samples: int = 1920) -> av.AudioFrame:
     wave = 8000 * np.sin(np.arange(index * samples, (index + 1) * samples) * 0.05)
     frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], "s16", "mono")

@@ -9,7 +9,7 @@ import torch
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import read_video, to_unit, write_video
-from tests.data.making import make_video, noise, packets, start
+from tests.data.making import add_subtitles, make_video, noise, packets, start
 
 
 def fail_if_iterated() -> Iterator[torch.Tensor]:
@@ -61,19 +61,8 @@ def test_audio_that_the_container_cannot_hold_is_an_error_before_any_frame_is_re
 def test_subtitles_are_copied_or_left_out_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, kept: bool
 ) -> None:
-    (tmp_path / "s.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n\n")
-    make_video(tmp_path / "silent.mkv", noise(5))
-    with (
-        av.open(str(tmp_path / "silent.mkv")) as picture,
-        av.open(str(tmp_path / "s.srt")) as text,
-        av.open(str(tmp_path / "s.mkv"), "w") as both,
-    ):
-        streams = (picture.streams.video[0], text.streams.subtitles[0])
-        for stream, track in [(stream, both.add_stream_from_template(stream)) for stream in streams]:
-            for packet in (picture if stream.type == "video" else text).demux(stream):
-                if packet.size:
-                    packet.stream = track
-                    both.mux(packet)
+    silent = make_video(tmp_path / "silent.mkv", noise(5))
+    add_subtitles(tmp_path / "s.mkv", silent, {"hello": (0, 1000)})
     video = read_video(tmp_path / "s.mkv")
     write_video(tmp_path / name, to_unit(video.frames), video, crf=20)
     with av.open(str(tmp_path / name)) as container:
