@@ -48,7 +48,7 @@ def encode(folder: Path, frames: int, side: int) -> None:
         instantiate(model[part], _convert_="all") for part in ("upsample", "latents", "image_encoder")
     )
     hr, lr = _clip(folder, frames, side)
-    found = Conditioning(lr, upsample, latents, image_encoder, "first", None, None, None, None)
+    found = Conditioning(lr, upsample, latents, image_encoder, "first", None, None, None)
     condition = found.condition()
     y = latents.target(hr, found.shown)
     save_file({"y": y, "latent": condition.latent, "image": condition.image}, folder / ENCODED)

@@ -3,7 +3,9 @@
 Axes: m tiles of a group, h heads, p positions, l frames, d channels per head.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from einops import rearrange
@@ -43,3 +45,25 @@ class Handed:
     def keys(self) -> list[Keys]:
         """Keys and values of the newest frames, then of the anchors if there are any."""
         return [bank.keys for bank in (self.newest, self.anchors) if bank]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all tensors by name, for a file."""
+        banks = {"newest": self.newest, "anchors": self.anchors}
+        return {
+            f"{name}.{part}": tensor
+            for name, bank in banks.items()
+            if bank
+            for part, tensor in zip(("k", "v", "score"), (*bank.keys, bank.score), strict=True)
+        }
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Return the output that ``tensors`` came from."""
+        newest, anchors = (
+            Bank((tensors[f"{name}.k"], tensors[f"{name}.v"]), tensors[f"{name}.score"])
+            if f"{name}.k" in tensors
+            else None
+            for name in ("newest", "anchors")
+        )
+        assert newest is not None
+        return cls(newest, anchors)

@@ -1,6 +1,6 @@
 """Propagation in the guidance branches other than the conditional one (spec A9)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,9 +28,17 @@ class _OneRound:
         """Scheme of the wrapped round."""
         return self.round.scheme
 
-    def orders(self, windows: int) -> Iterator[Order]:
+    def orders(self, windows: int) -> Sequence[Order]:
         """Return the window orders of the wrapped round."""
         return self.round.orders(windows)
+
+    def carried(self) -> dict[str, Tensor]:
+        """Return what the wrapped round carries."""
+        return self.round.carried()
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Restore the wrapped round."""
+        self.round.restore(carried)
 
     def evaluations(self, branch: int, tiles: int) -> int:
         """Return the wrapped round's in branch 0, else 1."""

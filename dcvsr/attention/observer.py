@@ -49,6 +49,12 @@ class Observer:
     def chosen(self, place: Place, layer: str, frames: Tensor) -> None:
         """Receive the frames of the window that TAP selects, ``m l``."""
 
+    def reached(self, stage: str, done: int, total: int) -> None:
+        """Receive the progress of a stage outside the U-Net, such as ``encoding frame``."""
+
+    def resumed(self, done: float) -> None:
+        """Receive the U-Net evaluations that were finished before this process began."""
+
 
 NOBODY = Observer()
 
@@ -78,3 +84,13 @@ class Observers(Observer):
         """Forward the selected frames."""
         for observer in self.observers:
             observer.chosen(place, layer, frames)
+
+    def reached(self, stage: str, done: int, total: int) -> None:
+        """Forward the progress of a stage."""
+        for observer in self.observers:
+            observer.reached(stage, done, total)
+
+    def resumed(self, done: float) -> None:
+        """Forward the evaluations finished before."""
+        for observer in self.observers:
+            observer.resumed(done)

@@ -7,7 +7,8 @@ Axes: m tiles of a group, f frames, h heads, p = y x positions, l selected frame
 """
 
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,8 +41,16 @@ class Round(Protocol):
         """Name of the exchange: ``sap``, ``tap`` or ``none``."""
         ...
 
-    def orders(self, windows: int) -> Iterator[Order]:
-        """Yield the orders in which to visit the windows; results of several orders are averaged."""
+    def orders(self, windows: int) -> Sequence[Order]:
+        """Return the orders in which to visit the windows; results of several orders are averaged."""
+        ...
+
+    def carried(self) -> dict[str, Tensor]:
+        """Return what the next window receives from the windows before it, by name."""
+        ...
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Take what ``carried`` returned; nothing before the first window of an order."""
         ...
 
     def evaluations(self, branch: int, tiles: int) -> int:
@@ -71,9 +80,16 @@ class NoPropagation:
         """Return this object for every step."""
         return self
 
-    def orders(self, windows: int) -> Iterator[Order]:
-        """Yield the windows in order."""
-        yield range(windows)
+    def orders(self, windows: int) -> Sequence[Order]:
+        """Return the windows in order."""
+        return [range(windows)]
+
+    def carried(self) -> dict[str, Tensor]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Do nothing."""
 
     def evaluations(self, branch: int, tiles: int) -> int:
         """Return 1."""
@@ -118,9 +134,16 @@ class SpatialPropagation:
         """Return this object for every step."""
         return self
 
-    def orders(self, windows: int) -> Iterator[Order]:
-        """Yield the windows in order."""
-        yield range(windows)
+    def orders(self, windows: int) -> Sequence[Order]:
+        """Return the windows in order."""
+        return [range(windows)]
+
+    def carried(self) -> dict[str, Tensor]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Do nothing."""
 
     def evaluations(self, branch: int, tiles: int) -> int:
         """Return 2 for ``two_pass`` with several tiles, else 1."""
@@ -199,11 +222,29 @@ class TemporalRound:
 
     scheme = "tap"
 
-    def orders(self, windows: int) -> Iterator[Order]:
-        """Yield the orders of this step's direction, each with an empty ``handed``."""
-        for order in DIRECTIONS[self.tap.direction](self.number, windows, self.tap.seed):
-            self.handed.clear()
-            yield order
+    def orders(self, windows: int) -> Sequence[Order]:
+        """Return the orders of this step's direction."""
+        return DIRECTIONS[self.tap.direction](self.number, windows, self.tap.seed)
+
+    def carried(self) -> dict[str, Tensor]:
+        """Return keys, values and deviations of all handed frames, named by branch, tiles and layer."""
+        return {
+            f"{branch}/{','.join(map(str, tiles))}/{layer}/{name}": tensor
+            for (branch, tiles), layers in self.handed.items()
+            for layer, handed in layers.items()
+            for name, tensor in handed.tensors().items()
+        }
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Replace ``handed``."""
+        self.handed.clear()
+        found: dict[tuple[str, str, str], dict[str, Tensor]] = defaultdict(dict)
+        for path, tensor in carried.items():
+            branch, tiles, layer, name = path.split("/")
+            found[branch, tiles, layer][name] = tensor
+        for (branch, tiles, layer), tensors in found.items():
+            chain = int(branch), tuple(map(int, tiles.split(",")))
+            self.handed.setdefault(chain, {})[layer] = Handed.of(tensors)
 
     def evaluations(self, branch: int, tiles: int) -> int:
         """Return 2 for ``clean`` keys, else 1."""

@@ -1,9 +1,8 @@
 """Sampler: solvers of the probability-flow ODE from noise at sigma_max to the clean latent."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -41,12 +40,12 @@ class Sampler:
         require_choice("solver", self.solver, get_args(Solver))
         _ = self.sigmas
 
-    @property
+    @cached_property
     def sigmas(self) -> list[float]:
         """Noise levels in descending order, then 0."""
         return karras_sigmas(self.steps, self.sigma_min, self.sigma_max, self.rho).tolist()
 
-    @property
+    @cached_property
     def evaluations(self) -> list[tuple[int, float]]:
         """Step index and noise level of every evaluation of the denoiser."""
         starts, ends = list(enumerate(self.sigmas[:-1])), list(enumerate(self.sigmas[1:]))
@@ -56,22 +55,28 @@ class Sampler:
 
     def __call__(self, denoise: DenoiseCanvas, noise: Tensor) -> Tensor:
         """Compute the clean latent from unit ``noise``; the state is float32."""
-        return deque(self.states(denoise, noise), maxlen=1).pop()
+        before = x = self.initial(noise)
+        for number, (step, sigma) in enumerate(self.evaluations):
+            before, x = x, self.update(number, x, denoise(x, sigma, step), before)
+        return x
 
-    def states(self, denoise: DenoiseCanvas, noise: Tensor) -> Iterator[Tensor]:
-        """Yield x_T, ..., x_0: the state before each step, then the clean latent."""
-        sigmas = self.sigmas
+    def initial(self, noise: Tensor) -> Tensor:
+        """Return x_T of unit ``noise``, float32."""
         # SVD starts from the variance of signal plus noise, not of noise alone (spec 2.2).
-        x = noise.float() * (sigmas[0] ** 2 + 1) ** 0.5
-        yield x
-        for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
-            x = self._next(denoise, x, sigma, sigma_next, step)
-            yield x
+        return noise.float() * (self.sigmas[0] ** 2 + 1) ** 0.5
 
-    def _next(self, denoise: DenoiseCanvas, x: Tensor, sigma: float, sigma_next: float, step: int) -> Tensor:
-        d = (x - denoise(x, sigma, step)) / sigma
-        x_next = x + (sigma_next - sigma) * d
-        if self.solver == "euler" or sigma_next == 0:
-            return x_next
-        d_next = (x_next - denoise(x_next, sigma_next, step)) / sigma_next
-        return x + (sigma_next - sigma) * (d + d_next) / 2
+    def update(self, number: int, x: Tensor, D_x: Tensor, before: Tensor) -> Tensor:
+        """Compute the state after an evaluation of the denoiser; every position alone.
+
+        Args:
+            number: index in ``evaluations``.
+            x: the state at this evaluation.
+            D_x: the denoiser's estimate at it.
+            before: the state at the evaluation before, which only a correction of ``heun`` reads.
+        """
+        step, sigma = self.evaluations[number]
+        sigma_next = self.sigmas[step + 1]
+        d = (x - D_x) / sigma
+        if sigma == sigma_next:  # a correction: x = before + (sigma_next - sigma_before) d_before
+            return (before + x + (sigma_next - self.sigmas[step]) * d) / 2
+        return x + (sigma_next - sigma) * d

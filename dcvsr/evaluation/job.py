@@ -92,7 +92,7 @@ class Evaluation:
         lr = source.lr.to(self.device)
         for probe in self.probes:
             probe.clip = name
-        with ledger.running(lr):
+        with ledger.running([self.sources.lr_shape(name)], self.device):
             return to_unit(to_bytes(upscaler(lr, advance, Observers([ledger, *self.probes]))))
 
     def _reference(self, source: InputClip) -> Tensor | None:

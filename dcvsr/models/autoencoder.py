@@ -23,6 +23,8 @@ class HaarAutoencoder(nn.Module):
 
     factor = 4
     channels = 48
+    chunk = 1
+    overlap = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,4 +49,4 @@ class HaarAutoencoder(nn.Module):
 
     def decoded_sizes(self, frames: int, height: int, width: int) -> list[tuple[int, int, int]]:
         """Return frames, height and width of each part decoded for a video."""
-        return [(frames, height, width)]
+        return [(1, height, width)] * frames

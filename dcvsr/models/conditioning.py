@@ -5,7 +5,7 @@ Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -62,20 +62,28 @@ class PixelNoise:
 
 
 def seeded_pixel_noise(
-    strength: float, seed: int, canvas: tuple[int, int, int], device: torch.device
+    strength: float, seed: int, place: tuple[int, int, int], size: tuple[int, int], device: torch.device
 ) -> PixelNoise:
-    """Return noise for one video that depends only on seed, frame, row and column."""
-    _, height, width = canvas
-    sides = range(height), range(width)
+    """Return noise for one frame that depends only on seed, frame, row and column.
+
+    Args:
+        strength: as in `PixelNoise`.
+        seed: seed of the video.
+        place: frame, row and column of the first pixel in the whole video.
+        size: height and width.
+        device: device of the noise.
+    """
+    frame, top, left = place
+    sides = range(top, top + size[0]), range(left, left + size[1])
     return PixelNoise(
-        strength, lambda i: gaussian_noise(seed, range(i, i + 1), 3, *sides, device, PIXEL_NOISE)
+        strength, lambda _: gaussian_noise(seed, range(frame, frame + 1), 3, *sides, device, PIXEL_NOISE)
     )
 
 
 class Conditioning:
     """The condition of a batch of LR videos, whole or of any tile.
 
-    ``_images`` maps the box of a picture to its embedding; only ``_image`` writes it.
+    ``_images`` maps the box of a picture to its embedding; only ``image`` writes it.
 
     Args:
         lr: ``b f c h w``.
@@ -85,13 +93,11 @@ class Conditioning:
         image_frames: frames of a tile that the image encoder sees (spec A12).
         noise: noise augmentation; None for none.
         canvas: frames, height and width that I^up is padded to; None for no padding.
-        at_once: frames that are upsampled in one call, which bounds memory; None for all.
         cache: keeps l, the embeddings and x_T, contiguous; None keeps nothing and the memory format of l.
 
     Attributes:
         up: I^up, padded.
         shown: I^up with noise, which l is the encoding of.
-        latent: l.
     """
 
     def __init__(
@@ -103,50 +109,54 @@ class Conditioning:
         image_frames: ImageFrames,
         noise: PixelNoise | None,
         canvas: tuple[int, int, int] | None,
-        at_once: int | None,
         cache: Cache | NoCache | None,
     ) -> None:
         self.latents, self.image_encoder, self.cache = latents, image_encoder, cache
         self.image_frames: ImageFrames = image_frames
-        up = rearrange(_upsampled(lr, upsample, at_once), "b f c h w -> f (b c) h w")
+        up = rearrange(_upsampled(lr, upsample), "b f c h w -> f (b c) h w")
         up = up if canvas is None else padded(up, *canvas)
         self.up = rearrange(up, "f (b c) h w -> b f c h w", b=len(lr))
         self.shown = self.up if noise is None else _with_noise(self.up, noise)
         strength = None if noise is None else noise.strength
         self.noise_augmentation = strength if isinstance(strength, Tensor) else None
-        self.latent = self._cached(
-            "latent",
-            {"up": self.shown, "latents": latents},
-            lambda: latents.condition(self.shown),
-        )
         self._images: dict[tuple[int, ...], Tensor] = {}
+
+    @cached_property
+    def latent(self) -> Tensor:
+        """The encoding l of ``shown``."""
+        parts = {"up": self.shown, "latents": self.latents}
+        return self._cached("latent", parts, lambda: self.latents.condition(self.shown))
 
     def condition(self, tile: Tile | None = None) -> Condition:
         """Return the LR latents of a tile and the embeddings of its pictures; None for the whole canvas."""
         _, frames, _, rows, columns = self.latent.shape
         tile = tile or Tile(slice(0, frames), slice(0, rows), slice(0, columns))
         shown = pictures(tile, self.image_frames, (frames, rows, columns))
-        image = torch.cat([self._image(picture) for picture in shown], dim=1)
+        image = torch.cat([self.image(picture) for picture in shown], dim=1)
         return Condition(self.latent[:, *tile.index], image, self.noise_augmentation)
 
-    def _image(self, picture: Tile) -> Tensor:
+    def image(self, picture: Tile) -> Tensor:
+        """Return the embedding ``b 1 d`` of a single-frame crop of I^up, in units of l."""
         if picture.box not in self._images:
             with torch.autocast(self.up.device.type, enabled=False):
                 self._images[picture.box] = self._embedding(self._pixels(picture))
         return self._images[picture.box]
 
-    def x_T(self, seed: int) -> Tensor:
-        """Return the unit noise ``f k h w`` that sampling starts from."""
-        f, k, h, w = self.latent.shape[1:]
-        frames = (
-            range(i, i + 1) for i in range(f)
-        )  # one at a time: its integers take more memory than the noise
-        draw = partial(gaussian_noise, seed)
+    def x_T(self, seed: int, place: tuple[int, int, int]) -> Tensor:
+        """Return the unit noise ``k h w`` that sampling starts from, of a single frame.
+
+        Args:
+            seed: seed of the video.
+            place: frame, row and column of the first value in the latent of the whole video.
+        """
+        k, h, w = self.latent.shape[-3:]
+        frame, top, left = place
+        sides = range(top, top + h), range(left, left + w)
         return self._cached(
             "noise",
-            {"seed": seed, "shape": self.latent.shape[1:]},
-            lambda: torch.cat([draw(i, k, range(h), range(w), self.latent.device) for i in frames]),
-        )
+            {"seed": seed, "shape": (k, h, w), "place": place},
+            lambda: gaussian_noise(seed, range(frame, frame + 1), k, *sides, self.up.device),
+        )[0]
 
     def _embedding(self, frame: Tensor) -> Tensor:
         encoder = self.image_encoder
@@ -168,9 +178,8 @@ class Conditioning:
         return self.up[:, pixels.frames.start, :, pixels.rows, pixels.columns]
 
 
-def _upsampled(lr: Tensor, upsample: Upsample, at_once: int | None) -> Tensor:
-    frames = rearrange(lr, "b f c h w -> (b f) c h w")
-    up = torch.cat([upsample(part) for part in frames.split(at_once or len(frames))])
+def _upsampled(lr: Tensor, upsample: Upsample) -> Tensor:
+    up = upsample(rearrange(lr, "b f c h w -> (b f) c h w"))
     return rearrange(up, "(b f) c h w -> b f c h w", b=len(lr))
 
 

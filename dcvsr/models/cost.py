@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,11 +45,11 @@ class Ledger(Observer):
         self._seen: set[tuple[object, ...]] = set()
 
     @contextmanager
-    def running(self, lr: Tensor) -> Iterator[None]:
-        """Measure one upscaling of ``lr``, ``f c h w``."""
-        self.videos.append((len(lr), lr.shape[-2], lr.shape[-1]))
+    def running(self, sizes: Iterable[tuple[int, int, int]], device: torch.device) -> Iterator[None]:
+        """Measure the upscaling of LR videos with these numbers of frames, heights and widths."""
+        self.videos += sizes
         self._seen.clear()
-        with measured(lr.device) as measure:
+        with measured(device) as measure:
             yield
         self.seconds += measure["seconds"]
         self.peak_memory = max(self.peak_memory, measure["peak_memory_bytes"])
@@ -98,9 +98,9 @@ class Ledger(Observer):
             coder = up.latents.autoencoder
             pixels = rows * coder.factor, columns * coder.factor
             flops["upsample"] += size[0] * self.flops.upsampling(*size[1:])
-            flops["vae"] += frames * self.flops.encoding(*pixels)
+            flops["vae"] += size[0] * self.flops.encoding(*pixels)
             decoded: Counter[tuple[int, ...]] = Counter()
-            for number, *part in coder.decoded_sizes(frames, *pixels):
+            for number, *part in coder.decoded_sizes(size[0], *pixels):
                 decoded[tuple(part)] += number
             flops["vae"] += sum(number * self.flops.decoding(*part) for part, number in decoded.items())
             flops["image_encoder"] += len({p.box for some in shown for p in some}) * self.flops.image

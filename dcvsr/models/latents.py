@@ -15,10 +15,15 @@ from torch.nn import functional as F
 
 
 class Autoencoder(Protocol):
-    """Frozen autoencoder: ``factor`` pixels per side become one latent pixel of ``channels`` channels."""
+    """Frozen autoencoder: ``factor`` pixels per side become one latent pixel of ``channels`` channels.
+
+    Frames are encoded alone and decoded by chunks of ``chunk`` frames, which share ``overlap``.
+    """
 
     factor: int
     channels: int
+    chunk: int
+    overlap: int
 
     def encode(self, video: Tensor, /) -> Tensor:
         """Encode video to a latent."""

@@ -36,6 +36,16 @@ class SamplingBar(Observer):
             f"step {place.step + 1}/{self._steps}, window {place.window + 1}", refresh=False
         )
 
+    def reached(self, stage: str, done: int, total: int) -> None:
+        """Show the progress of a stage outside the U-Net."""
+        self._bar.set_postfix_str(f"{stage} {done}/{total}", refresh=False)
+        self._bar.update(0)
+
+    def resumed(self, done: float) -> None:
+        """Begin the bar and its estimate at evaluations that were finished before."""
+        self._bar.initial += done
+        self._bar.update(done)
+
 
 @contextmanager
 def sampling_bar(total: int, name: str, steps: int = 1) -> Iterator[SamplingBar]:

@@ -23,7 +23,7 @@ class SVDAutoencoder(nn.Module):
     Args:
         vae: the network.
         chunk: frames decoded together (spec A20).
-        overlap: frames that consecutive chunks share; they are cross-faded.
+        overlap: frames that consecutive chunks share at least; they are cross-faded.
         tile: side of the tiles that a chunk is decoded in, in latent pixels; None for whole frames. A tile
             has its own statistics in the group normalisation, and its attention sees only itself, so tiles
             change the result (spec A20).
@@ -59,11 +59,11 @@ class SVDAutoencoder(nn.Module):
     @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
         """Decode an unscaled latent ``b f k h w`` to video ``b f c 8h 8w``, not clamped."""
-        parts = [
-            torch.stack([self._decode_chunk(clip) for clip in latent[:, chunk].float()])
+        parts = (
+            (chunk, torch.stack([self._decode_chunk(clip) for clip in latent[:, chunk].float()]))
             for chunk in chunks(latent.shape[1], self.chunk, self.overlap)
-        ]
-        return (crossfaded(parts, self.overlap) + 1) / 2
+        )
+        return (torch.cat(list(crossfaded(parts)), dim=1) + 1) / 2
 
     def decoding_memory(self, frames: int, height: int, width: int) -> int:
         """Estimate the bytes that decoding needs, from the channels at full size: see ``decoded``."""

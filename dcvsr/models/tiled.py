@@ -17,11 +17,36 @@ from dcvsr.attention.self_attention import Attend, self_attention
 from dcvsr.diffusion.protocols import Advance, Combination, ignored
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.evaluation_progress import EvaluationProgress
-from dcvsr.tiling.canvas import Canvas
+from dcvsr.runtime.frame_stores import FramesInMemory, FrameStore
+from dcvsr.tiling.blend import gaussian_window
+from dcvsr.tiling.canvas import Canvas, plane_weight
 from dcvsr.tiling.grid import Tile
 
 Group = dict[int, Tile]
 """Index m -> tile: tiles of a window with equal shape, one batch of the U-Net."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One evaluation of a window.
+
+    Attributes:
+        window, tiles: index n and tiles.
+        slot: number of frames in all visits before it.
+        direction: ``forward`` or ``backward``.
+        is_first: True for the first window of an order, which receives nothing from others.
+    """
+
+    window: int
+    tiles: Sequence[Tile]
+    slot: int
+    direction: str
+    is_first: bool
+
+    @property
+    def frames(self) -> range:
+        """Frames of the window."""
+        return range(self.tiles[0].frames.start, self.tiles[0].frames.stop)
 
 
 @dataclass(frozen=True)
@@ -56,15 +81,65 @@ class TiledDenoiser:
 
     def __call__(self, x: Tensor, sigma: float, step: int) -> Tensor:
         """Return the denoised canvas at noise level ``sigma``; float32."""
-        canvas = Canvas(x, self.blend, self.blend_time)
-        windows, round = self.windows(step), self.propagation.round(step, self.steps)
-        for order in round.orders(len(windows)):
+        round, visits, sums = self.round(step), self.visits(step), FramesInMemory()
+        for visit in visits:
+            frames = visit.frames
+            sums.write(visit.slot, self.weighted(x[frames.start : frames.stop], visit, round, sigma, step))
+        return torch.stack([self.merged(sums, visits, number) for number in range(len(x))]).to(x.device)
+
+    def round(self, step: int) -> Round:
+        """Return the exchange of ``step``."""
+        return self.propagation.round(step, self.steps)
+
+    def visits(self, step: int) -> list[Visit]:
+        """Return the evaluations of windows in one evaluation of the canvas, in order."""
+        windows, slot, visits = self.windows(step), 0, []
+        for order in self.round(step).orders(len(windows)):
             direction = "backward" if order[0] > order[-1] else "forward"
             for n in order:
-                place = Place(step, sigma, round.scheme, direction, n, (), len(windows[n]), 0, (0, 0))
-                for tile, D in self._window(x, windows[n], round, place):
-                    canvas.add(tile, D)
-        return canvas.merge()
+                visits.append(Visit(n, windows[n], slot, direction, is_first=n == order[0]))
+                slot += len(visits[-1].frames)
+        return visits
+
+    def weighted(self, x: Tensor, visit: Visit, round: Round, sigma: float, step: int) -> Tensor:
+        """Evaluate one window and return the weighted sum of its tiles, float32.
+
+        Visits of a round must come in order, because each may receive what the one before it gave.
+
+        Args:
+            x: the window of the noisy canvas, ``f k h w``.
+            visit: the window.
+            round: the exchange of ``step``.
+            sigma: noise level.
+            step: sampler step.
+        """
+        if visit.is_first:
+            round.restore({})
+        place = Place(
+            step, sigma, round.scheme, visit.direction, visit.window, (), len(visit.tiles), 0, (0, 0)
+        )
+        canvas = Canvas(x, self.blend, self.blend_time)
+        for tile, D in self._window(x, visit.tiles, round, place):
+            canvas.add(_within(tile), D)
+        return canvas.sum
+
+    def merged(self, sums: FrameStore, visits: Sequence[Visit], number: int, tag: int = 0) -> Tensor:
+        """Return a frame of the denoised canvas, ``k h w`` on the CPU: the weighted mean of its tiles.
+
+        Args:
+            sums: what ``weighted`` returned, each visit's frames from its ``slot`` on.
+            visits: all visits of the evaluation.
+            number: number of the frame.
+            tag: tag of ``sums``.
+        """
+        total, weight = torch.zeros(()), torch.zeros(())
+        for visit in visits:
+            if number in visit.frames:
+                at = number - visit.frames.start
+                total = total + sums.read(range(visit.slot + at, visit.slot + at + 1), tag)[0]
+                weight = weight + gaussian_window(len(visit.frames), self.blend_time)[at]
+        rows, columns = total.shape[-2:]
+        return total / (weight * plane_weight(visits[0].tiles, rows, columns, self.blend))
 
     def _window(
         self, x: Tensor, tiles: Sequence[Tile], round: Round, place: Place
@@ -74,10 +149,10 @@ class TiledDenoiser:
         for group, D in zip(groups, side_by_side(tasks), strict=True):
             yield from zip(group.values(), D, strict=True)
 
-    def _guided(self, canvas: Tensor, group: Group, round: Round, place: Place) -> Tensor:
+    def _guided(self, window: Tensor, group: Group, round: Round, place: Place) -> Tensor:
         """Return the guided estimate of one group, ``m f k h w``."""
         tiles = list(group.values())
-        x = torch.stack([canvas[tile.index] for tile in tiles])
+        x = torch.stack([window[_within(tile).index] for tile in tiles])
         branches = count()
 
         def denoise(
@@ -115,3 +190,8 @@ def _groups(tiles: Sequence[Tile], batch: int | None) -> Iterator[Group]:
 
 def _shape(numbered: tuple[int, Tile]) -> tuple[int, ...]:
     return numbered[1].shape
+
+
+def _within(tile: Tile) -> Tile:
+    """Return the tile counted from the first frame of its window."""
+    return replace(tile, frames=slice(0, tile.shape[0]))

@@ -3,11 +3,9 @@
 Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
-from itertools import islice
+from functools import cached_property
 from typing import Self, get_args
 
 import torch
@@ -19,14 +17,15 @@ from dcvsr.diffusion.initial_noise import require_seed
 from dcvsr.diffusion.protocols import Advance, Combination, Guidance, Upscaler, ignored
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import FACTOR, Upsample
-from dcvsr.models.colour_correction import ColourCorrection, corrected
-from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames, PixelNoise, seeded_pixel_noise
+from dcvsr.models.colour_correction import ColourCorrection
+from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames, PixelNoise
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.latents import Latents
-from dcvsr.models.tiled import TiledDenoiser
+from dcvsr.models.upscaling_job import LRClip, UpscalingJob
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.runtime.choices import require_choice
 from dcvsr.runtime.provenance import Origin
+from dcvsr.runtime.workspace import Memory, Workspace
 from dcvsr.tiling.grid import Tile, TileGrid
 
 
@@ -97,24 +96,47 @@ class TiledUpscaler(Upscaler):
         lr: Tensor,
         noise: PixelNoise | None = None,
         canvas: tuple[int, int, int] | None = None,
-        at_once: int | None = None,
         cache: Cache | NoCache | None = None,
     ) -> Conditioning:
         """Build what the denoiser sees of LR videos ``b f c h w``, in training as in inference."""
         model = self.upsample, self.latents, self.image_encoder, self.image_frames
-        return Conditioning(lr, *model, noise, canvas, at_once, cache)
+        return Conditioning(lr, *model, noise, canvas, cache)
 
     def windows(self, frames: int, height: int, width: int, step: int = 0) -> list[list[Tile]]:
         """Return the tiles of an LR video of this length and size at a sampler step."""
-        canvas = self._padded(frames, height * self.factor, width * self.factor)
+        canvas = self.canvas(frames, height * self.factor, width * self.factor)
         scale = self.latents.autoencoder.factor
         return self.grid.windows(canvas[0], canvas[1] // scale, canvas[2] // scale, step)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Return the bytes of decoding and ten copies of the upsampled video, latents and noise included."""
-        canvas = self._padded(frames, height * self.factor, width * self.factor)
-        copies = 10 * 4 * 3 * frames * height * width * self.factor**2
-        return copies + self.latents.autoencoder.decoding_memory(*canvas)
+        """Return the bytes of upscaling a video in memory: latents, states, HR, and ``working_memory``.
+
+        The command keeps the first three on disk.
+        """
+        copies = 3 if self.sampler.solver == "euler" else 4
+        latents = copies * self._latent_bytes(frames, height, width) + self._sums_bytes(frames, height, width)
+        return latents + self._pixel_bytes(frames, height, width) + self.working_memory(height, width)
+
+    def working_memory(self, height: int, width: int) -> int:
+        """Return the bytes of a window, a frame and a decoded chunk; they do not grow with the video."""
+        coder, window = self.latents.autoencoder, self.grid.frames
+        canvas = self.canvas(coder.chunk, height * self.factor, width * self.factor)
+        sampling = 6 * self._latent_bytes(window, height, width)
+        decoding = 3 * self._pixel_bytes(coder.chunk, height, width) + coder.decoding_memory(*canvas)
+        return max(sampling, decoding) + 3 * self._pixel_bytes(1, height, width)
+
+    def _latent_bytes(self, frames: int, height: int, width: int) -> int:
+        frames, height, width = self.canvas(frames, height * self.factor, width * self.factor)
+        coder = self.latents.autoencoder
+        return 4 * coder.channels * frames * height * width // coder.factor**2
+
+    def _sums_bytes(self, frames: int, height: int, width: int) -> int:
+        """Return the bytes of the sums of all windows, which overlap."""
+        windows = self.windows(frames, height, width)
+        return sum(self._latent_bytes(tiles[0].shape[0], height, width) for tiles in windows)
+
+    def _pixel_bytes(self, frames: int, height: int, width: int) -> int:
+        return 4 * 3 * frames * height * width * self.factor**2
 
     def work(self, frames: int, height: int, width: int) -> int:
         """Count the U-Net evaluations of single tiles in all steps."""
@@ -136,17 +158,14 @@ class TiledUpscaler(Upscaler):
         return sum(count * round.evaluations(branch, count) for count in tiles for branch in range(branches))
 
     @cached_property
-    def _shares(self) -> list[float]:
+    def shares(self) -> list[float]:
+        """Shares of an evaluation by which progress advances; see `Denoiser.stage_shares`."""
         return self.denoiser.stage_shares(self.grid.frames, self.grid.size)
 
     @torch.inference_mode()
     def __call__(self, lr: Tensor, advance: Advance = ignored, observer: Observer = NOBODY) -> Tensor:
         """Upscale LR ``f c h w`` of any length and size to HR ``f c 4h 4w``, clamped."""
-        with torch.autocast(lr.device.type, enabled=False):  # a trainer's precision is not ours
-            job = _Job(self, lr, advance, observer)
-            with job.sampling():
-                y = self.sampler(job.denoiser(self.guidance), job.conditioning.x_T(self.seed))
-            return job.decoded(y)
+        return _collected(self.job(LRClip.of(lr), Memory(), lr.device, advance, observer)(), lr, self.factor)
 
     @torch.inference_mode()
     def estimates(
@@ -157,75 +176,33 @@ class TiledUpscaler(Upscaler):
         advance: Advance = ignored,
     ) -> list[Tensor]:
         """Decode the estimates of several guidances from x_t before ``step``, counted from 0."""
-        with torch.autocast(lr.device.type, enabled=False):
-            job = _Job(self, lr, advance)
-            with job.sampling():
-                states = self.sampler.states(job.denoiser(self.guidance), job.conditioning.x_T(self.seed))
-                x, sigma = next(islice(states, step, None)), self.sampler.sigmas[step]
-                D = [job.denoiser(guidance)(x, sigma, step) for guidance in guidances]
-            return [job.decoded(D_x) for D_x in D]
+        job = self.job(LRClip.of(lr), Memory(), lr.device, advance)
+        return [_collected(chunks, lr, self.factor) for chunks in job.estimates(step, guidances)]
 
-    def _padded(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """Return the canvas size that the grid needs, in frames and pixels (spec A17)."""
+    def job(
+        self,
+        clip: LRClip,
+        workspace: Workspace,
+        device: torch.device,
+        advance: Advance = ignored,
+        observer: Observer = NOBODY,
+        save_every: int = 1,
+    ) -> UpscalingJob:
+        """Return the job of upscaling a clip; see `UpscalingJob`."""
+        return UpscalingJob(self, clip, workspace, device, advance, observer, save_every)
+
+    def canvas(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """Return the canvas size that the grid needs for an HR video, in frames and pixels (spec A17)."""
         scale = self.latents.autoencoder.factor
         frames, rows, columns = self.grid.canvas(frames, -(-height // scale), -(-width // scale))
         return frames, rows * scale, columns * scale
 
 
-class _Job:
-    """State of one video in an upscaler."""
-
-    def __init__(
-        self,
-        upscaler: TiledUpscaler,
-        lr: Tensor,
-        advance: Advance = ignored,
-        observer: Observer = NOBODY,
-    ) -> None:
-        self.upscaler, self.advance, self.observer = upscaler, advance, observer
-        self.lr_shape = lr.shape
-        frames, _, height, width = lr.shape
-        canvas = upscaler._padded(frames, height * upscaler.factor, width * upscaler.factor)
-        strength = upscaler.noise_augmentation
-        noise = seeded_pixel_noise(strength, upscaler.seed, canvas, lr.device) if strength else None
-        self.conditioning = upscaler.condition(lr[None], noise, canvas, at_once=1, cache=upscaler.cache)
-        self.latent = self.conditioning.latent
-
-    @contextmanager
-    def sampling(self) -> Iterator[None]:
-        """Enter the network's precision and its propagated layers."""
-        kind, dtype = self.latent.device.type, self.upscaler.precision
-        with (
-            torch.autocast(kind, dtype, enabled=dtype != torch.float32),
-            self.upscaler.denoiser.propagated(),
-        ):
-            yield
-
-    def denoiser(self, guidance: Combination[Condition]) -> TiledDenoiser:
-        up = self.upscaler
-        _, frames, _, rows, columns = self.latent.shape
-        windows = partial(up.grid.windows, frames, rows, columns)
-        return TiledDenoiser(
-            up.denoiser,
-            guidance,
-            up.propagation,
-            windows,
-            self.conditioning.condition,
-            up.blend,
-            up.blend_time,
-            up.sampler.steps,
-            up.batch,
-            self.advance,
-            [] if self.advance is ignored else up._shares,
-            self.observer,
-        )
-
-    def decoded(self, y: Tensor) -> Tensor:
-        """Return the HR video without padding, with colours corrected to I^up."""
-        hr = self.upscaler.latents.decode(y[None], self.latent)[0]
-        frames, _, height, width = self.lr_shape
-        hr, up = (
-            video[:frames, :, : height * TiledUpscaler.factor, : width * TiledUpscaler.factor]
-            for video in (hr, self.conditioning.up[0])
-        )
-        return corrected(hr, up, self.upscaler.colour).clamp(0, 1)
+def _collected(chunks: Iterable[Tensor], lr: Tensor, factor: int) -> Tensor:
+    """Return chunks of HR frames as one video."""
+    frames, channels, height, width = lr.shape
+    hr, start = lr.new_empty(frames, channels, factor * height, factor * width), 0
+    for chunk in chunks:
+        hr[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return hr

@@ -77,10 +77,23 @@ def require_memory(needed: Callable[[int], int], frames: int, device: torch.devi
         return
     fitting = bisect_right(range(1, frames), free, key=needed)
     parts = f"upscale them in parts of at most {fitting} frames" if fitting else "not one frame fits"
-    raise UserError(
-        f"{frames} frames of this size need about {needed(frames) / 1e9:.1f} GB, but {free / 1e9:.1f} GB are "
-        f"free on {device}: {parts}"
-    )
+    raise UserError(f"{frames} frames of this size need {_too_much(needed(frames), free, device)}: {parts}")
+
+
+def require_working_memory(needed: int, device: torch.device) -> None:
+    """Refuse a job of any length that needs more memory than is free.
+
+    Raises:
+        UserError: if less than ``needed`` bytes are known to be free on ``device``.
+    """
+    free = free_memory(device)
+    if free is not None and needed > free:
+        way_out = "use smaller tile.frames, or model.latents.autoencoder.tile with scale=svd"
+        raise UserError(f"frames of this size need {_too_much(needed, free, device)}: {way_out}")
+
+
+def _too_much(needed: int, free: int, device: torch.device) -> str:
+    return f"about {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free on {device}"
 
 
 def free_memory(device: torch.device) -> int | None:

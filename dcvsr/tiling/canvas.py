@@ -1,5 +1,7 @@
 """Canvas for blending tiles."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -20,10 +22,9 @@ class Canvas:
 
     def add(self, tile: Tile, values: Tensor) -> None:
         """Add ``values``, ``f c h w`` of the tile."""
-        f, _, h, w = values.shape
         time, rows, columns = (
             gaussian_window(n, width).to(values.device)
-            for n, width in zip((f, h, w), self.widths, strict=True)
+            for n, width in zip(tile.shape, self.widths, strict=True)
         )
         weight = time[:, None, None, None] * rows[:, None] * columns  # autocast would round an einsum
         self.sum[tile.index] += weight * values.float()
@@ -32,3 +33,14 @@ class Canvas:
     def merge(self) -> Tensor:
         """Return the blended latent: at each position the mean of its tiles, with weights of sum one."""
         return self.sum / self.weight
+
+
+def plane_weight(tiles: Iterable[Tile], rows: int, columns: int, space: float) -> Tensor:
+    """Compute the sum of the weights of spatial tiles, ``h w``, without their factor over time."""
+    weight = torch.zeros(rows, columns)
+    for tile in tiles:
+        _, height, width = tile.shape
+        weight[tile.rows, tile.columns] += gaussian_window(height, space)[:, None] * gaussian_window(
+            width, space
+        )
+    return weight

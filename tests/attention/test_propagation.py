@@ -370,7 +370,7 @@ def test_the_last_step_counted_down_is_t_1_and_so_tap(steps):
 def test_tap_s_steps_go_forward_and_backward_in_turn(parity, steps, sap):
     propagation = Alternating(sap, tap(), parity, "own")
     rounds = [propagation.round(step, steps) for step in range(steps)]
-    firsts = [next(iter(r.orders(5)))[0] for r in rounds if r.scheme == "tap"]
+    firsts = [r.orders(5)[0][0] for r in rounds if r.scheme == "tap"]
     assert firsts == ([0, 4] * 25)[: len(firsts)]
 
 

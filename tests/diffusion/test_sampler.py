@@ -56,13 +56,8 @@ def test_every_evaluation_is_told_its_level_and_its_step(solver, steps):
     assert len(seen) == (steps if solver == "euler" else 2 * steps - 1)
 
 
-@pytest.mark.parametrize("solver", ["euler", "heun"])
-def test_its_states_begin_with_the_noise_and_end_with_the_result(solver):
-    sampler = Sampler(5, 0.1, 10, 7, solver)
-    states = list(sampler.states(_gaussian, NOISE))
-    assert len(states) == 6
-    torch.testing.assert_close(states[0], NOISE * 101**0.5)
-    assert torch.equal(states[-1], sampler(_gaussian, NOISE))
+def test_it_starts_from_the_variance_of_signal_and_noise():
+    torch.testing.assert_close(Sampler(5, 0.1, 10, 7).initial(NOISE), NOISE * 101**0.5)
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun"])

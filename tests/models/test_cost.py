@@ -54,6 +54,7 @@ GUIDED = {
 }
 """Runs in which the number of evaluations depends on branch, noise level and condition."""
 LR = torch.rand(5, 3, 12, 18, generator=torch.Generator().manual_seed(0))
+RUN = [(len(LR), *LR.shape[2:])], LR.device
 
 
 @cache
@@ -62,7 +63,11 @@ def spent(name: str):
     upscaler = make(*RUNS[name])
     ledger = Ledger(upscaler)
     # the fused attention of CPUs is not in torch's count
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, ledger.running(LR):
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+        ledger.running(*RUN),
+    ):
         upscaler(LR, observer=ledger)
     return ledger.report(), counter.get_total_flops()
 
@@ -77,7 +82,7 @@ def test_the_parts_add_up_to_torch_s_own_count_of_the_run(name):
 def test_the_planned_evaluations_are_those_of_the_run_and_of_its_progress(name):
     upscaler, done = make(*(RUNS | GUIDED)[name]), []
     ledger = Ledger(upscaler)
-    with ledger.running(LR):
+    with ledger.running(*RUN):
         upscaler(LR, done.append, ledger)
     assert upscaler.work(5, 12, 18) == ledger.evaluations.total()
     assert sum(done) == pytest.approx(upscaler.work(5, 12, 18))
@@ -118,7 +123,7 @@ def test_two_videos_cost_twice_one():
     upscaler, (once, _) = make(*RUNS["plain"]), spent("plain")
     ledger = Ledger(upscaler)
     for _ in range(2):
-        with ledger.running(LR):
+        with ledger.running(*RUN):
             upscaler(LR, observer=ledger)
     twice = ledger.report()
     assert twice["evaluations"] == 2 * once["evaluations"]
@@ -151,7 +156,11 @@ def test_pictures_are_counted_as_often_as_they_are_encoded(image_frames):
         make(*RUNS["shifted"], "sampler.steps=1"), image_encoder=PictureEncoder(), image_frames=image_frames
     )
     ledger = Ledger(upscaler)
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, ledger.running(LR):
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+        ledger.running(*RUN),
+    ):
         upscaler(LR, observer=ledger)
     assert ledger.report()["flops"]["total"] == counter.get_total_flops()
     assert ledger.report()["flops"]["image_encoder"] > 0
@@ -159,7 +168,7 @@ def test_pictures_are_counted_as_often_as_they_are_encoded(image_frames):
 
 def test_an_upscaler_without_a_network_costs_none():
     ledger = Ledger(Upsampling())
-    with ledger.running(LR):
+    with ledger.running(*RUN):
         Upsampling()(LR, observer=ledger)
     report = ledger.report()
     assert report["evaluations"] == 0
