@@ -4,12 +4,22 @@ Importing this module does not import torch.
 """
 
 import logging
+import shlex
+import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.runtime.cli import command, preflight
+from dcvsr.runtime.cli import command, fail, preflight
+
+if TYPE_CHECKING:
+    import torch
+
+    from dcvsr.diffusion.protocols import Upscaler
+    from dcvsr.upscaling.reading import ReadVideo
+    from dcvsr.upscaling.video_job import VideoJob
 
 log = logging.getLogger(__name__)
 
@@ -18,55 +28,100 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Upscale one video and write a JSON report beside it."""
     preflight(cfg)
-    from dcvsr.attention.observer import Observers
-    from dcvsr.attention.probe import Probe
     from dcvsr.models.configured import configured_upscaler
-    from dcvsr.models.cost import Ledger
-    from dcvsr.models.sampling_bar import sampling_bar
-    from dcvsr.models.upscaler import TiledUpscaler
-    from dcvsr.runtime.device import require_memory
-    from dcvsr.runtime.provenance import describe, write_csv, write_json
-    from dcvsr.video.io import check_output, read_video, to_unit, write_video
+    from dcvsr.upscaling.job_folder import JobFolder
+    from dcvsr.upscaling.reading import cut_rule, read_into
+    from dcvsr.upscaling.video_job import VideoJob, job_record, require_place
+    from dcvsr.video.io import check_output
+    from dcvsr.video.part import Part
+    from dcvsr.video.reader import open_frames
 
+    started = time.monotonic()
     source, output = Path(cfg.input), Path(cfg.output)
     check_output(source, output, cfg.crf)
-    started = time.monotonic()
-    video = read_video(source, cfg.fps)
-    frames, _, height, width = video.frames.shape
-    upscaler, device = configured_upscaler(cfg)
-    work = upscaler.work(frames, height, width)
+    part, cuts = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region), cut_rule(cfg.engine.cuts)
+    with open_frames(source, cfg.fps, part) as reader:
+        upscaler, device = configured_upscaler(cfg)
+        require_place(part, upscaler)
+        if cfg.dry_run:
+            _tell_plan(source, upscaler, read_into(None, reader, cuts), device)
+            return
+        folder = JobFolder(output)
+        with folder.locked():
+            video = read_into(folder.frames("lr", (3, *reader.shape)), reader, cuts)
+            _tell_plan(source, upscaler, video, device)
+            folder.claim(job_record(cfg, video, upscaler, device))
+            if folder.is_resumed:
+                log.info(f"going on with {folder.path}")
+            upscaler.to(device)
+            _run(cfg, VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every), started)
+            if not cfg.engine.keep:
+                folder.remove()
+
+
+def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "torch.device") -> None:
+    """Print what there is to do; raise UserError if it does not fit into memory."""
+    from dcvsr.models.upscaler import TiledUpscaler
+    from dcvsr.runtime.device import require_memory, require_working_memory
+
+    frames, height, width = video.shape
     factor = upscaler.factor
-    size = f"{factor * width}x{factor * height}"
-    log.info(f"{source}: {frames} frames of {width}x{height} at {video.rate} fps -> {size}")
+    size, shots = f"{factor * width}x{factor * height}", len(video.shots)
+    work = sum(upscaler.work(len(shot), height, width) for shot in video.shots)
+    log.info(
+        f"{source}: {frames} frames of {width}x{height} in {shots} {'shot' if shots == 1 else 'shots'} at "
+        f"{video.metadata.rate} fps -> {size}"
+    )
     log.info(f"work: {work} {'U-Net evaluations' if isinstance(upscaler, TiledUpscaler) else 'frames'}")
     log.info(f"weights: {upscaler.origin or 'none'}")
-    require_memory(lambda n: upscaler.memory(n, height, width), frames, device)
-    if cfg.dry_run:
-        return
-    upscaler.to(device)
-    lr, ledger = to_unit(video.frames).to(device), Ledger(upscaler)
+    if isinstance(upscaler, TiledUpscaler):
+        require_working_memory(upscaler.working_memory(height, width), device)
+    else:
+        longest = max(map(len, video.shots))
+        require_memory(lambda n: upscaler.memory(n, height, width), longest, device)
+
+
+def _run(cfg: DictConfig, job: "VideoJob", started: float) -> None:
+    """Upscale, and write the video and its report."""
+    from dcvsr.attention.observer import Observers
+    from dcvsr.attention.probe import Probe
+    from dcvsr.models.cost import Ledger
+    from dcvsr.models.sampling_bar import sampling_bar
+    from dcvsr.runtime.provenance import describe, write_csv, write_json
+
+    source, output = Path(cfg.input), Path(cfg.output)
+    upscaler, video, factor = job.upscaler, job.video, job.upscaler.factor
+    frames, height, width = video.shape
+    sizes = [(len(shot), height, width) for shot in video.shots]
+    work = sum(upscaler.work(*size) for size in sizes)
+    ledger = Ledger(upscaler)
     probes = [Probe(source.stem)] if cfg.debug.attention else []
     read = time.monotonic()
-    with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(lr):
-        hr = upscaler(lr, bar.advance, Observers([ledger, bar, *probes]))
-    sampled = time.monotonic()
-    write_video(output, [hr.cpu()], video, crf=cfg.crf)
+    try:
+        with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(sizes, job.device):
+            job.write(output, cfg.crf, bar.advance, Observers([ledger, bar, *probes]))
+    except KeyboardInterrupt:
+        again = shlex.join(["python", "-m", "dcvsr.upscale", *sys.argv[1:]])
+        fail(f"interrupted; what is done is in {job.folder.path}, and the same command goes on: {again}", 130)
     report = {
         "input": str(source),
         "output": str(output),
         "frames": frames,
         "size": [factor * width, factor * height],
-        "rate": str(video.rate),
+        "rate": str(video.metadata.rate),
+        "shots": [[shot.start, len(shot)] for shot in video.shots],
         "evaluations": work,
-        "seconds": {"read": read - started, "upscale": sampled - read, "write": time.monotonic() - sampled},
+        "resumed": job.folder.is_resumed,
+        "seconds": {"read": read - started, "upscale": time.monotonic() - read},
         "cost": ledger.report(),
-        **describe(upscaler.origin, cfg.seed, device),
+        **describe(upscaler.origin, cfg.seed, job.device),
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
     write_json(output.with_name(output.stem + ".json"), report)
     for table in (table for probe in probes for table in probe.tables):
         write_csv(output.with_name(f"{output.stem}.{table.name}.csv"), table.columns, table.rows)
-    log.info(f"{output}: {frames} frames of {size} in {time.monotonic() - started:.0f} s")
+    took = time.monotonic() - started
+    log.info(f"{output}: {frames} frames of {factor * width}x{factor * height} in {took:.0f} s")
 
 
 if __name__ == "__main__":

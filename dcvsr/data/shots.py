@@ -92,13 +92,29 @@ class Detected:
         return [range(*ends) for ends in pairwise([0, *read_json(known), len(clip)])]
 
 
-def _cuts(clip: ShotSource, threshold: float) -> list[int]:
-    """Return the first frame of each shot but the first; a flash is a shot of one frame."""
-    detector, cuts = ContentDetector(threshold, min_scene_len=0), []
-    for index in tqdm(range(len(clip)), desc=f"{clip.name}: cuts", unit="frame", leave=False, delay=1):
-        image = np.ascontiguousarray(rearrange(clip.read(index, 1).numpy()[0, ::-1], "c h w -> h w c"))
+class CutDetector:
+    """PySceneDetect's content detector on frames in order; a flash is a shot of one frame.
+
+    Args:
+        threshold: mean change of hue, saturation and brightness, in levels of 255, that counts as a cut.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._detector, self._number = ContentDetector(threshold, min_scene_len=0), 0
+
+    def __call__(self, frame: Tensor) -> bool:
+        """Return True if the next frame, uint8 ``c h w``, begins another shot."""
+        image = np.ascontiguousarray(rearrange(frame.numpy()[::-1], "c h w -> h w c"))
         height, width, _ = image.shape
         side = min(WIDTH, width)
         small = cv2.resize(image, (side, max(1, height * side // width)), interpolation=cv2.INTER_AREA)
-        cuts += detector.process_frame(FrameTimecode(index, fps=25.0), small)
-    return [cut.frame_num for cut in cuts]
+        cuts = self._detector.process_frame(FrameTimecode(self._number, fps=25.0), small)
+        self._number += 1
+        return bool(cuts)
+
+
+def _cuts(clip: ShotSource, threshold: float) -> list[int]:
+    """Return the first frame of each shot but the first."""
+    is_cut = CutDetector(threshold)
+    indices = tqdm(range(len(clip)), desc=f"{clip.name}: cuts", unit="frame", leave=False, delay=1)
+    return [index for index in indices if is_cut(clip.read(index, 1)[0])]

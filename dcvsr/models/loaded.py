@@ -27,7 +27,19 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Progress = Callable[[float, int], object]
 """``(done, total)``, in U-Net evaluations; ``done`` grows in parts of one."""
 
-OF_FILES = {"input", "output", "crf", "fps", "dry_run", "debug"}
+OF_FILES = {
+    "input",
+    "output",
+    "crf",
+    "fps",
+    "dry_run",
+    "debug",
+    "engine",
+    "start",
+    "frames",
+    "seconds",
+    "region",
+}
 """Keys of the command that concern files; `load` refuses them."""
 
 

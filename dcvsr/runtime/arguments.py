@@ -32,8 +32,10 @@ FILE_KEYS = {
     "upscaler.path",
     "upscaler.weights",
     "flow.weights",
+    "engine.cuts",
+    "region",
 }
-"""Keys whose values are file names; `quote` keeps Hydra's grammar from parsing them."""
+"""Keys whose values are file names or hold commas; `quote` keeps Hydra's grammar from parsing them."""
 
 FILE_GROUPS = {"pairs", "trainings"}
 """Keys with such keys below them."""

@@ -1,0 +1,145 @@
+"""One video upscaled in memory that does not grow with its length, and resumed after any end."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from dcvsr.attention.observer import Observer
+from dcvsr.diffusion.protocols import Advance, Upscaler
+from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.models.upscaler import TiledUpscaler
+from dcvsr.models.upscaling_job import LRClip
+from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.hashing import software
+from dcvsr.upscaling.job_folder import JobFolder
+from dcvsr.upscaling.reading import ReadVideo
+from dcvsr.video.io import write_video
+from dcvsr.video.part import Part
+
+
+class VideoJob:
+    """Upscaling of a video that was read into a job folder.
+
+    Args:
+        upscaler: the method, on ``device``.
+        video: the LR video.
+        folder: the job's folder, claimed.
+        part: the part of the whole video that ``video`` is.
+        device: device of the upscaler.
+        save_every: windows between two saves.
+    """
+
+    def __init__(
+        self,
+        upscaler: Upscaler,
+        video: ReadVideo,
+        folder: JobFolder,
+        part: Part,
+        device: torch.device,
+        save_every: int,
+    ) -> None:
+        self.upscaler, self.video, self.folder, self.device = upscaler, video, folder, device
+        self.save_every = save_every
+        x, y = part.region[:2] if part.region else (0, 0)
+        self._place = part.start, y, x
+        frames, height, width = video.shape
+        factor = upscaler.factor
+        self._hr = folder.frames("hr", (3, factor * height, factor * width), frames)
+
+    def write(self, output: Path, crf: float, advance: Advance, observer: Observer) -> None:
+        """Upscale shot by shot and write the video, whole or not at all."""
+        unfinished = self.folder.unfinished / output.name
+        write_video(unfinished, self._frames(advance, observer), self.video.metadata, crf)
+        os.replace(unfinished, output.resolve())  # through a symbolic link
+
+    def _frames(self, advance: Advance, observer: Observer) -> Iterator[Tensor]:
+        """Yield all HR frames as they are stored, in [0, 1] with 8 bits."""
+        done = self.folder.shots_done
+        for number, shot in enumerate(self.video.shots):
+            if number < done:
+                observer.resumed(self.upscaler.work(len(shot), *self.video.shape[1:]))
+                yield from self._stored(shot)
+            else:
+                yield from self._upscaled(number, shot, advance, observer)
+
+    def _upscaled(self, number: int, shot: range, advance: Advance, observer: Observer) -> Iterator[Tensor]:
+        workspace, up = self.folder.shot(number), self.upscaler
+        at, _ = workspace.load()
+        done = shot.start + (at.done if at.stage == "decode" else 0)
+        yield from self._stored(range(shot.start, done))
+        if isinstance(up, TiledUpscaler):
+            chunks = up.job(self._clip(shot), workspace, self.device, advance, observer, self.save_every)()
+        else:
+            chunks = up(self._clip(shot).read(range(len(shot))).to(self.device), advance).split(1)
+        for chunk in chunks:
+            pixels = to_bytes(chunk).cpu()
+            self._hr.write(done, pixels)
+            done += len(pixels)
+            yield to_unit(pixels)
+        workspace.finish()
+
+    def _clip(self, shot: range) -> LRClip:
+        lr, (start, top, left) = self.video.frames, self._place
+        assert lr is not None
+
+        def read(frames: range) -> Tensor:
+            return to_unit(lr.read(range(shot.start + frames.start, shot.start + frames.stop)))
+
+        return LRClip(read, len(shot), *self.video.shape[1:], start + shot.start, top, left)
+
+    def _stored(self, frames: range) -> Iterator[Tensor]:
+        for number in frames:
+            yield to_unit(self._hr.read(range(number, number + 1)))
+
+
+IRRELEVANT = {"input", "output", "ckpt", "cache", "crf", "fps", "dry_run"} | {
+    *("debug", "runs", "run_name", "engine", "device"),
+}
+"""Settings that do not change the frames of the result, or whose content ``job_record`` tells."""
+
+
+def job_record(cfg: DictConfig, video: ReadVideo, upscaler: Upscaler, device: torch.device) -> dict[str, Any]:
+    """Return all that the frames of the result depend on, as plain values.
+
+    Args:
+        cfg: the command's configuration.
+        video: the LR video.
+        upscaler: the method.
+        device: its device.
+    """
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    cuts, origin = [shot.start for shot in video.shots], upscaler.origin
+    return {
+        "input": {"frames": video.shape[0], "sha256": video.sha256, "cuts": cuts},
+        "weights": origin and origin.record()["sha256"],
+        "device": device.type,
+        "code": software(),
+        **{key: _without_paths(value) for key, value in settings.items() if key not in IRRELEVANT},
+    }
+
+
+def _without_paths(value: Any) -> Any:
+    """Leave out the places of weights and caches, whose contents count."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_paths(part) for key, part in value.items() if key not in ("ckpt", "runs", "cache")}
+
+
+def require_place(part: Part, upscaler: Upscaler) -> None:
+    """Refuse a region whose corner lies between latent pixels, where the video has no noise.
+
+    Raises:
+        UserError: naming the multiple to choose.
+    """
+    if part.region is None or not isinstance(upscaler, TiledUpscaler):
+        return
+    multiple = -(-upscaler.latents.autoencoder.factor // upscaler.factor)
+    x, y, w, h = part.region
+    if x % multiple or y % multiple:
+        fitting = f"{x - x % multiple},{y - y % multiple},{w + x % multiple},{h + y % multiple}"
+        raise UserError(f"region={x},{y},{w},{h} must begin at multiples of {multiple}; use region={fitting}")
