@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.upscaling.job_folder import JobFolder
     from dcvsr.upscaling.reading import cut_rule, read_into
-    from dcvsr.upscaling.video_job import VideoJob, job_record, require_place
+    from dcvsr.upscaling.video_job import VideoJob, job_record, require_engine, require_place
     from dcvsr.video.io import check_output
     from dcvsr.video.part import Part
     from dcvsr.video.reader import open_frames
@@ -39,7 +39,9 @@ def main(cfg: DictConfig) -> None:
     started = time.monotonic()
     source, output = Path(cfg.input), Path(cfg.output)
     check_output(source, output, cfg.crf)
-    part, cuts = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region), cut_rule(cfg.engine.cuts)
+    require_engine(cfg.engine.save_every, cfg.engine.keep)
+    part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
+    cuts = cut_rule(cfg.engine.cuts, part.start)
     with open_frames(source, cfg.fps, part) as reader:
         upscaler, device = configured_upscaler(cfg)
         require_place(part, upscaler)

@@ -1,11 +1,11 @@
 """First pass over a video: its frames into a store, its cuts and its hash."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 from tqdm import tqdm
@@ -41,7 +41,7 @@ def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts") -> ReadVid
     """Read all frames of a video into ``store``; None to learn their number and cuts only.
 
     Raises:
-        UserError: if the video is damaged, the store cannot be written, or a cut lies outside the video.
+        UserError: if the video is damaged, the store cannot be written, or a cut lies beyond its end.
     """
     length, sha256, starts = 0, hashlib.sha256(), [0]
     for frame in tqdm(reader, desc="read", total=reader.length, unit="frame", leave=False, delay=1):
@@ -51,35 +51,65 @@ def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts") -> ReadVid
         if cuts(length, frame):
             starts.append(length)
         length += 1
+    span = reader.metadata.span
+    if span is None or span[1] is None:  # the part ends where the video does
+        cuts.ended(reader.path, length)
     shots = [range(*ends) for ends in pairwise([*starts, length])]
     return ReadVideo(store, (length, *reader.shape), sha256.hexdigest(), shots, reader.metadata)
 
 
-Cuts = Callable[[int, Tensor], bool]
-"""``(number, frame c h w) -> True`` if the frame is the first of another shot."""
+class Cuts(Protocol):
+    """Rule that tells where shots begin."""
+
+    def __call__(self, number: int, frame: Tensor) -> bool:
+        """Return True if ``frame``, uint8 ``c h w``, is the first of another shot."""
+        ...
+
+    def ended(self, path: Path, length: int) -> None:
+        """Raise UserError if a cut lies beyond the end of the video ``path``, after ``length`` frames."""
+        ...
 
 
-def cut_rule(cuts: Any) -> Cuts:
+def cut_rule(cuts: Any, start: int = 0) -> Cuts:
     """Return the rule that ``engine.cuts`` names: ``detect``, ``none``, or a file of frame numbers.
+
+    Args:
+        cuts: the name or file.
+        start: first frame that is read; the numbers of a file are those of the whole video.
 
     Raises:
         UserError: if it is none of them, or the file holds something else.
     """
-    if cuts == "none":
-        return lambda number, frame: False
     if cuts == "detect":
         return _Detected()
+    if cuts == "none":
+        return _Listed([], start)
     file = Path(str(cuts)).expanduser()
     if not file.is_file():
         raise UserError(f"engine.cuts={cuts} is not a file; pass detect, none, or a file of frame numbers")
-    try:
-        numbers = {int(word) for word in read_text(file).replace(",", " ").split()}
-    except ValueError as error:
-        raise UserError(f"{file} holds more than frame numbers ({error}); write one in each line") from error
-    return lambda number, frame: number in numbers and number > 0
+    words = read_text(file).replace(",", " ").split()
+    for word in words:
+        if not word.isdecimal():
+            raise UserError(f"{file}: {word} is not the number of a frame; write one in each line")
+    return _Listed([int(word) for word in words], start)
 
 
-class _Detected:
+class _Listed(Cuts):
+    """Cuts at given frames of the whole video."""
+
+    def __init__(self, numbers: Sequence[int], start: int) -> None:
+        self._numbers, self._start = frozenset(numbers), start
+
+    def __call__(self, number: int, frame: Tensor) -> bool:
+        return number > 0 and self._start + number in self._numbers
+
+    def ended(self, path: Path, length: int) -> None:
+        frames, last = self._start + length, max(self._numbers, default=0)
+        if last >= frames:
+            raise UserError(f"engine.cuts: {path} has {frames} frames and no frame {last}; remove this cut")
+
+
+class _Detected(Cuts):
     """Cuts by PySceneDetect; the end of a flash is none, because shots of a few frames give little to see."""
 
     def __init__(self) -> None:
@@ -90,6 +120,9 @@ class _Detected:
             return False
         self._last = number
         return True
+
+    def ended(self, path: Path, length: int) -> None:
+        pass
 
 
 _THRESHOLD = 27

@@ -23,6 +23,7 @@ class Reader:
     """Frames of an open video, uint8 ``c h w`` on the CPU, read once and in order.
 
     Attributes:
+        path: the whole video.
         length: number of frames by the header, which may be wrong.
         shape: height and width.
         rate: average frames per second.
@@ -40,7 +41,7 @@ class Reader:
     metadata: Metadata
 
     def __init__(self, source: Decoder | FolderFrames, part: Part) -> None:
-        self._source, self._part, self.rate = source, part, source.rate
+        self.path, self._source, self._part, self.rate = source.path, source, part, source.rate
         self._stop = part.stop(source.rate)
         ends = source.length if self._stop is None else min(source.length, self._stop)
         self.length = max(1, ends - part.start)
@@ -62,8 +63,7 @@ class Reader:
             if count > part.start:
                 yield part.cropped(read())
         if count <= part.start:
-            path = self._source.path
-            raise UserError(f"start={part.start} is beyond the end of {path}, which has {count} frames")
+            raise UserError(f"start={part.start} is beyond the end of {self.path}, which has {count} frames")
         self.metadata = part.metadata(self._source.metadata(), count, is_end)
 
 
