@@ -70,6 +70,7 @@ def run(
     cuts: tuple[int, ...] = (),
     observer: Observer = NOBODY,
     save_every: int = 1,
+    part: Part | None = None,
 ) -> JobFolder:
     """Upscale to a folder of PNGs, going on where the job folder was left."""
     folder = JobFolder(output)
@@ -77,9 +78,9 @@ def run(
         store = folder.frames("lr", lr.shape[1:])
         store.write(0, lr)
         shots = [range(*ends) for ends in pairwise([0, *cuts, len(lr)])]
-        video = ReadVideo(store, (len(lr), *lr.shape[2:]), "", shots, Metadata(Fraction(25)))
+        video = ReadVideo(store, (len(lr), lr.shape[2], lr.shape[3]), "", shots, Metadata(Fraction(25)))
         folder.claim({"seed": upscaler.seed})
-        job = VideoJob(upscaler, video, folder, Part(), torch.device("cpu"), save_every)
+        job = VideoJob(upscaler, video, folder, part or Part(), torch.device("cpu"), save_every)
         job.write(output, 16, ignored, observer)
         folder.remove()
     return folder
