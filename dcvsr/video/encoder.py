@@ -27,7 +27,7 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float
     first = next(images)
     height, width, _ = first.shape
     suffix = path.suffix.lower()
-    audio = video.source if video.source and video.source.is_file() else None
+    audio = None if video.names else video.source  # frames of a folder have names
     time_base = video.time_base if video.pts and video.time_base else 1 / video.rate
     colour = video.colour or Colour.untagged(height)
     # MP4 and MOV round the start of each track to this clock; FFmpeg's default is 1000 ticks a second.

@@ -32,9 +32,9 @@ def open_video(path: Path) -> Iterator[InputContainer]:
     Raises:
         UserError: if it is empty, cannot be read, or has a format that FFmpeg does not know.
     """
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes); copy or download it again")
     try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path} is empty (0 bytes); copy or download it again")
         container = av.open(url(path), metadata_errors="replace")  # non-UTF-8 titles would raise
     except (av.FFmpegError, OSError) as error:
         way_out = "pass a whole video file or a folder of frames"
