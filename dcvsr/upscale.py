@@ -38,7 +38,9 @@ def main(cfg: DictConfig) -> None:
 
     started = time.monotonic()
     source, output = Path(cfg.input), Path(cfg.output)
-    check_output(source, output, cfg.crf)
+    folder = JobFolder(output)
+    if not folder.is_delivered:
+        check_output(source, output, cfg.crf)
     require_engine(cfg.engine.save_every, cfg.engine.keep)
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
     cuts = cut_rule(cfg.engine.cuts, part.start)
@@ -48,17 +50,18 @@ def main(cfg: DictConfig) -> None:
         if cfg.dry_run:
             _tell_plan(source, upscaler, read_into(None, reader, cuts), device)
             return
-        folder = JobFolder(output)
         with folder.locked():
             video = read_into(folder.frames("lr", (3, *reader.shape)), reader, cuts)
             _tell_plan(source, upscaler, video, device)
             folder.claim(job_record(cfg, video, upscaler, device))
+            if folder.is_delivered:
+                log.info(f"{output} was finished before")
+                folder.remove()
+                return
             if folder.is_resumed:
                 log.info(f"going on with {folder.path}")
             upscaler.to(device)
             _run(cfg, VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every), started)
-            if not cfg.engine.keep:
-                folder.remove()
 
 
 def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "torch.device") -> None:
@@ -84,11 +87,12 @@ def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "
 
 
 def _run(cfg: DictConfig, job: "VideoJob", started: float) -> None:
-    """Upscale, and write the video and its report."""
+    """Upscale, and write the video and its report, which comes first: later it would be lost in a kill."""
     from dcvsr.attention.observer import Observers
     from dcvsr.attention.probe import Probe
     from dcvsr.models.cost import Ledger
     from dcvsr.models.sampling_bar import sampling_bar
+    from dcvsr.runtime.errors import GOES_ON
     from dcvsr.runtime.provenance import describe, write_csv, write_json
 
     source, output = Path(cfg.input), Path(cfg.output)
@@ -103,6 +107,8 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float) -> None:
         with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(sizes, job.device):
             job.write(output, cfg.crf, bar.advance, Observers([ledger, bar, *probes]))
     except KeyboardInterrupt:
+        if not job.folder.is_begun:
+            raise
         again = shlex.join(["python", "-m", "dcvsr.upscale", *sys.argv[1:]])
         fail(f"interrupted; what is done is in {job.folder.path}, and the same command goes on: {again}", 130)
     report = {
@@ -119,9 +125,10 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float) -> None:
         **describe(upscaler.origin, cfg.seed, job.device),
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
-    write_json(output.with_name(output.stem + ".json"), report)
+    write_json(output.with_name(output.stem + ".json"), report, GOES_ON)
     for table in (table for probe in probes for table in probe.tables):
         write_csv(output.with_name(f"{output.stem}.{table.name}.csv"), table.columns, table.rows)
+    job.folder.deliver(cfg.engine.keep)
     took = time.monotonic() - started
     log.info(f"{output}: {frames} frames of {factor * width}x{factor * height} in {took:.0f} s")
 

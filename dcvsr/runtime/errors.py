@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The message names the value and the way out.
     """
+
+
+GOES_ON = "nothing is lost, the same command goes on from here"
+"""Way out of errors after which a job can be resumed."""

@@ -42,11 +42,11 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not JSON: {error}") from error
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, way_out: str = "give another output=") -> None:
     """Write ``path`` as a whole or leave it unchanged.
 
     Raises:
-        UserError: if it cannot be written.
+        UserError: if it cannot be written; the message ends with ``way_out``.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -58,4 +58,4 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror}; give another output=") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; {way_out}") from error

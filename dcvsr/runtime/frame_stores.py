@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.errors import GOES_ON, UserError
 
 _HEADER = struct.Struct("<QI4x")  # tag, CRC-32 of tag and content
 
@@ -116,10 +116,7 @@ class FramesInFile(FrameStore):
         return found
 
     def _refused(self, error: OSError) -> UserError:
-        return UserError(
-            f"cannot keep frames in {self.path}: {error.strerror}; nothing is lost, the same command goes on "
-            "from here"
-        )
+        return UserError(f"cannot keep frames in {self.path}: {error.strerror}; {GOES_ON}")
 
 
 def _checksum(tag: int, content: memoryview) -> int:

@@ -73,9 +73,9 @@ def _recipe_of_start(start: str) -> str:
     return file_sha256(file) if before is None else f"{before['recipe']} {about}"
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` whole or not at all."""
-    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False))
+def write_json(path: Path, content: dict[str, Any], way_out: str = "give another output=") -> None:
+    """Write ``content`` whole or not at all, as ``write_whole`` does."""
+    write_whole(path, json.dumps(content, indent=2, ensure_ascii=False), way_out)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

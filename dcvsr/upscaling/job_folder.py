@@ -5,11 +5,13 @@
 - ``l``, ``x0``, ..., ``sums``: stores of the shot in progress; see `dcvsr.models.upscaling_job`.
 - ``position.safetensors``: shot and position, and the keys and values that the next window receives.
 - ``output``: the video that is being written.
+- ``delivered``: exists from just before the output is moved to its place until the folder is deleted.
 - ``lock``: locked by the process at work.
 """
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.files import read_json, write_whole
 from dcvsr.runtime.frame_stores import FramesInFile
 from dcvsr.runtime.provenance import write_json
@@ -37,13 +39,29 @@ class JobFolder:
     """
 
     def __init__(self, output: Path) -> None:
-        self.path = output.with_name(output.name + ".part")
+        # Beside the file that a symbolic link points to: a file cannot be moved to another disk at once.
+        self._output = output.resolve() if output.is_symlink() else output
+        self.path = self._output.with_name(output.name + ".part")
+        self._finished = self.path / "output" / output.name
         self.is_resumed = False
 
     @property
     def unfinished(self) -> Path:
         """Folder for the output while it is written."""
-        return self.path / "output"
+        return self._finished.parent
+
+    @property
+    def is_begun(self) -> bool:
+        """True if there is something to go on from."""
+        return (self.path / _POSITION).exists()
+
+    @property
+    def is_delivered(self) -> bool:
+        """True if a folder of PNGs is in its place, and the process was ended before it deleted this one.
+
+        A video file is written anew then, because another ``crf`` may be wanted.
+        """
+        return (self.path / _DELIVERED).exists() and self._output.is_dir() and not self._finished.exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -64,16 +82,26 @@ class JobFolder:
                 raise UserError(
                     f"another process works in {self.path}; wait for it, or name another output="
                 ) from error
-            for left in self.path.glob("*.part"):  # of a killed process
-                left.unlink()
-            shutil.rmtree(self.unfinished, ignore_errors=True)
-            self.unfinished.mkdir()
             try:
+                self._tidy()
                 yield
             except BaseException:
-                if not (self.path / _POSITION).exists():  # there is nothing to go on from
+                if not self.is_begun:
                     self.remove()
                 raise
+
+    def _tidy(self) -> None:
+        """Delete what a killed process was writing."""
+        try:
+            for left in self.path.glob("*.part"):
+                left.unlink()
+            if not self.is_delivered:
+                (self.path / _DELIVERED).unlink(missing_ok=True)
+            if self.unfinished.exists():
+                shutil.rmtree(self.unfinished)
+            self.unfinished.mkdir()
+        except OSError as error:
+            raise UserError(f"cannot write {self.unfinished}: {error.strerror}; {GOES_ON}") from error
 
     def claim(self, job: Mapping[str, Any]) -> None:
         """Begin a job, or go on with it if the folder holds its beginning.
@@ -86,11 +114,14 @@ class JobFolder:
         """
         file = self.path / "job.json"
         wanted = json.loads(json.dumps(job))
-        if not file.exists():
+        if not self.is_begun:
             write_json(file, wanted)
             return
-        before, now = _leaves(read_json(file)), _leaves(wanted)
-        for key in sorted({*before, *now}):
+        try:
+            before, now = _leaves(read_json(file)), _leaves(wanted)
+        except UserError as error:
+            raise UserError(f"{error}; delete the folder {self.path} to start anew") from error
+        for key in sorted({*before, *now}, key=lambda key: (key.count("."), key)):  # what users set is short
             if before.get(key) != now.get(key):
                 raise UserError(
                     f"{self.path} holds an unfinished job with {key}={before.get(key)}, now it is "
@@ -110,6 +141,21 @@ class JobFolder:
     def shots_done(self) -> int:
         """Number of shots whose HR frames are all stored."""
         return _saved(self.path)[0]
+
+    def deliver(self, keep: bool) -> None:
+        """Move the finished output to its place, and delete the folder unless ``keep``.
+
+        Raises:
+            UserError: if it cannot be moved.
+        """
+        try:
+            if not keep:
+                (self.path / _DELIVERED).touch()
+            os.replace(self._finished, self._output)
+        except OSError as error:
+            raise UserError(f"cannot write {self._output}: {error.strerror}; {GOES_ON}") from error
+        if not keep:
+            self.remove()
 
     def remove(self) -> None:
         """Delete the folder."""
@@ -147,10 +193,10 @@ class ShotFolder(Workspace):
     def _write(self, shot: int, position: Position, carried: Mapping[str, Tensor]) -> None:
         about = {"shot": shot, **position._asdict()}
         tensors = {name: tensor.contiguous().cpu() for name, tensor in carried.items()}
-        write_whole(self._folder / _POSITION, save(tensors, {"position": json.dumps(about)}))
+        write_whole(self._folder / _POSITION, save(tensors, {"position": json.dumps(about)}), GOES_ON)
 
 
-_POSITION = "position.safetensors"
+_POSITION, _DELIVERED = "position.safetensors", "delivered"
 
 
 def _saved(folder: Path) -> tuple[int, Position, dict[str, Tensor]]:

@@ -1,6 +1,5 @@
 """One video upscaled in memory that does not grow with its length, and resumed after any end."""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from dcvsr.diffusion.protocols import Advance, Upscaler
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.models.upscaling_job import LRClip
-from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.hashing import software
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
@@ -52,10 +51,16 @@ class VideoJob:
         self._hr = folder.frames("hr", (3, factor * height, factor * width), frames)
 
     def write(self, output: Path, crf: float, advance: Advance, observer: Observer) -> None:
-        """Upscale shot by shot and write the video, whole or not at all."""
+        """Upscale shot by shot and write the video into the job folder, which then can deliver it.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
         unfinished = self.folder.unfinished / output.name
-        write_video(unfinished, self._frames(advance, observer), self.video.metadata, crf)
-        os.replace(unfinished, output.resolve())  # through a symbolic link
+        try:
+            write_video(unfinished, self._frames(advance, observer), self.video.metadata, crf)
+        except OSError as error:  # of Pillow or PyAV
+            raise UserError(f"cannot write {unfinished}: {error.strerror or error}; {GOES_ON}") from error
 
     def _frames(self, advance: Advance, observer: Observer) -> Iterator[Tensor]:
         """Yield all HR frames as they are stored, in [0, 1] with 8 bits."""

@@ -82,7 +82,7 @@ def run(
         folder.claim({"seed": upscaler.seed})
         job = VideoJob(upscaler, video, folder, part or Part(), torch.device("cpu"), save_every)
         job.write(output, 16, ignored, observer)
-        folder.remove()
+        folder.deliver(keep=False)
     return folder
 
 
