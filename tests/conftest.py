@@ -35,6 +35,12 @@ settings.register_profile(
 settings.register_profile("stress", settings.get_profile("dcvsr"), max_examples=1000)
 settings.load_profile("dcvsr")
 
+
+def under_stress() -> bool:
+    """Tell whether ``make stress`` runs; test modules may ask when they are imported."""
+    return settings.default.max_examples == settings.get_profile("stress").max_examples
+
+
 # Seconds for wandb's service, which wandb gives 30 and 90: a busy machine takes longer to start it.
 os.environ |= {"WANDB__SERVICE_WAIT": "240", "WANDB_INIT_TIMEOUT": "240"}
 

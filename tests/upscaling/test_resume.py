@@ -16,6 +16,7 @@ from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.runtime.errors import UserError
 from dcvsr.tiling.grid import TileGrid
 from dcvsr.video.io import read_video
+from tests.conftest import under_stress
 from tests.upscaling.making import Counting, Dying, make_lr, make_upscaler, run
 
 
@@ -50,11 +51,14 @@ def test_a_job_on_disk_is_the_upscaling_of_its_shots_in_memory(whole, tmp_path):
     assert _pngs(tmp_path / "one") != whole[0]
 
 
-@pytest.mark.parametrize("seed", range(3))
+KILLS = 20 if under_stress() else 3
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
 def test_a_killed_process_loses_nothing(whole, tmp_path, seed):
-    """SIGKILL in the middle of a write, in one of three parts of the job."""
+    """SIGKILL in the middle of a write, in each of equal parts of the job."""
     pngs, writes = whole
-    at = random.Random(seed).randrange(writes * seed // 3, writes * (seed + 1) // 3) + 1
+    at = random.Random(seed).randrange(writes * seed // KILLS, writes * (seed + 1) // KILLS) + 1
     command = [sys.executable, "-m", "tests.upscaling.making", str(tmp_path / "hr"), str(at)]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
