@@ -38,7 +38,7 @@ settings.load_profile("dcvsr")
 
 def under_stress() -> bool:
     """Tell whether ``make stress`` runs; test modules may ask when they are imported."""
-    return settings.default.max_examples == settings.get_profile("stress").max_examples
+    return settings().max_examples == settings.get_profile("stress").max_examples
 
 
 # Seconds for wandb's service, which wandb gives 30 and 90: a busy machine takes longer to start it.
