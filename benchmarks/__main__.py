@@ -14,7 +14,7 @@ from benchmarks.attention import added, idle, lockstep
 from benchmarks.degradation import degradation
 from benchmarks.guidance import guidance
 from benchmarks.loader import loader
-from benchmarks.memory import memory
+from benchmarks.memory import memory, predicted
 from benchmarks.models import MODELS, Scene
 from benchmarks.report import Line
 from benchmarks.tiling import seams, shifted_tiles
@@ -60,6 +60,7 @@ def _all(asked: argparse.Namespace, device: str) -> Iterator[tuple[str, Line]]:
         yield from ((name, line) for line in chain(*measured))
     yield from (("realbasicvsr", line) for line in degradation(device, max(3, asked.pairs // 4)))
     if not asked.gpu:
+        yield from (("nano", line) for line in predicted())
         yield from (("nano", line) for line in loader(max(3, asked.pairs // 4)))
         yield from (("svd", line) for line in shifted_tiles())
         yield from (("nano", line) for line in (seams(asked.ckpt) if asked.ckpt else []))

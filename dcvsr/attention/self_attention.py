@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dcvsr.runtime.device import without_autocast
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(q, k, v) -> ... p d``."""
 
@@ -54,7 +56,7 @@ def attention_mass(q: Tensor, k: Tensor) -> Tensor:
 def _scores(q: Tensor, k: Tensor) -> Tensor:
     """Compute Q K^T / sqrt(d) in at least float32, independent of the network's precision."""
     exact = torch.promote_types(q.dtype, torch.float32)
-    with torch.autocast(q.device.type, enabled=False):
+    with without_autocast(q.device):
         return q.to(exact) @ k.to(exact).mT / q.shape[-1] ** 0.5
 
 

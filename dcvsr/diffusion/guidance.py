@@ -30,6 +30,7 @@ from dcvsr.attention.self_attention import (
 from dcvsr.diffusion.protocols import C, Denoise
 from dcvsr.diffusion.schedule import suppression
 from dcvsr.runtime.choices import require_choice
+from dcvsr.runtime.device import without_autocast
 from dcvsr.runtime.errors import UserError
 
 
@@ -225,7 +226,7 @@ def _blurred(D: Tensor) -> Tensor:
             f"SAG blurs 9x9 latents, reflected: a tile needs 5 or more a side, got {height}x{width}; "
             "raise tile.size, or use tile.schedule=overlap"
         )
-    with torch.autocast(D.device.type, enabled=False):  # keep the estimate's precision
+    with without_autocast(D.device):  # keep the estimate's precision
         return gaussian_blur2d(D.flatten(0, -4), (9, 9), (1.0, 1.0)).reshape(D.shape)
 
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import flop_registry
 T = TypeVar("T")
 
 
-_SHAPE_KEPT = {
+SHAPE_KEPT = {
     torch.ops.aten.native_group_norm.default: 3,
     torch.ops.aten.native_layer_norm.default: 3,
     torch.ops.aten._safe_softmax.default: 1,
@@ -34,7 +34,7 @@ class Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         formula, options = flop_registry.get(func._overloadpacket), kwargs or {}
-        if outputs := _SHAPE_KEPT.get(func):
+        if outputs := SHAPE_KEPT.get(func):
             made = [torch.empty_like(args[0], memory_format=torch.contiguous_format) for _ in range(outputs)]
             return tuple(made) if outputs > 1 else made[0]
         if formula is None:
@@ -55,15 +55,20 @@ def counted(run: Callable[[], object]) -> list[int]:
     return operations.flops
 
 
-def on_meta(parts: Sequence[T]) -> Sequence[T]:
-    """Copy ``parts`` with all weights on the meta device."""
+def weights(parts: Sequence[object]) -> list[Tensor]:
+    """Return the parameters and buffers of ``parts`` and of the modules that they hold."""
     modules = [
         value for part in parts for value in (part, *vars(part).values()) if isinstance(value, nn.Module)
     ]
-    tensors = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
-    return copy.deepcopy(parts, {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors})
+    return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
 
 
-def empty(*shape: int) -> Tensor:
+def on_meta(parts: Sequence[T]) -> Sequence[T]:
+    """Copy ``parts`` with all weights on the meta device."""
+    copies = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in weights(parts)}
+    return copy.deepcopy(parts, copies)
+
+
+def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return a meta tensor."""
-    return torch.empty(shape, device="meta")
+    return torch.empty(shape, dtype=dtype, device="meta")

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -105,3 +106,8 @@ def free_memory(device: torch.device) -> int | None:
         return None
     lines = dict(line.split(":") for line in meminfo.read_text().splitlines())
     return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context that keeps the precision of tensors on ``device``; autocast does not know meta."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
