@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import AutoencoderKLTemporalDecoder
-from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from transformers import CLIPVisionModelWithProjection
+
+from dcvsr.models import svd_architecture
 
 Networks = Mapping[str, tuple[str, Callable[[], nn.Module]]]
 """Folder -> name of its file of weights, and its network."""
@@ -20,36 +20,9 @@ BYTES = 2
 """Bytes of a weight in bfloat16."""
 
 TRUE_SIZE: Networks = {
-    "unet": (
-        "diffusion_pytorch_model.safetensors",
-        lambda: UNetSpatioTemporalConditionModel(num_frames=14, num_attention_heads=(5, 10, 20, 20)),
-    ),
-    "vae": (
-        "diffusion_pytorch_model.safetensors",
-        lambda: AutoencoderKLTemporalDecoder(
-            block_out_channels=(128, 256, 512, 512),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            layers_per_block=2,
-            latent_channels=4,
-            force_upcast=True,
-            scaling_factor=0.18215,
-        ),
-    ),
-    "image_encoder": (
-        "model.safetensors",
-        lambda: CLIPVisionModelWithProjection(
-            CLIPVisionConfig(
-                hidden_size=1280,
-                intermediate_size=5120,
-                projection_dim=1024,
-                num_hidden_layers=32,
-                num_attention_heads=16,
-                patch_size=14,
-                image_size=224,
-                hidden_act="gelu",
-            )
-        ),
-    ),
+    "unet": ("diffusion_pytorch_model.safetensors", svd_architecture.unet),
+    "vae": ("diffusion_pytorch_model.safetensors", svd_architecture.vae),
+    "image_encoder": ("model.safetensors", svd_architecture.clip),
 }
 
 

@@ -29,7 +29,9 @@ def main(cfg: DictConfig) -> None:
     """Upscale one video and write a JSON report beside it."""
     preflight(cfg)
     from dcvsr.models.configured import configured_upscaler
+    from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.upscaling.job_folder import JobFolder
+    from dcvsr.upscaling.plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
     from dcvsr.upscaling.video_job import VideoJob, job_record, require_engine, require_place
     from dcvsr.video.io import check_output
@@ -48,7 +50,10 @@ def main(cfg: DictConfig) -> None:
         upscaler, device = configured_upscaler(cfg)
         require_place(part, upscaler)
         if cfg.dry_run:
-            _tell_plan(source, upscaler, read_into(None, reader, cuts), device)
+            video = read_into(None, reader, cuts)
+            _tell_plan(source, upscaler, video, device)
+            if isinstance(upscaler, TiledUpscaler):
+                log.info(Plan.of(upscaler, video, device))
             return
         with folder.locked():
             video = read_into(folder.frames("lr", (3, *reader.shape)), reader, cuts)

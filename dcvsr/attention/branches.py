@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dcvsr.attention.exchange import Evaluate, Keys, Propagate, alone, merged
 from dcvsr.attention.observer import Observer, Place
-from dcvsr.attention.propagation import Round
+from dcvsr.attention.propagation import Round, Size
 from dcvsr.attention.selection import Order
 
 
@@ -32,6 +32,10 @@ class _OneRound:
         """Return the window orders of the wrapped round."""
         return self.round.orders(windows)
 
+    def merged_positions(self, branch: int, tile: Size, tiles: Sequence[Size], earlier: Sequence[int]) -> int:
+        """Return those of the wrapped round."""
+        return self.round.merged_positions(branch, tile, tiles, earlier)
+
     def carried(self) -> dict[str, Tensor]:
         """Return what the wrapped round carries."""
         return self.round.carried()
@@ -51,6 +55,10 @@ class ConditionalOnly(_OneRound):
     def __call__(self, evaluate: Evaluate, place: Place, observer: Observer) -> Tensor:
         """Evaluate with propagation in branch 0 and without it elsewhere."""
         return self.round(evaluate, place, observer) if place.branch == 0 else evaluate(alone)
+
+    def merged_positions(self, branch: int, tile: Size, tiles: Sequence[Size], earlier: Sequence[int]) -> int:
+        """Return the wrapped round's in branch 0, else 0."""
+        return super().merged_positions(branch, tile, tiles, earlier) if branch == 0 else 0
 
 
 @dataclass

@@ -32,6 +32,9 @@ from dcvsr.attention.selection import (
 )
 from dcvsr.runtime.choices import require_choice
 
+Size = tuple[int, int]
+"""Rows and columns."""
+
 
 class Round(Protocol):
     """One evaluation of the denoiser over the whole canvas."""
@@ -43,6 +46,17 @@ class Round(Protocol):
 
     def orders(self, windows: int) -> Sequence[Order]:
         """Return the orders in which to visit the windows; results of several orders are averaged."""
+        ...
+
+    def merged_positions(self, branch: int, tile: Size, tiles: Sequence[Size], earlier: Sequence[int]) -> int:
+        """Return the number of positions of others that a position of a tile also attends to.
+
+        Args:
+            branch: guidance branch.
+            tile: rows and columns of the tile in the layer.
+            tiles: those of all tiles of the window.
+            earlier: frames of the windows before it in its order.
+        """
         ...
 
     def carried(self) -> dict[str, Tensor]:
@@ -83,6 +97,10 @@ class NoPropagation:
     def orders(self, windows: int) -> Sequence[Order]:
         """Return the windows in order."""
         return [range(windows)]
+
+    def merged_positions(self, branch: int, tile: Size, tiles: Sequence[Size], earlier: Sequence[int]) -> int:
+        """Return 0."""
+        return 0
 
     def carried(self) -> dict[str, Tensor]:
         """Return nothing."""
@@ -137,6 +155,12 @@ class SpatialPropagation:
     def orders(self, windows: int) -> Sequence[Order]:
         """Return the windows in order."""
         return [range(windows)]
+
+    def merged_positions(self, branch: int, tile: Size, tiles: Sequence[Size], earlier: Sequence[int]) -> int:
+        """Return the subsampled positions of all tiles of the window."""
+        stride = self.stride(len(tiles))
+        subset = sum(-(-rows // stride) * -(-columns // stride) for rows, columns in tiles)
+        return subset if len(tiles) > 1 else 0
 
     def carried(self) -> dict[str, Tensor]:
         """Return nothing."""
@@ -225,6 +249,12 @@ class TemporalRound:
     def orders(self, windows: int) -> Sequence[Order]:
         """Return the orders of this step's direction."""
         return DIRECTIONS[self.tap.direction](self.number, windows, self.tap.seed)
+
+    def merged_positions(self, branch: int, tile: Size, tiles: Sequence[Size], earlier: Sequence[int]) -> int:
+        """Return the positions of the frames that the window before selected, and of the anchors."""
+        given = [min(self.tap.frames, frames) for frames in earlier]
+        frames = sum(given[-1:]) + min(self.tap.anchors, sum(given[:-1]))
+        return frames * tile[0] * tile[1]
 
     def carried(self) -> dict[str, Tensor]:
         """Return keys, values and deviations of all handed frames, named by branch, tiles and layer."""

@@ -49,6 +49,17 @@ class Visit:
         return range(self.tiles[0].frames.start, self.tiles[0].frames.stop)
 
 
+def visits(windows: Sequence[Sequence[Tile]], round: Round) -> list[Visit]:
+    """Return the evaluations of ``windows`` in a round, in order."""
+    slot, found = 0, list[Visit]()
+    for order in round.orders(len(windows)):
+        direction = "backward" if order[0] > order[-1] else "forward"
+        for n in order:
+            found.append(Visit(n, windows[n], slot, direction, is_first=n == order[0]))
+            slot += len(found[-1].frames)
+    return found
+
+
 @dataclass(frozen=True)
 class TiledDenoiser:
     """D over a canvas ``f k h w``: guidance within each tile, Gaussian blending between them (spec A18).
@@ -93,13 +104,7 @@ class TiledDenoiser:
 
     def visits(self, step: int) -> list[Visit]:
         """Return the evaluations of windows in one evaluation of the canvas, in order."""
-        windows, slot, visits = self.windows(step), 0, []
-        for order in self.round(step).orders(len(windows)):
-            direction = "backward" if order[0] > order[-1] else "forward"
-            for n in order:
-                visits.append(Visit(n, windows[n], slot, direction, is_first=n == order[0]))
-                slot += len(visits[-1].frames)
-        return visits
+        return visits(self.windows(step), self.round(step))
 
     def weighted(self, x: Tensor, visit: Visit, round: Round, sigma: float, step: int) -> Tensor:
         """Evaluate one window and return the weighted sum of its tiles, float32.

@@ -21,6 +21,7 @@ from dcvsr.models.colour_correction import ColourCorrection
 from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames, PixelNoise
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.latents import Latents
+from dcvsr.models.tiled import visits
 from dcvsr.models.upscaling_job import LRClip, UpscalingJob
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.runtime.choices import require_choice
@@ -81,15 +82,24 @@ class TiledUpscaler(Upscaler):
         """Checkpoint of the denoiser, or None."""
         return self.denoiser.origin
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights of all networks."""
+        return sum(tensor.nbytes for part in self._networks for tensor in part.parameters())
+
+    @property
+    def _networks(self) -> list[nn.Module]:
+        parts = self.upsample, self.denoiser, self.latents.autoencoder, self.image_encoder
+        return [part for part in parts if isinstance(part, nn.Module)]
+
     def with_seed(self, seed: int) -> Self:
         """Return the upscaler with another seed of x_T."""
         return replace(self, seed=seed)
 
     def to(self, device: torch.device) -> None:
         """Move the model to ``device``."""
-        for part in (self.upsample, self.denoiser, self.latents.autoencoder, self.image_encoder):
-            if isinstance(part, nn.Module):
-                part.to(device)
+        for part in self._networks:
+            part.to(device)
 
     def condition(
         self,
@@ -109,13 +119,28 @@ class TiledUpscaler(Upscaler):
         return self.grid.windows(canvas[0], canvas[1] // scale, canvas[2] // scale, step)
 
     def memory(self, frames: int, height: int, width: int) -> int:
-        """Return the bytes of upscaling a video in memory: latents, states, HR, and ``working_memory``.
+        """Return the bytes of upscaling a video in memory: ``stored``, HR, and ``working_memory``."""
+        size = frames, height, width
+        return self.stored(*size) + self._pixel_bytes(*size) + self.working_memory(height, width)
 
-        The command keeps the first three on disk.
-        """
-        copies = 3 if self.sampler.solver == "euler" else 4
-        latents = copies * self._latent_bytes(frames, height, width) + self._sums_bytes(frames, height, width)
-        return latents + self._pixel_bytes(frames, height, width) + self.working_memory(height, width)
+    def stored(self, frames: int, height: int, width: int) -> int:
+        """Return the bytes of latents, states and sums of tiles, which the command keeps on disk."""
+        size = frames, height, width
+        sums = self._latent_bytes(1, height, width) * self.summed_frames(size)
+        return (1 + self.states) * self._latent_bytes(*self.canvas(*size)[:1], height, width) + sums
+
+    @property
+    def states(self) -> int:
+        """Number of sampler states that are kept at a time."""
+        return 3 if self.sampler.solver == "heun" else 2
+
+    def summed_frames(self, size: tuple[int, int, int]) -> int:
+        """Return the frames of all windows of an evaluation, at most; windows overlap."""
+        rounds = (self.propagation.round(step, self.sampler.steps) for step in range(self.sampler.steps))
+        return max(
+            sum(len(visit.frames) for visit in visits(self.windows(*size, step), round))
+            for step, round in enumerate(rounds)
+        )
 
     def working_memory(self, height: int, width: int) -> int:
         """Return the bytes of a window, a frame and a decoded chunk; they do not grow with the video."""
@@ -126,14 +151,9 @@ class TiledUpscaler(Upscaler):
         return max(sampling, decoding) + 3 * self._pixel_bytes(1, height, width)
 
     def _latent_bytes(self, frames: int, height: int, width: int) -> int:
-        frames, height, width = self.canvas(frames, height * self.factor, width * self.factor)
+        _, height, width = self.canvas(1, height * self.factor, width * self.factor)
         coder = self.latents.autoencoder
-        return 4 * coder.channels * frames * height * width // coder.factor**2
-
-    def _sums_bytes(self, frames: int, height: int, width: int) -> int:
-        """Return the bytes of the sums of all windows, which overlap."""
-        windows = self.windows(frames, height, width)
-        return sum(self._latent_bytes(tiles[0].shape[0], height, width) for tiles in windows)
+        return 4 * coder.channels * frames * (height // coder.factor) * (width // coder.factor)
 
     def _pixel_bytes(self, frames: int, height: int, width: int) -> int:
         return 4 * 3 * frames * height * width * self.factor**2

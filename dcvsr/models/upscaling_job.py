@@ -20,7 +20,7 @@ from dcvsr.diffusion.protocols import Advance, Combination, ignored
 from dcvsr.models.colour_correction import corrected
 from dcvsr.models.conditioning import Conditioning, pictures, seeded_pixel_noise
 from dcvsr.models.denoiser import Condition
-from dcvsr.models.tiled import TiledDenoiser, Visit
+from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.frame_stores import FramesInMemory, FrameStore
 from dcvsr.runtime.workspace import Position, Workspace
 from dcvsr.tiling.chunks import chunks, crossfaded
@@ -86,10 +86,8 @@ class UpscalingJob:
         self.size = frames, height // coder.factor, width // coder.factor
         shape = coder.channels, *self.size[1:]
         self.l = workspace.store("l", shape, frames)
-        states = 3 if upscaler.sampler.solver == "heun" else 2
-        self.x = [workspace.store(f"x{n}", shape, frames) for n in range(states)]
-        slots = [visits[-1].slot + len(visits[-1].frames) for visits in self._visits_by_step()]
-        self.sums = workspace.store("sums", shape, max(slots))
+        self.x = [workspace.store(f"x{n}", shape, frames) for n in range(upscaler.states)]
+        self.sums = workspace.store("sums", shape, upscaler.summed_frames(self._lr))
         several = upscaler.image_frames == "each"  # frames that each tile of a window sees
         self._frame = lru_cache(upscaler.grid.frames if several else 1)(self._conditioned)
         self._window = lru_cache(1)(self._latents)
@@ -100,20 +98,20 @@ class UpscalingJob:
         """Yield chunks of HR frames, clamped; a chunk counts as done when the next one is asked for."""
         at, carried = self.workspace.load()
         if at.stage == "encode":
-            self._encode(at.done)
+            self.encode(at.done)
             at = Position("sample")
         last = len(self.upscaler.sampler.evaluations)
         if at.stage == "sample":
-            self._sample(at, carried, last)
+            self.sample(at, carried, last)
             at = Position("decode")
-        yield from self._decoded(self._state(last), last, at.done)
+        yield from self.decoded(self.state(last), last, at.done)
 
     @torch.inference_mode()
     def estimates(self, step: int, guidances: Sequence[Combination[Condition]]) -> list[Iterator[Tensor]]:
         """Return the decoded estimates of guidances from the state before ``step``."""
-        self._encode(0)
+        self.encode(0)
         number = [each for each, _ in self.upscaler.sampler.evaluations].index(step)
-        self._sample(Position("sample"), {}, number)
+        self.sample(Position("sample"), {}, number)
         found: list[Iterator[Tensor]] = []
         for guidance in guidances:
             D = FramesInMemory()
@@ -121,21 +119,25 @@ class UpscalingJob:
                 merged = self._evaluated(number, guidance)
             for i in range(self.size[0]):
                 D.write(i, merged(i)[None])
-            found.append(self._decoded(D, 0, 0))
+            found.append(self.decoded(D, 0, 0))
         return found
+
+    @property
+    def _lr(self) -> tuple[int, int, int]:
+        return self.clip.frames, self.clip.height, self.clip.width
 
     @property
     def _hr(self) -> tuple[int, int, int]:
         factor = self.upscaler.factor
         return self.clip.frames, factor * self.clip.height, factor * self.clip.width
 
-    def _state(self, number: int) -> FrameStore:
+    def state(self, number: int) -> FrameStore:
         """Return the store of the state at an evaluation; its tag is ``number``."""
         return self.x[number % len(self.x)]
 
     # Encoding
 
-    def _encode(self, done: int) -> None:
+    def encode(self, done: int) -> None:
         """Write l and x_T of the frames from ``done`` on."""
         up = self.upscaler
         at, shown = self._scaled(up.latents.autoencoder.factor), self._pictures_by_frame()
@@ -145,7 +147,7 @@ class UpscalingJob:
             with torch.autocast(self.device.type, enabled=False):
                 self.l.write(i, frame.latent[0])
                 x_T = up.sampler.initial(frame.x_T(up.seed, (start + i, top, left)))
-            self._state(0).write(i, x_T[None])
+            self.state(0).write(i, x_T[None])
             for picture in shown[i]:
                 self._embedding(picture)
             if (i + 1) % up.grid.frames == 0:
@@ -154,9 +156,10 @@ class UpscalingJob:
     def _pictures_by_frame(self) -> Mapping[int, Sequence[Tile]]:
         """Return the pictures of all tiles by their frames."""
         found: dict[int, list[Tile]] = defaultdict(list)
-        for visits in self._visits_by_step():
-            for tile in (tile for visit in visits for tile in visit.tiles):
-                for picture in pictures(tile, self.upscaler.image_frames, self.size):
+        up = self.upscaler
+        for step in range(up.sampler.steps):
+            for tile in (tile for window in up.windows(*self._lr, step) for tile in window):
+                for picture in pictures(tile, up.image_frames, self.size):
                     found[picture.frames.start].append(picture)
         return found
 
@@ -180,7 +183,7 @@ class UpscalingJob:
 
     # Sampling
 
-    def _sample(self, at: Position, carried: Mapping[str, Tensor], last: int) -> None:
+    def sample(self, at: Position, carried: Mapping[str, Tensor], last: int) -> None:
         """Run the evaluations from ``at`` to before ``last``."""
         self._skip(at)
         up, frames = self.upscaler, range(self.size[0])
@@ -191,9 +194,9 @@ class UpscalingJob:
             # Euler's next state takes the store of the one before, which only Heun reads.
             earlier = max(number - 1, 0) if up.sampler.solver == "heun" else number
             for i in frames:
-                x, before = (self._state(n).read(range(i, i + 1), n) for n in (number, earlier))
+                x, before = (self.state(n).read(range(i, i + 1), n) for n in (number, earlier))
                 after = up.sampler.update(number, x, merged(i)[None], before)
-                self._state(number + 1).write(i, after, number + 1)
+                self.state(number + 1).write(i, after, number + 1)
             self.workspace.save(Position("sample", number + 1), {})
 
     def _evaluated(
@@ -209,7 +212,7 @@ class UpscalingJob:
         round, visits = tiled.round(step), tiled.visits(step)
         round.restore({name: tensor.to(self.device) for name, tensor in (carried or {}).items()})
         for i, visit in enumerate(visits[done:], done + 1):
-            x = self._state(number).read(visit.frames, number).to(self.device)
+            x = self.state(number).read(visit.frames, number).to(self.device)
             self.sums.write(visit.slot, tiled.weighted(x, visit, round, sigma, step), number)
             if i % self.save_every == 0 and i < len(visits):
                 self.workspace.save(Position("sample", number, i), round.carried())
@@ -264,11 +267,9 @@ class UpscalingJob:
 
     def _skip(self, at: Position) -> None:
         """Tell the observer of the evaluations that were finished before."""
-        up, clip = self.upscaler, self.clip
-        evaluations = up.sampler.evaluations
-        size = clip.frames, clip.height, clip.width
+        up, evaluations = self.upscaler, self.upscaler.sampler.evaluations
         before = [(step, up.guidance.evaluations(sigma)) for step, sigma in evaluations[: at.evaluation]]
-        done = sum(up.evaluations(size, *each) for each in before)
+        done = sum(up.evaluations(self._lr, *each) for each in before)
         if at.done:
             step, sigma = evaluations[at.evaluation]
             tiled, branches = self._tiled(up.guidance), range(up.guidance.evaluations(sigma))
@@ -277,13 +278,9 @@ class UpscalingJob:
             done += sum(count * round.evaluations(branch, count) for count in counts for branch in branches)
         self.observer.resumed(done)
 
-    def _visits_by_step(self) -> list[list[Visit]]:
-        tiled = self._tiled(self.upscaler.guidance)
-        return [tiled.visits(step) for step in range(self.upscaler.sampler.steps)]
-
     # Decoding
 
-    def _decoded(self, y: FrameStore, tag: int, done: int) -> Iterator[Tensor]:
+    def decoded(self, y: FrameStore, tag: int, done: int) -> Iterator[Tensor]:
         """Yield the HR frames from ``done`` on."""
         coder, frames = self.upscaler.latents.autoencoder, self.clip.frames
         parts = [part for part in chunks(frames, coder.chunk, coder.overlap) if part.stop > done]

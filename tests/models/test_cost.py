@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dcvsr.attention.observer import Observer
 from dcvsr.baselines.interpolation import Upsampling
 from dcvsr.models.cost import Ledger, flat
+from dcvsr.models.planned_cost import PlannedCost
 from dcvsr.runtime.cli import CONF
 from tests.conftest import TINY_MODEL
 
@@ -88,6 +89,14 @@ def test_the_planned_evaluations_are_those_of_the_run_and_of_its_progress(name):
     assert sum(done) == pytest.approx(upscaler.work(5, 12, 18))
     assert min(done) > 0
     assert max(done) < 0.6 * (upscaler.batch or 4)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_planned_cost_is_what_the_ledger_counts(name):
+    planned = PlannedCost(make(*RUNS[name])).ledger([RUN[0][0]]).report()
+    report, _ = spent(name)
+    assert planned["evaluations"] == report["evaluations"]
+    assert planned["flops"] == report["flops"]
 
 
 def test_plain_is_what_a_run_without_propagation_and_guidance_costs():

@@ -1,0 +1,50 @@
+"""The command ``plan``: what upscaling a video takes, before it is done.
+
+Importing this module does not import torch.
+"""
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from dcvsr.runtime.cli import command
+from dcvsr.runtime.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@command("plan")
+def main(cfg: DictConfig) -> None:
+    """Print the plan of ``upscale`` with the same keys, and write it as JSON."""
+    from dcvsr.models.configured import configured_upscaler
+    from dcvsr.models.svd_architecture import without_weights
+    from dcvsr.models.upscaler import TiledUpscaler
+    from dcvsr.runtime.provenance import write_json
+    from dcvsr.upscaling.plan import Plan
+    from dcvsr.upscaling.probe import probed
+    from dcvsr.upscaling.reading import cut_rule, read_into
+    from dcvsr.upscaling.video_job import require_place
+    from dcvsr.video.part import Part
+    from dcvsr.video.reader import open_frames
+
+    part, cuts = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region), cut_rule(cfg.engine.cuts)
+    if has_no_weights := cfg.scale == "svd":
+        cfg = without_weights(cfg)
+    with open_frames(Path(cfg.input), cfg.fps, part) as reader:
+        upscaler, device = configured_upscaler(cfg)
+        if not isinstance(upscaler, TiledUpscaler):
+            raise UserError("plan is for the method itself; leave upscaler= out")
+        require_place(part, upscaler)
+        video = read_into(None, reader, cuts)
+    plan = Plan.of(upscaler, video, device)
+    if cfg.probe and not has_no_weights:
+        upscaler.to(device)
+        plan = plan.timed(probed(upscaler, video.shape, device))
+    log.info(f"{cfg.input}\n{plan}")
+    if cfg.json:
+        write_json(Path(cfg.json), plan.record())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""A plan says what the job then takes."""
+
+import json
+
+import pytest
+
+from tests.conftest import TINY_MODEL
+
+TINY = [*TINY_MODEL, "ckpt=null"]
+
+
+def test_a_plan_is_what_the_job_takes(run, clip, tmp_path):
+    planned = run("plan", *TINY, f"input={clip}", "json=plan.json")
+    assert planned.code == 0, planned.err
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    done = run("upscale", *TINY, f"input={clip}", "output=big", "engine.keep=true")
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "big.json").read_text())
+    assert plan["evaluations"] == report["cost"]["evaluations"] > 0
+    assert plan["flops"] == report["cost"]["flops"]
+    assert (plan["frames"], plan["hr"]) == (report["frames"], report["size"])
+    stores = [file for file in (tmp_path / "big.part").iterdir() if file.is_file() and not file.suffix]
+    assert plan["disk"] == pytest.approx(sum(file.stat().st_size for file in stores), rel=0.01)
+    assert set(plan["seconds"]) == {"encoding", "sampling", "decoding"}
+    assert min(plan["seconds"].values()) > 0
+    assert f"{plan['evaluations']} U-Net evaluations" in planned.out
+
+
+def test_svd_is_planned_without_weights(run, clip):
+    done = run("plan", "scale=svd", f"input={clip}", "frames=2", "sampler.steps=2")
+    assert done.code == 0, done.err
+    assert "2 windows of up to 1 tiles, 4 U-Net evaluations" in done.out
+    assert "memory: 9 GB of weights" in done.out
+    assert "time" not in done.out
+
+
+def test_a_baseline_has_no_plan(run, clip):
+    done = run("plan", "upscaler=bicubic", f"input={clip}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "plan is for the method itself; leave upscaler= out" in done.err
