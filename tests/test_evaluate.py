@@ -117,6 +117,15 @@ def test_what_cannot_be_is_refused_at_once(run, override, said):
     assert said in done.err
 
 
+def test_a_clip_that_does_not_fit_into_memory_is_refused_before_the_first_is_restored(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("dcvsr.runtime.device.free_memory", lambda device: 1000)
+    done = run("evaluate", "upscaler=bicubic", "degradation=bicubic", *QUICK)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "slide: 16 frames of this size need about 0.0 GB, but 0.0 GB are free on cpu" in done.err
+
+
 def test_results_may_be_kept_without_loss_and_score_the_same_again(run, tmp_path):
     done = run("evaluate", "upscaler=bicubic", "keep=png", *QUICK)
     assert done.code == 0, done.err

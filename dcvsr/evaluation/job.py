@@ -19,6 +19,8 @@ from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.cost import Ledger
 from dcvsr.models.sampling_bar import EVALUATIONS
+from dcvsr.runtime.device import require_memory
+from dcvsr.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +66,12 @@ class Evaluation:
         """Restore and score the remaining clips and add the results to ``progress``.
 
         Raises:
-            UserError: if a result differs from its reference in length or size; nothing is cropped.
+            UserError: if a clip does not fit into memory, or if a result differs from its reference in length
+                or size; nothing is cropped.
         """
         first, todo = min(self.upscalers), self.todo(progress)
+        for name, seed in todo:
+            self._require_memory(name, self.upscalers[seed])
         ledger = Ledger(self.upscalers[first])
         with tqdm(total=sum(self.work(*task) for task in todo), unit="eval", bar_format=EVALUATIONS) as bar:
             for name, seed in todo:
@@ -94,6 +99,13 @@ class Evaluation:
             probe.clip = name
         with ledger.running([self.sources.lr_shape(name)], self.device):
             return to_unit(to_bytes(upscaler(lr, advance, Observers([ledger, *self.probes]))))
+
+    def _require_memory(self, name: str, upscaler: Upscaler) -> None:
+        frames, height, width = self.sources.lr_shape(name)
+        try:
+            require_memory(lambda n: upscaler.memory(n, height, width), frames, self.device)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
 
     def _reference(self, source: InputClip) -> Tensor | None:
         return None if source.hr is None else source.hr.to(self.device)
