@@ -21,6 +21,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.models.svd_architecture import without_weights
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.runtime.provenance import write_json
+    from dcvsr.upscaling.fitting import fitted
     from dcvsr.upscaling.plan import Plan
     from dcvsr.upscaling.probe import probed
     from dcvsr.upscaling.reading import cut_rule, read_into
@@ -37,6 +38,7 @@ def main(cfg: DictConfig) -> None:
             raise UserError("plan is for the method itself; leave upscaler= out")
         require_place(part, upscaler)
         video = read_into(None, reader, cuts)
+    upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
     plan = Plan.of(upscaler, video, device)
     if cfg.probe and not has_no_weights:
         upscaler.to(device)

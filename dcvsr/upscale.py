@@ -30,6 +30,7 @@ def main(cfg: DictConfig) -> None:
     preflight(cfg)
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.upscaler import TiledUpscaler
+    from dcvsr.upscaling.fitting import fitted
     from dcvsr.upscaling.job_folder import JobFolder
     from dcvsr.upscaling.plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
@@ -51,12 +52,14 @@ def main(cfg: DictConfig) -> None:
         require_place(part, upscaler)
         if cfg.dry_run:
             video = read_into(None, reader, cuts)
+            upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
             _tell_plan(source, upscaler, video, device)
             if isinstance(upscaler, TiledUpscaler):
                 log.info(Plan.of(upscaler, video, device))
             return
         with folder.locked():
             video = read_into(folder.frames("lr", (3, *reader.shape)), reader, cuts)
+            upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
             _tell_plan(source, upscaler, video, device)
             folder.claim(job_record(cfg, video, upscaler, device))
             if folder.is_delivered:
@@ -87,8 +90,7 @@ def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "
     if isinstance(upscaler, TiledUpscaler):
         require_working_memory(upscaler.working_memory(height, width), device)
     else:
-        longest = max(map(len, video.shots))
-        require_memory(lambda n: upscaler.memory(n, height, width), longest, device)
+        require_memory(lambda n: upscaler.memory(n, height, width), video.longest[0], device)
 
 
 def _run(cfg: DictConfig, job: "VideoJob", started: float) -> None:

@@ -61,7 +61,7 @@ class Plan:
             for visit in visits(upscaler.windows(*size, step), round)
         ]
         cost = PlannedCost(upscaler).ledger(sizes).report()
-        peak, longest, factor = PeakMemory(upscaler, device.type), max(sizes), upscaler.factor
+        peak, longest, factor = PeakMemory(upscaler, device.type), video.longest, upscaler.factor
         chunk = min(longest[0], upscaler.latents.autoencoder.chunk)
         return cls(
             frames,

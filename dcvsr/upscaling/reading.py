@@ -36,6 +36,11 @@ class ReadVideo:
     shots: Sequence[range]
     metadata: Metadata
 
+    @property
+    def longest(self) -> tuple[int, int, int]:
+        """Frames, height and width of the longest shot."""
+        return max(map(len, self.shots)), *self.shape[1:]
+
 
 def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts") -> ReadVideo:
     """Read all frames of a video into ``store``; None to learn their number and cuts only.

@@ -15,6 +15,7 @@ from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.models.upscaling_job import LRClip
 from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.hashing import software
+from dcvsr.upscaling.fitting import fitted_settings
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
 from dcvsr.video.io import write_video
@@ -124,6 +125,7 @@ def job_record(cfg: DictConfig, video: ReadVideo, upscaler: Upscaler, device: to
         "weights": origin and origin.record()["sha256"],
         "device": device.type,
         "code": software(),
+        "fitted": fitted_settings(upscaler),
         **{key: _without_paths(value) for key, value in settings.items() if key not in IRRELEVANT},
     }
 

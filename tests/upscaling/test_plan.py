@@ -38,3 +38,25 @@ def test_a_baseline_has_no_plan(run, clip):
     done = run("plan", "upscaler=bicubic", f"input={clip}")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "plan is for the method itself; leave upscaler= out" in done.err
+
+
+def test_memory_that_is_given_chooses_the_exchange(run, clip, tmp_path):
+    """Two passes hold less than tiles in lockstep; what nothing fits into is refused with the need."""
+    common = [*TINY, f"input={clip}", "probe=false", "propagation=sap", "tile.size=8"]
+    wide = run("plan", *common, "json=wide.json")
+    needed = json.loads((tmp_path / "wide.json").read_text())["memory"]["sampling"]
+    tight = run("plan", *common, f"engine.memory={0.9 * needed / 1e9}", "json=tight.json")
+    assert (wide.code, tight.code) == (0, 0), tight.err
+    before, after = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("wide", "tight"))
+    assert after["memory"]["sampling"] <= 0.9 * needed
+    assert after["evaluations"] == 2 * before["evaluations"]
+    refused = run("plan", *common, "engine.memory=0.0001")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "engine.memory=0.0001 leaves 0.0001 GB, and this video needs" in refused.err
+
+
+@pytest.mark.parametrize("memory", ["0", "-1", "much", "true"])
+def test_memory_that_is_no_size_is_refused(run, clip, memory):
+    done = run("plan", *TINY, f"input={clip}", f"engine.memory={memory}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "is not a size in GB; give a number above 0, auto or null" in done.err
