@@ -22,23 +22,24 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.runtime.provenance import write_json
     from dcvsr.upscaling.fitting import fitted
-    from dcvsr.upscaling.plan import Plan
-    from dcvsr.upscaling.probe import probed
+    from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
+    from dcvsr.upscaling.time_probe import probed
     from dcvsr.upscaling.video_job import require_place
     from dcvsr.video.part import Part
     from dcvsr.video.reader import open_frames
 
-    part, cuts = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region), cut_rule(cfg.engine.cuts)
+    part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
+    cuts = cut_rule(cfg.engine.cuts, part.start)
     if has_no_weights := cfg.scale == "svd":
         cfg = without_weights(cfg)
     with open_frames(Path(cfg.input), cfg.fps, part) as reader:
         upscaler, device = configured_upscaler(cfg)
-        if not isinstance(upscaler, TiledUpscaler):
-            raise UserError("plan is for the method itself; leave upscaler= out")
         require_place(part, upscaler)
         video = read_into(None, reader, cuts)
     upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
+    if not isinstance(upscaler, TiledUpscaler):
+        raise UserError("plan is for the method itself; leave upscaler= out")
     plan = Plan.of(upscaler, video, device)
     if cfg.probe and not has_no_weights:
         upscaler.to(device)

@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.upscaling.fitting import fitted
     from dcvsr.upscaling.job_folder import JobFolder
-    from dcvsr.upscaling.plan import Plan
+    from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
     from dcvsr.upscaling.video_job import VideoJob, job_record, require_engine, require_place
     from dcvsr.video.io import check_output

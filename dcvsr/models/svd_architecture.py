@@ -18,8 +18,8 @@ def unet() -> UNetSpatioTemporalConditionModel:
 def vae() -> AutoencoderKLTemporalDecoder:
     """Build SVD's VAE."""
     return AutoencoderKLTemporalDecoder(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512),  # type: ignore[arg-type]
+        down_block_types=("DownEncoderBlock2D",) * 4,  # type: ignore[arg-type]
         layers_per_block=2,
         latent_channels=4,
         force_upcast=True,

@@ -1,6 +1,6 @@
 """Settings of an upscaler that fit into ``engine.memory``."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -15,10 +15,7 @@ SHARE = 0.8
 """Share of the free memory that ``auto`` takes."""
 
 
-U = TypeVar("U", bound=Upscaler)
-
-
-def fitted(upscaler: U, size: tuple[int, int, int], memory: Any, device: torch.device) -> U:
+def fitted(upscaler: Upscaler, size: tuple[int, int, int], memory: Any, device: torch.device) -> Upscaler:
     """Return the upscaler with tiles per batch, exchange and decoded chunk that fit into ``memory``.
 
     Args:

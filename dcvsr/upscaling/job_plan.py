@@ -18,7 +18,7 @@ STAGES = "encoding", "sampling", "decoding"
 
 @dataclass(frozen=True)
 class Plan:
-    """What upscaling a video takes.
+    """Cost of upscaling a video, before it is done.
 
     Attributes:
         frames, lr, hr: number of frames; width and height before and after.
