@@ -30,7 +30,7 @@ def memory(scene: Scene) -> Iterator[Line]:
 
 
 def predicted() -> Iterator[Line]:
-    """What nano's stages need beside the model, predicted without running them, of what they take."""
+    """Memory of nano's stages beside the model, predicted without running them over measured."""
     for exchange in ("lockstep", "two_pass"):
         settings = ["propagation=sap", f"propagation.sap.exchange={exchange}", "tile.overlap=0.5"]
         upscaler = _nano(*settings)
