@@ -50,6 +50,9 @@ class VideoJob:
         frames, height, width = video.shape
         factor = upscaler.factor
         self._hr = folder.frames("hr", (3, factor * height, factor * width), frames)
+        longest = max(range(len(video.shots)), key=lambda number: len(video.shots[number]))
+        if isinstance(upscaler, TiledUpscaler):  # its stores take the disk space of all shots before the work
+            upscaler.job(self._clip(video.shots[longest]), folder.shot(longest), device)
 
     def write(self, output: Path, crf: float, advance: Advance, observer: Observer) -> None:
         """Upscale shot by shot and write the video into the job folder, which then can deliver it.
