@@ -200,7 +200,7 @@ _POSITION, _DELIVERED = "position.safetensors", "delivered"
 
 
 def _saved(folder: Path) -> tuple[int, Position, dict[str, Tensor]]:
-    """Return shot, position and tensors that were saved last; the beginning if there is no file.
+    """Return the shot, position and tensors of the last save; without a file, the beginning.
 
     Raises:
         UserError: if the file is damaged.

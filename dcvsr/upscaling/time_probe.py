@@ -1,4 +1,4 @@
-"""Probe of a job: seconds of one frame's encoding, one evaluation and one frame's decoding, on real tiles."""
+"""Probe of a job: seconds of one frame's encoding, one evaluation and one frame's decoding."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -105,7 +105,7 @@ def _audio(path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
 def test_an_encoder_or_a_report_without_space_loses_nothing(upscale, tmp_path, monkeypatch):
-    """FFmpeg writes to /dev/full; then there is no space for the report."""
+    """Refuse space to FFmpeg by /dev/full, then to the report."""
     with monkeypatch.context() as patch:
         patch.setattr("dcvsr.video.encoder.url", lambda path: "file:/dev/full")
         _fails(upscale(), f"cannot write out.mkv.part/output/out.mkv: {FULL}; nothing is lost")
