@@ -28,6 +28,13 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Upscale one video and write a JSON report beside it."""
     preflight(cfg)
+    from dcvsr.runtime.warning_list import warning_list
+
+    with warning_list() as warnings:
+        _upscale(cfg, warnings)
+
+
+def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.upscaling.fitting import fitted
@@ -69,7 +76,8 @@ def main(cfg: DictConfig) -> None:
             if folder.is_resumed:
                 log.info(f"going on with {folder.path}")
             upscaler.to(device)
-            _run(cfg, VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every), started)
+            job = VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every)
+            _run(cfg, job, started, warnings)
 
 
 def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "torch.device") -> None:
@@ -93,7 +101,7 @@ def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "
         require_memory(lambda n: upscaler.memory(n, height, width), video.longest[0], device)
 
 
-def _run(cfg: DictConfig, job: "VideoJob", started: float) -> None:
+def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) -> None:
     """Upscale, and write the video and its report, which comes first: later it would be lost in a kill."""
     from dcvsr.attention.observer import Observers
     from dcvsr.attention.probe import Probe
@@ -127,6 +135,7 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float) -> None:
         "shots": [[shot.start, len(shot)] for shot in video.shots],
         "evaluations": work,
         "resumed": job.folder.is_resumed,
+        "warnings": warnings,
         "seconds": {"read": read - started, "upscale": time.monotonic() - read},
         "cost": ledger.report(),
         **describe(upscaler.origin, cfg.seed, job.device),

@@ -16,7 +16,7 @@ from dcvsr.data.packaged import packaged
 from dcvsr.runtime.device import settled_precision
 from dcvsr.video.io import read_video, to_unit, write_clip
 from tests.conftest import TINY_MODEL
-from tests.data.making import make_video, noise
+from tests.data.making import add_subtitles, make_video, noise
 
 
 @pytest.fixture
@@ -49,6 +49,17 @@ def test_a_real_clip_keeps_its_frames_size_and_rate_and_says_what_was_done(upsca
     assert (report["seed"], report["settings"]["sampler"]["steps"], report["weights"]) == (7, 2, None)
     assert report["settings"]["precision"] == settled_precision("auto", torch.device("cpu")) != "auto"
     assert report["versions"]["torch"] == version("torch")
+
+
+def test_the_report_holds_the_warnings_that_were_printed(run, tmp_path):
+    make_video(tmp_path / "a.mp4", noise(3))
+    add_subtitles(tmp_path / "a.mkv", tmp_path / "a.mp4", {"hello": (0, 80)})
+    done = run("upscale", "upscaler=bicubic", "input=a.mkv", "output=b.mp4")
+    [warning] = json.loads((tmp_path / "b.json").read_text())["warnings"]
+    assert "subtitles" in warning
+    assert warning in done.out + done.err
+    run("upscale", "upscaler=bicubic", "input=a.mp4", "output=b.mp4")
+    assert json.loads((tmp_path / "b.json").read_text())["warnings"] == []
 
 
 def test_audio_comes_along(run, tmp_path):
