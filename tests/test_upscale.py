@@ -56,8 +56,8 @@ def test_the_report_holds_the_warnings_that_were_printed(run, tmp_path):
     add_subtitles(tmp_path / "a.mkv", tmp_path / "a.mp4", {"hello": (0, 80)})
     done = run("upscale", "upscaler=bicubic", "input=a.mkv", "output=b.mp4")
     [warning] = json.loads((tmp_path / "b.json").read_text())["warnings"]
-    assert "subtitles" in warning
-    assert warning in done.out + done.err
+    assert "subtitle track 1 (subrip)" in warning
+    assert (done.out + done.err).count(warning) == 1
     run("upscale", "upscaler=bicubic", "input=a.mp4", "output=b.mp4")
     assert json.loads((tmp_path / "b.json").read_text())["warnings"] == []
 

@@ -11,16 +11,26 @@ class _List(logging.Handler):
         self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if (message := record.getMessage()) not in self.messages:
-            self.messages.append(message)
+        message = record.getMessage()
+        if record.__dict__.setdefault("is_repeated", message in self.messages):
+            return
+        self.messages.append(message)
 
 
 @contextmanager
 def warning_list() -> Iterator[list[str]]:
-    """Collect what loggers of dcvsr warn of inside the block, each message once, in order."""
-    handler, logger = _List(), logging.getLogger("dcvsr")
-    logger.addHandler(handler)
+    """Collect and print what loggers of dcvsr warn of inside the block, each message once, in order."""
+    collected, logger, printed = _List(), logging.getLogger("dcvsr"), logging.getLogger().handlers[:]
+    logger.addHandler(collected)
+    for handler in printed:  # a record reaches them after the handler of its nearer logger
+        handler.addFilter(_is_new)
     try:
-        yield handler.messages
+        yield collected.messages
     finally:
-        logger.removeHandler(handler)
+        logger.removeHandler(collected)
+        for handler in printed:
+            handler.removeFilter(_is_new)
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    return not getattr(record, "is_repeated", False)

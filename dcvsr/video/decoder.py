@@ -14,15 +14,14 @@ import av
 import numpy as np
 import torch
 from av.container import InputContainer
-from av.stream import Disposition
 from einops import rearrange
 from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.colour import Colour
+from dcvsr.video.container import clock_start, open_video, picture_stream
 from dcvsr.video.memory import Metadata
 from dcvsr.video.orientation import display_matrix, is_turned, upright
-from dcvsr.video.tracks import clock_start, open_video
 
 log = logging.getLogger(__name__)
 
@@ -120,17 +119,15 @@ def _shape(frame: av.VideoFrame, matrix: np.ndarray) -> tuple[int, int]:
 
 
 def _picture(path: Path, container: InputContainer) -> av.VideoStream:
-    """Return the first video stream that is not cover art; raise UserError if the file is truncated."""
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not moving or container.format.name == "tty":  # FFmpeg draws text files as terminals
-        raise UserError(f"{path} has no video stream; pass a video file or a folder of frames")
+    """Return the video stream to upscale; raise UserError if there is none or the file is truncated."""
+    picture = picture_stream(path, container)
     index = (entry.pos + entry.size for track in container.streams for entry in track.index_entries)
     expected, size = max(_matroska_size(path), *index, 0), path.stat().st_size
     if size < expected:
         raise UserError(
             f"{path} is truncated, {size} of at least {expected} bytes: copy or download it again"
         )
-    return moving[0]
+    return picture
 
 
 def _matroska_size(path: Path) -> int:

@@ -14,8 +14,9 @@ import av
 import numpy as np
 
 from dcvsr.video.colour import Colour
+from dcvsr.video.container import CONTAINERS, url
 from dcvsr.video.memory import Metadata
-from dcvsr.video.tracks import CONTAINERS, copy_tracks, url
+from dcvsr.video.tracks import copy_tracks
 
 
 def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float) -> None:

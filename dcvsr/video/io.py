@@ -16,11 +16,12 @@ from torch import Tensor
 
 from dcvsr.imaging import described, to_bytes, to_unit
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.container import CONTAINERS
 from dcvsr.video.encoder import encode
 from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.memory import Metadata, Video
 from dcvsr.video.reader import open_frames
-from dcvsr.video.tracks import CONTAINERS, check_audio
+from dcvsr.video.tracks import check_tracks
 
 __all__ = ["CRF", "Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
 
@@ -75,7 +76,7 @@ def check_output(source: str | Path | None, output: str | Path, crf: float = CRF
     except OSError as error:
         raise UserError(f"cannot write {output} ({output.parent}: {error.strerror})") from error
     if suffix and source and source.is_file():
-        check_audio(source, suffix)
+        check_tracks(source, suffix)
 
 
 def write_video(

@@ -5,7 +5,19 @@ Axes: h height, w width, c channels (RGB).
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 from einops import rearrange
+
+
+def _unnamed(kind: type[Type], value: object) -> Type:
+    """Return a member for a type of side data that PyAV does not name, such as EXIF; it would raise."""
+    member = object.__new__(kind)
+    member._name_, member._value_ = f"UNNAMED_{value}", value
+    return member
+
+
+# FFmpeg adds types faster than PyAV: frames of cameras and phones would not be readable.
+Type._missing_ = classmethod(_unnamed)  # type: ignore[method-assign, assignment]
 
 
 def display_matrix(frame: av.VideoFrame) -> np.ndarray:

@@ -12,11 +12,11 @@ from pathlib import Path
 from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.container import open_video
 from dcvsr.video.decoder import Decoder
 from dcvsr.video.frame_folder import FolderFrames
 from dcvsr.video.memory import Metadata
 from dcvsr.video.part import Part
-from dcvsr.video.tracks import open_video
 
 
 class Reader:

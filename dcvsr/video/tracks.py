@@ -9,65 +9,39 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import av.format
 from av.container import InputContainer, OutputContainer
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.container import CONTAINERS, clock_start, open_video, picture_stream, track_name
 
 log = logging.getLogger(__name__)
 
-CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 
-
-def url(path: Path) -> str:
-    """Return a path as a URL that FFmpeg takes literally; it would read ``a:b.mp4`` as a protocol."""
-    return f"file:{path}"
-
-
-@contextmanager
-def open_video(path: Path) -> Iterator[InputContainer]:
-    """Open a video file for reading.
-
-    Raises:
-        UserError: if it is empty, cannot be read, or has a format that FFmpeg does not know.
-    """
-    try:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path} is empty (0 bytes); copy or download it again")
-        container = av.open(url(path), metadata_errors="replace")  # non-UTF-8 titles would raise
-    except (av.FFmpegError, OSError) as error:
-        way_out = "pass a whole video file or a folder of frames"
-        raise UserError(f"{path} cannot be read as a video ({error.strerror}); {way_out}") from error
-    with container:
-        yield container
-
-
-def clock_start(container: InputContainer) -> Fraction:
-    """Return the time in seconds that a file's clock counts from.
-
-    MPEG transport and program streams may start at any time. Other files start at 0, or at the first frame if
-    that is earlier.
-    """
-    if container.format.flags & av.format.Flags.ts_discont.value:
-        return Fraction(container.start_time or 0, av.time_base)
-    picture = container.streams.video[0]
-    return min(Fraction(0), (picture.start_time or 0) * (picture.time_base or Fraction(1)))
-
-
-def check_audio(source: Path, suffix: str) -> None:
+def check_tracks(source: Path, suffix: str) -> None:
     """Check that the container ``suffix`` (a key of ``CONTAINERS``) can hold the audio of a file.
+
+    One warning names the tracks that are left out, for example because FFmpeg does not know their codec.
 
     Raises:
         UserError: if it cannot; the message names the containers that can.
     """
+    left_out: list[str] = []
     with open_video(source) as container:
-        audio = {stream.index: stream.name for stream in container.streams.audio}
-    for index, codec in audio.items():
-        if not _can_hold(suffix, source, index):
-            others = [other for other in CONTAINERS if _can_hold(other, source, index)]
-            way_out = f"write to {' or '.join(others)}" if others else "write a folder of frames instead"
-            raise UserError(f"{suffix} cannot hold the {codec} audio of {source}; {way_out}")
+        picture = picture_stream(source, container)
+        for stream in container.streams:
+            if stream.index == picture.index or stream.disposition & Disposition.attached_pic:
+                continue
+            if stream.type in ("audio", "subtitle") and _can_hold(suffix, source, stream.index):
+                continue
+            name = track_name(stream)
+            if stream.type == "audio" and stream.codec_context:
+                others = [other for other in CONTAINERS if _can_hold(other, source, stream.index)]
+                way_out = f"write to {' or '.join(others)}" if others else "write a folder of frames instead"
+                raise UserError(f"{suffix} cannot hold {name} of {source}; {way_out}")
+            left_out.append(name)
+    if left_out:
+        log.warning("%s: %s cannot hold %s; leaving out", source, suffix, ", ".join(left_out))
 
 
 @contextmanager
@@ -79,7 +53,7 @@ def copy_tracks(
 ) -> Iterator[Iterator[av.Packet]]:
     """Add a file's audio and subtitle tracks to ``output``; yield an iterator of their packets, in order.
 
-    Subtitles that the container cannot hold are left out, with a warning. Call ``check_audio`` first.
+    Tracks that the container cannot hold are left out. Call ``check_tracks`` first, which names them.
 
     Args:
         source: the file; None for no tracks.
@@ -94,16 +68,10 @@ def copy_tracks(
         yield iter(())
         return
     with open_video(source) as container:
-        kept: list[Stream] = list(container.streams.audio)
-        for stream in container.streams.subtitles:
-            if _can_hold(suffix, source, stream.index):
-                kept.append(stream)
-            else:
-                log.warning(
-                    "%s cannot hold the %s subtitles of %s; leaving them out", suffix, stream.name, source
-                )
         tracks: dict[int, Stream] = {}
-        for stream in kept:
+        for stream in (*container.streams.audio, *container.streams.subtitles):
+            if not _can_hold(suffix, source, stream.index):
+                continue
             track = tracks[stream.index] = output.add_stream_from_template(stream)
             if stream.language:
                 track.metadata["language"] = stream.language
@@ -143,6 +111,8 @@ def _can_hold(suffix: str, source: Path, index: int) -> bool:
     try:
         with open_video(source) as container, av.open(io.BytesIO(), "w", CONTAINERS[suffix]) as trial:
             stream = container.streams[index]
+            if not stream.codec_context:  # FFmpeg has no decoder for it, and PyAV cannot copy it
+                return False
             packet = next(container.demux(stream))
             packet.stream = trial.add_stream_from_template(stream)
             if packet.size:

@@ -57,6 +57,30 @@ def make_video(
     return path
 
 
+def make_tracks(path: Path, codecs: Sequence[str], frames: int = 4) -> Path:
+    """Encode a track for each codec: 48x32 grey video at 25 fps, or a silent stereo track as long."""
+    with av.open(f"file:{path}", "w") as container:
+        streams = []
+        for codec in codecs:
+            is_video = av.Codec(codec, "w").type == "video"
+            streams.append(container.add_stream(codec, 25 if is_video else 48000))
+            if is_video:
+                streams[-1].width, streams[-1].height = 48, 32
+        for index in range(frames):
+            for stream in streams:
+                if isinstance(stream, av.VideoStream):
+                    frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 50 * index % 256, np.uint8))
+                    frame.pts, frame.time_base = index, Fraction(1, 25)
+                    container.mux(stream.encode(frame))
+                elif isinstance(stream, av.AudioStream):
+                    silence = av.AudioFrame.from_ndarray(np.zeros((2, 1920), np.float32), "fltp", "stereo")
+                    silence.sample_rate, silence.pts = 48000, 1920 * index
+                    container.mux(stream.encode(silence))
+        for stream in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
 def add_subtitles(path: Path, video: Path, lines: Mapping[str, tuple[int, int]]) -> Path:
     """Write ``path``: the video track of ``video``, and subtitles shown from a millisecond to another."""
     text = path.with_suffix(".srt")

@@ -51,7 +51,7 @@ def test_audio_that_the_container_cannot_hold_is_an_error_before_any_frame_is_re
 ) -> None:
     video = read_video(make_video(tmp_path / "s.mkv", noise(30), audio="libopus"))
     with pytest.raises(
-        UserError, match=r"\.mov cannot hold the opus audio of .*s\.mkv; write to \.mp4 or \.mkv"
+        UserError, match=r"\.mov cannot hold audio track 1 \(opus\) of .*s\.mkv; write to \.mp4 or \.mkv"
     ):
         write_video(tmp_path / "a.mov", fail_if_iterated(), video, crf=20)
     assert [path.name for path in tmp_path.iterdir()] == ["s.mkv"]
