@@ -18,6 +18,7 @@ from dcvsr.runtime.hashing import software
 from dcvsr.upscaling.fitting import fitted_settings
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
+from dcvsr.upscaling.write_behind import write_behind
 from dcvsr.video.io import write_video
 from dcvsr.video.part import Part
 
@@ -60,9 +61,11 @@ class VideoJob:
         Raises:
             UserError: if it cannot be written.
         """
-        unfinished = self.folder.unfinished / output.name
+        unfinished, metadata = self.folder.unfinished / output.name, self.video.metadata
         try:
-            write_video(unfinished, self._frames(advance, observer), self.video.metadata, crf)
+            write_behind(
+                lambda frames: write_video(unfinished, frames, metadata, crf), self._frames(advance, observer)
+            )
         except OSError as error:  # of Pillow or PyAV
             raise UserError(f"cannot write {unfinished}: {error.strerror or error}; {GOES_ON}") from error
 
