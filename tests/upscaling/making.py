@@ -28,6 +28,7 @@ from dcvsr.tiling.grid import TileGrid
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
 from dcvsr.upscaling.video_job import VideoJob
+from dcvsr.video import io
 from dcvsr.video.memory import Metadata
 from dcvsr.video.part import Part
 from tests.attention.making import tap
@@ -108,7 +109,28 @@ class Counting(Dying):
         super().__init__(0, None)
 
 
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingWriter:
+    """Ends the process when the writer of the video takes one of its chunks."""
+
+    def __init__(self, at: int) -> None:
+        self.left, self.to_bytes = at, io.to_bytes
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left == 0:
+            _kill()
+        return self.to_bytes(frames)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    frame_stores.os.pwritev = Dying(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL))  # type: ignore
-    run(make_upscaler(), make_lr(), Path(sys.argv[1]), cuts=(4,))
+    name, stage, at = sys.argv[1:]
+    if stage == "store":
+        frame_stores.os.pwritev = Dying(int(at), _kill)  # type: ignore
+    else:
+        io.to_bytes = DyingWriter(int(at))  # type: ignore
+    run(make_upscaler(), make_lr(), Path(name), cuts=(4,))

@@ -51,6 +51,13 @@ def test_a_job_on_disk_is_the_upscaling_of_its_shots_in_memory(whole, tmp_path):
     assert _pngs(tmp_path / "one") != whole[0]
 
 
+def _run_and_kill(output, stage, at):
+    command = [sys.executable, "-m", "tests.upscaling.making", str(output), stage, str(at)]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    assert not output.exists()
+
+
 KILLS = 20 if under_stress() else 3
 
 
@@ -59,13 +66,22 @@ def test_a_killed_process_loses_nothing(whole, tmp_path, seed):
     """SIGKILL in the middle of a write, in each of equal parts of the job."""
     pngs, writes = whole
     at = random.Random(seed).randrange(writes * seed // KILLS, writes * (seed + 1) // KILLS) + 1
-    command = [sys.executable, "-m", "tests.upscaling.making", str(tmp_path / "hr"), str(at)]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
-    assert not (tmp_path / "hr").exists()
+    _run_and_kill(tmp_path / "hr", "store", at)
     run(make_upscaler(), make_lr(), tmp_path / "hr", cuts=(4,))
     assert _pngs(tmp_path / "hr") == pngs
     assert [file.name for file in tmp_path.iterdir()] == ["hr"]
+
+
+@pytest.mark.parametrize("name", ["hr", "hr.mp4", "hr.mkv"] if under_stress() else ["hr.mp4"])
+@pytest.mark.parametrize("frame", range(1, 8) if under_stress() else [5])
+def test_a_process_that_is_killed_while_it_writes_the_video_loses_nothing(whole, tmp_path, name, frame):
+    _run_and_kill(tmp_path / name, "video", frame)
+    run(make_upscaler(), make_lr(), tmp_path / name, cuts=(4,))
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    if name == "hr":
+        assert _pngs(tmp_path / name) == whole[0]
+    else:
+        assert read_video(tmp_path / name).frames.shape == (7, 3, 32, 44)
 
 
 SETTINGS = {
