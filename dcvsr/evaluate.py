@@ -30,7 +30,6 @@ KEPT = {"mp4": ".mp4", "mkv": ".mkv", "mov": ".mov", "png": ""}
 def main(cfg: DictConfig) -> None:
     """Score an upscaler; write results.csv, summary.json, videos and a wandb table to the run folder."""
     preflight(cfg)
-    _require_numbers(cfg)
     from dcvsr.attention.probe import Probe
     from dcvsr.evaluation.inputs import configured_sources
     from dcvsr.evaluation.job import Evaluation
@@ -67,14 +66,6 @@ def main(cfg: DictConfig) -> None:
     found = summary(progress.results, metrics) | {"missing": missing, "cost": progress.cost} | identity
     _write(cfg, folder, found, probes)
     progress.finish()
-
-
-def _require_numbers(cfg: DictConfig) -> None:
-    """Raise UserError for invalid values that would otherwise fail late."""
-    if not (isinstance(cfg.seeds, int) and cfg.seeds >= 1):
-        raise UserError(f"seeds={cfg.seeds} is not a number of seeds; give 1 or more")
-    if cfg.keep not in KEPT:
-        raise UserError(f"keep={cfg.keep} is not supported; choose keep={'|'.join(KEPT)}")
 
 
 def _require_results(upscaler: "Upscaler", sources: "Sources") -> None:

@@ -16,17 +16,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DTYPES = ("float32", "float16", "bfloat16")
-
 
 @command("export")
 def main(cfg: DictConfig) -> None:
     """Export one network."""
     output = Path(cfg.output)
-    if cfg.dtype not in DTYPES:
-        raise UserError(
-            f"dtype={cfg.dtype} cannot be stored: choose {', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
-        )
     _require_new(output)
     if cfg.with_pipeline and cfg.scale != "svd":
         raise UserError(

@@ -41,7 +41,7 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
     from dcvsr.upscaling.job_folder import JobFolder
     from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
-    from dcvsr.upscaling.video_job import VideoJob, job_record, require_engine, require_place
+    from dcvsr.upscaling.video_job import VideoJob, job_record, require_place
     from dcvsr.video.io import check_output
     from dcvsr.video.part import Part
     from dcvsr.video.reader import open_frames
@@ -51,7 +51,6 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
     folder = JobFolder(output)
     if not folder.is_delivered:
         check_output(source, output, cfg.crf)
-    require_engine(cfg.engine.save_every, cfg.engine.keep)
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
     cuts = cut_rule(cfg.engine.cuts, part.start)
     with open_frames(source, cfg.fps, part) as reader:

@@ -498,8 +498,8 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["include=[z]", "output=new"], ["hr has no clip z; it has a, b, c"]),
         (["exclude=[z]", "output=new"], ["hr has no clip z; it has a, b, c"]),
         (["exclude=[a,b,c]", "output=new"], ["no clip of", "hr is left; include more or exclude fewer"]),
-        (["include=abc", "output=new"], ["include must be a list, got abc; write 'include=[abc]'"]),
-        (["exclude=240", "output=new"], ["exclude must be a list, got 240; write 'exclude=[240]'"]),
+        (["include=abc", "output=new"], ["include=abc is not a list or null; write 'include=[abc]'"]),
+        (["exclude=240", "output=new"], ["exclude=240 is not a list; write 'exclude=[240]'"]),
         (["verify", "include=[z]"], ["lr/manifest.json has no clip z; it has a, b, c"]),
         (["verify", "input=odd"], ["odd has no clip a, b, c; it has p, q"]),
         (["include=[z]", "output=new", "manifest=lr/manifest.json"], ["lr/manifest.json has no clip z"]),
@@ -509,7 +509,7 @@ def test_a_clip_that_comes_out_otherwise_is_not_put_in_the_place_of_the_old(
         (["output=new", "manifest=empty.json"], ["empty.json is not a manifest of an LR set"]),
         (["output=new", "manifest=lr/manifest.json", "degradation=light"], ["has degradation=realbasic"]),
         (["output=new", "degradation=none"], ["degradation=none does not make LR"]),
-        (["output=new", "workers=-1"], ["workers must be at least 0, got -1"]),
+        (["output=new", "workers=-1"], ["workers=-1 is not a whole number of 0 or more"]),
     ],
 )
 def test_a_mistake_is_one_line_and_writes_nothing(

@@ -143,7 +143,7 @@ def test_an_upload_that_fails_keeps_the_folder(
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        (["dtype=int8"], "dtype=int8 cannot be stored: choose float32, float16 or bfloat16"),
+        (["dtype=int8"], "dtype=int8 is not one of float32, float16, bfloat16"),
         (["output=clip.mp4"], "clip.mp4 already exists; give another output= or remove it"),
         (["with_pipeline=true"], "with_pipeline=true needs scale=svd: scale=nano has no VAE"),
         (["hub=name"], "hub=name is not a repository name: give OWNER/NAME"),

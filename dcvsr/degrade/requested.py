@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.runtime.errors import UserError
 
@@ -69,12 +69,10 @@ def configured_degradation(cfg: DictConfig) -> Any:
     """Instantiate ``cfg.degradation``.
 
     Raises:
-        UserError: if it does not make LR, or ``cfg.workers`` is negative.
+        UserError: if it does not make LR.
     """
     from dcvsr.degradation.pipeline import NO_LR, Given
 
-    if cfg.workers < 0:
-        raise UserError(f"workers must be at least 0, got {cfg.workers}")
     degradation = instantiate(cfg.degradation, _convert_="all")
     if isinstance(degradation, Given):
         raise UserError(NO_LR)
@@ -109,8 +107,4 @@ def progress_bar(clips: Mapping[str, Any], jobs: Mapping[str, Any], label: str) 
 def _names(cfg: DictConfig, key: str) -> list[str] | None:
     """Return names of clips as strings; Hydra parses ``240`` as a number."""
     names = cfg[key]
-    if names is None:
-        return None
-    if not isinstance(names, ListConfig):
-        raise UserError(f"{key} must be a list, got {names}; write '{key}=[{names}]'")
-    return [str(name) for name in names]
+    return None if names is None else [str(name) for name in names]

@@ -14,6 +14,7 @@ from dcvsr.runtime.arguments import root
 from dcvsr.runtime.cli import preflight, prepared
 from dcvsr.runtime.composition import composed, own_hydra, refuse_unknown_and_missing, user_errors
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.key_values import refuse_values
 from dcvsr.runtime.options import options
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def load(
         arguments = prepared(given)
         cfg = composed("upscale", arguments)
         refuse_unknown_and_missing(cfg, "upscale", arguments)
+        refuse_values(cfg, "upscale", prepared([*choices, *overrides]))
         preflight(cfg)
         from dcvsr.models.configured import configured_upscaler
 

@@ -6,7 +6,6 @@ the templates beside it define its look and its behaviour.
 
 import json
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,17 +33,6 @@ from dcvsr.runtime.files import read_json, read_text, write_whole
 
 log = logging.getLogger(__name__)
 
-KINDS = {"pairs": dict, "trainings": dict, "settings": list, "equal_evaluations": bool}
-"""Types of the keys; an override can set a key to anything."""
-
-NUMBERS = {
-    "media": range(sys.maxsize),
-    "crops.count": range(sys.maxsize),
-    "crops.side": range(1, sys.maxsize),
-    "crf": range(52),
-}
-"""Ranges of the keys that hold numbers."""
-
 LARGE = 100e6
 """Size in bytes from which browsers open a page slowly."""
 
@@ -71,7 +59,6 @@ def main(cfg: DictConfig) -> None:
         import matplotlib  # noqa: F401
 
     named: Any = OmegaConf.to_container(cfg, resolve=True)
-    _check(named, cfg)
     output, content = Path(cfg.output), gather(named)
     page = render(content)
     if len(page) > LARGE:
@@ -163,17 +150,6 @@ def render(content: Content) -> str:
     )
     page.filters |= {"plot_svg": plot_svg, "curve_svg": curve_svg}
     return page.get_template("report.html").render(vars(content))
-
-
-def _check(named: Mapping[str, Any], cfg: DictConfig) -> None:
-    for key, kind in KINDS.items():
-        if not isinstance(named[key], kind):
-            raise UserError(f"{key}={named[key]} is not a {kind.__name__}; --help shows an example")
-    for key, numbers in NUMBERS.items():
-        value = OmegaConf.select(cfg, key)
-        if not isinstance(value, int) or value not in numbers:
-            most = f" to {numbers[-1]}" if numbers[-1] < sys.maxsize - 1 else " on"
-            raise UserError(f"{key}={value} is not a whole number from {numbers[0]}{most}")
 
 
 def _publish(cfg: DictConfig, content: Content) -> None:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from dcvsr.runtime.arguments import FILE_KEYS, quote, refuse_moved, renamed
 from dcvsr.runtime.composition import CONF, refuse_unknown_and_missing, refused_value, user_errors
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.key_values import refuse_values
 
 __all__ = [
     "CONF",
@@ -55,7 +56,9 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
         def checked(cfg: DictConfig) -> None:
             sys.argv[1:] = given  # Lightning starts further processes with these arguments
             with _sweep_goes_on(), _mistakes_end_in_one_line():
-                refuse_unknown_and_missing(cfg, config_name, list(HydraConfig.get().overrides.task))
+                overrides = list(HydraConfig.get().overrides.task)
+                refuse_unknown_and_missing(cfg, config_name, overrides)
+                refuse_values(cfg, config_name, overrides)
                 task(cfg)
 
         def run() -> None:

@@ -77,7 +77,7 @@ def refuse_unknown_and_missing(cfg: DictConfig, config_name: str, overrides: Seq
     Raises:
         UserError: naming the key.
     """
-    added = [override for override in overrides if override.startswith("+") and not _is_choice(override)]
+    added = [override for override in overrides if override.startswith("+") and not is_choice(override)]
     before = composed(config_name, [one for one in overrides if one not in added]) if added else cfg
     for key in (override.partition("=")[0].lstrip("+") for override in added):
         if root(key) not in FILE_GROUPS and not config_keys.is_read(key, before, cfg):
@@ -110,6 +110,6 @@ def _unknown(name: str, cfg: DictConfig, arguments: Sequence[str] = ()) -> str:
     return f"unknown key '{name}': {hint}--help lists the keys"
 
 
-def _is_choice(override: str) -> bool:
+def is_choice(override: str) -> bool:
     """Tell whether an override such as ``+experiment=stage1`` chooses from a group of options."""
     return is_group(re.split(r"[=@]", override)[0].lstrip("+"))

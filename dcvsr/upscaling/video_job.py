@@ -143,14 +143,6 @@ def _without_paths(value: Any) -> Any:
     return {key: _without_paths(part) for key, part in value.items() if key not in ("ckpt", "runs", "cache")}
 
 
-def require_engine(save_every: Any, keep: Any) -> None:
-    """Raise UserError unless ``save_every`` is a number of windows and ``keep`` a truth value."""
-    if not isinstance(save_every, int) or isinstance(save_every, bool) or save_every < 1:
-        raise UserError(f"engine.save_every={save_every} is not a number of windows; pass 1 or more")
-    if not isinstance(keep, bool):
-        raise UserError(f"engine.keep={keep} is neither true nor false")
-
-
 def require_place(part: Part, upscaler: Upscaler) -> None:
     """Refuse a region whose corner lies between latent pixels, where the video has no noise.
 

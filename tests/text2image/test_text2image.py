@@ -184,15 +184,15 @@ def real_images(folder: Path, count: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["captions.count=0"], "captions.count must be an integer of at least 1, got 0"),
-        (["sampler.steps=1"], "sampler.steps must be an integer of at least 2, got 1"),
-        (["batch=two"], "batch must be an integer of at least 1, got two"),
+        (["captions.count=0"], "captions.count=0 is not a whole number of 1 or more"),
+        (["sampler.steps=1"], "sampler.steps=1 is too few for DDIM; pass 2 or more"),
+        (["batch=two"], "batch=two is not a whole number of 1 or more"),
         (["guidance.rho=-1"], "guidance: Eq. (10) needs rho >= 0"),
         (["captions=coco"], "missing captions.path=..."),
         (["captions=coco", "captions.path=three.txt"], "three.txt has 3 captions, 10000 are needed"),
         (["real_images=missing"], "cannot read missing: No such file or directory; give a folder"),
         (["pipeline=sd", "pipeline.weights=."], "cannot load pipeline.weights=. ("),
-        (["device=tpu"], "device must be auto, cpu or cuda, got tpu"),
+        (["device=tpu"], "device=tpu is not one of auto, cpu, cuda"),
     ],
 )
 def test_bad_input_is_rejected_in_one_line(run, tmp_path, overrides, message):
