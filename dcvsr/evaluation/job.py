@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dcvsr.attention.observer import Observers
 from dcvsr.attention.probe import Probe
@@ -18,7 +17,7 @@ from dcvsr.evaluation.progress import Progress
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.cost import Ledger
-from dcvsr.models.sampling_bar import EVALUATIONS
+from dcvsr.models.sampling_bar import sampling_bar
 from dcvsr.runtime.device import require_memory
 from dcvsr.runtime.errors import UserError
 
@@ -73,11 +72,11 @@ class Evaluation:
         for name, seed in todo:
             self._require_memory(name, self.upscalers[seed])
         ledger = Ledger(self.upscalers[first])
-        with tqdm(total=sum(self.work(*task) for task in todo), unit="eval", bar_format=EVALUATIONS) as bar:
+        with sampling_bar(sum(self.work(*task) for task in todo), "evaluate") as bar:
             for name, seed in todo:
-                bar.set_description(name)
+                bar.rename(name)
                 source = self.sources.read(name)
-                restored = self._restored(name, seed, source, ledger, bar.update)
+                restored = self._restored(name, seed, source, ledger, bar.advance)
                 scores, refused = score_clip(name, restored, self._reference(source), self.metrics)
                 if seed == first:
                     self.keep(name, restored)

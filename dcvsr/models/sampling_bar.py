@@ -41,6 +41,10 @@ class SamplingBar(Observer):
         self._bar.set_postfix_str(f"{stage} {done}/{total}", refresh=False)
         self._bar.update(0)
 
+    def rename(self, name: str) -> None:
+        """Show another name before the bar."""
+        self._bar.set_description_str(name, refresh=False)
+
     def resumed(self, done: float) -> None:
         """Begin the bar and its estimate at evaluations that were finished before."""
         self._bar.initial += done
