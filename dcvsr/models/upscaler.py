@@ -17,12 +17,13 @@ from dcvsr.diffusion.initial_noise import require_seed
 from dcvsr.diffusion.protocols import Advance, Combination, Guidance, Upscaler, ignored
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import FACTOR, Upsample
+from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.colour_correction import ColourCorrection
 from dcvsr.models.conditioning import Conditioning, ImageEncoder, ImageFrames, PixelNoise
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.latents import Latents
 from dcvsr.models.tiled import visits
-from dcvsr.models.upscaling_job import LRClip, UpscalingJob
+from dcvsr.models.upscaling_job import UpscalingJob
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.runtime.choices import require_choice
 from dcvsr.runtime.provenance import Origin

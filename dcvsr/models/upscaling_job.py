@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,8 +16,9 @@ from torch import Tensor
 
 from dcvsr.attention.observer import Observer
 from dcvsr.diffusion.protocols import Advance, Combination, ignored
+from dcvsr.models.clip_condition import ClipCondition, LRClip
 from dcvsr.models.colour_correction import corrected
-from dcvsr.models.conditioning import Conditioning, pictures, seeded_pixel_noise
+from dcvsr.models.conditioning import pictures
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.tiled import TiledDenoiser
 from dcvsr.runtime.frame_stores import FramesInMemory, FrameStore
@@ -28,31 +28,6 @@ from dcvsr.tiling.grid import Tile
 
 if TYPE_CHECKING:
     from dcvsr.models.upscaler import TiledUpscaler
-
-
-@dataclass(frozen=True)
-class LRClip:
-    """LR frames that are upscaled as one video.
-
-    Attributes:
-        read: numbers of frames -> the frames, ``f c h w`` in [0, 1].
-        frames, height, width: its size.
-        start, top, left: frame, row and column where it begins in the video that it was cut out of. The noise
-            depends on them, so that a part has the noise of its place.
-    """
-
-    read: Callable[[range], Tensor]
-    frames: int
-    height: int
-    width: int
-    start: int = 0
-    top: int = 0
-    left: int = 0
-
-    @classmethod
-    def of(cls, lr: Tensor) -> LRClip:
-        """Return a clip of all frames of a video in memory."""
-        return cls(lambda frames: lr[frames.start : frames.stop], len(lr), *lr.shape[-2:])
 
 
 class UpscalingJob:
@@ -88,10 +63,7 @@ class UpscalingJob:
         self.l = workspace.store("l", shape, frames)
         self.x = [workspace.store(f"x{n}", shape, frames) for n in range(upscaler.states)]
         self.sums = workspace.store("sums", shape, upscaler.summed_frames(self._lr))
-        several = upscaler.image_frames == "each"  # frames that each tile of a window sees
-        self._frame = lru_cache(upscaler.grid.frames if several else 1)(self._conditioned)
-        self._window = lru_cache(1)(self._latents)
-        self._embeddings: dict[tuple[int, ...], Tensor] = {}
+        self.condition = ClipCondition(upscaler, clip, self.l, self.size, device)
 
     @torch.inference_mode()
     def __call__(self) -> Iterator[Tensor]:
@@ -140,16 +112,16 @@ class UpscalingJob:
     def encode(self, done: int) -> None:
         """Write l and x_T of the frames from ``done`` on."""
         up = self.upscaler
-        at, shown = self._scaled(up.latents.autoencoder.factor), self._pictures_by_frame()
+        shown = self._pictures_by_frame()
         for i in range(done, self.size[0]):
             self.observer.reached("encoding frame", i + 1, self.size[0])
-            frame, (start, top, left) = self._frame(min(i, self.clip.frames - 1)), at
+            frame = self.condition.frame(i)
             with torch.autocast(self.device.type, enabled=False):
                 self.l.write(i, frame.latent[0])
-                x_T = up.sampler.initial(frame.x_T(up.seed, (start + i, top, left)))
+                x_T = up.sampler.initial(frame.x_T(up.seed, self.condition.place(i)))
             self.state(0).write(i, x_T[None])
             for picture in shown[i]:
-                self._embedding(picture)
+                self.condition.embedding(picture)
             if (i + 1) % up.grid.frames == 0:
                 self.workspace.save(Position("encode", 0, i + 1), {})
 
@@ -162,24 +134,6 @@ class UpscalingJob:
                 for picture in pictures(tile, up.image_frames, self.size):
                     found[picture.frames.start].append(picture)
         return found
-
-    def _conditioned(self, i: int) -> Conditioning:
-        """Return the conditioning of one frame of the clip."""
-        up, (_, height, width) = self.upscaler, self.size
-        size = height * up.latents.autoencoder.factor, width * up.latents.autoencoder.factor
-        with torch.autocast(self.device.type, enabled=False):  # a trainer's precision is not ours
-            lr = self.clip.read(range(i, i + 1)).to(self.device)
-            noise = None
-            if up.noise_augmentation:
-                start, top, left = self._scaled(1)
-                place = start + i, top, left
-                noise = seeded_pixel_noise(up.noise_augmentation, up.seed, place, size, self.device)
-            return up.condition(lr[None], noise, (1, *size), cache=up.cache)
-
-    def _scaled(self, factor: int) -> tuple[int, int, int]:
-        """Return the place of the clip in HR units that are ``factor`` pixels wide."""
-        clip, scale = self.clip, self.upscaler.factor
-        return clip.start, scale * clip.top // factor, scale * clip.left // factor
 
     # Sampling
 
@@ -235,7 +189,7 @@ class UpscalingJob:
             guidance,
             up.propagation,
             partial(up.grid.windows, *self.size),
-            self._condition,
+            self.condition,
             up.blend,
             up.blend_time,
             up.sampler.steps,
@@ -244,26 +198,6 @@ class UpscalingJob:
             [] if self.advance is ignored else up.shares,
             self.observer,
         )
-
-    def _condition(self, tile: Tile) -> Condition:
-        """Return the LR latents of a tile and the embeddings of its pictures."""
-        latent = self._window(tile.frames.start, tile.frames.stop)
-        shown = pictures(tile, self.upscaler.image_frames, self.size)
-        return Condition(
-            latent[None, :, :, tile.rows, tile.columns],
-            torch.cat([self._embedding(picture) for picture in shown], dim=1),
-        )
-
-    def _latents(self, start: int, stop: int) -> Tensor:
-        """Return l of a window, which all its tiles read."""
-        return self.l.read(range(start, stop)).to(self.device)
-
-    def _embedding(self, picture: Tile) -> Tensor:
-        """Return the embedding of a picture, each computed once."""
-        if picture.box not in self._embeddings:
-            frame = self._frame(min(picture.frames.start, self.clip.frames - 1))
-            self._embeddings[picture.box] = frame.image(replace(picture, frames=slice(0, 1)))
-        return self._embeddings[picture.box]
 
     def _skip(self, at: Position) -> None:
         """Tell the observer of the evaluations that were finished before."""
@@ -303,6 +237,6 @@ class UpscalingJob:
         colour, (_, height, width) = self.upscaler.colour, self._hr
         hr = hr[..., :height, :width]
         if colour != "none":
-            up = torch.cat([self._frame(i).up[0] for i in range(start, start + len(hr))])
+            up = torch.cat([self.condition.frame(i).up[0] for i in range(start, start + len(hr))])
             hr = corrected(hr, up[..., :height, :width], colour)
         return hr.clamp(0, 1)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.upscaler import TiledUpscaler
-from dcvsr.models.upscaling_job import LRClip
 from dcvsr.runtime.workspace import Memory, Position
 
 TILES = 2

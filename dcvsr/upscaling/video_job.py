@@ -11,8 +11,8 @@ from torch import Tensor
 from dcvsr.attention.observer import Observer
 from dcvsr.diffusion.protocols import Advance, Upscaler
 from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.upscaler import TiledUpscaler
-from dcvsr.models.upscaling_job import LRClip
 from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.hashing import software
 from dcvsr.upscaling.fitting import fitted_settings

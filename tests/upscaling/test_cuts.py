@@ -9,7 +9,7 @@ from PIL import Image
 from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import to_bytes, to_unit
-from dcvsr.models.upscaling_job import LRClip
+from dcvsr.models.clip_condition import LRClip
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.workspace import Memory
 from dcvsr.upscaling.reading import cut_rule

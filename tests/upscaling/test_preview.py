@@ -14,9 +14,9 @@ from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.models.autoencoder import HaarAutoencoder
+from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.latents import ResidualLatents
 from dcvsr.models.upscaler import TiledUpscaler
-from dcvsr.models.upscaling_job import LRClip
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.workspace import Memory
 from dcvsr.tiling.grid import TileGrid

@@ -12,10 +12,10 @@ from dcvsr.diffusion.initial_noise import gaussian_noise
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import upsample
 from dcvsr.models.autoencoder import HaarAutoencoder
+from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.latents import ResidualLatents
 from dcvsr.models.upscaler import TiledUpscaler
-from dcvsr.models.upscaling_job import LRClip
 from dcvsr.tiling.grid import TileGrid
 from dcvsr.upscaling.job_folder import JobFolder
 from tests.conftest import under_stress
