@@ -50,7 +50,7 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
     source, output = Path(cfg.input), Path(cfg.output)
     folder = JobFolder(output)
     if not folder.is_delivered:
-        check_output(source, output, cfg.crf)
+        check_output(source, output, cfg.crf, cfg.audio)
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
     cuts = cut_rule(cfg.engine.cuts, part.start)
     with open_frames(source, cfg.fps, part) as reader:
@@ -119,7 +119,7 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
     read = time.monotonic()
     try:
         with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(sizes, job.device):
-            job.write(output, cfg.crf, bar.advance, Observers([ledger, bar, *probes]))
+            job.write(output, cfg.crf, bar.advance, Observers([ledger, bar, *probes]), cfg.audio)
     except KeyboardInterrupt:
         if not job.folder.is_begun:
             raise

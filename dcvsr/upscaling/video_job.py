@@ -55,7 +55,9 @@ class VideoJob:
         if isinstance(upscaler, TiledUpscaler):  # its stores take the disk space of all shots before the work
             upscaler.job(self._clip(video.shots[longest]), folder.shot(longest), device)
 
-    def write(self, output: Path, crf: float, advance: Advance, observer: Observer) -> None:
+    def write(
+        self, output: Path, crf: float, advance: Advance, observer: Observer, audio: str = "copy"
+    ) -> None:
         """Upscale shot by shot and write the video into the job folder, which then can deliver it.
 
         Raises:
@@ -64,7 +66,8 @@ class VideoJob:
         unfinished, metadata = self.folder.unfinished / output.name, self.video.metadata
         try:
             write_behind(
-                lambda frames: write_video(unfinished, frames, metadata, crf), self._frames(advance, observer)
+                lambda frames: write_video(unfinished, frames, metadata, crf, audio),
+                self._frames(advance, observer),
             )
         except OSError as error:  # of Pillow or PyAV
             raise UserError(f"cannot write {unfinished}: {error.strerror or error}; {GOES_ON}") from error
@@ -109,7 +112,7 @@ class VideoJob:
             yield to_unit(self._hr.read(range(number, number + 1)))
 
 
-IRRELEVANT = {"input", "output", "ckpt", "cache", "crf", "fps", "dry_run"} | {
+IRRELEVANT = {"input", "output", "ckpt", "cache", "crf", "audio", "fps", "dry_run"} | {
     *("debug", "runs", "run_name", "engine", "device"),
 }
 """Settings that do not change the frames of the result, or whose content ``job_record`` tells."""

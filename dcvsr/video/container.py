@@ -92,7 +92,7 @@ def _described(stream: Stream) -> str:
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
-        text = stream.container.dumps_format()
+        text = stream.container.dumps_format()  # type: ignore[attr-defined]
     finally:
         av.logging.set_level(level)
     for index, codec, tag in _STREAM.findall(text):

@@ -19,21 +19,30 @@ from dcvsr.video.memory import Metadata
 from dcvsr.video.tracks import copy_tracks
 
 
-def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float) -> None:
+def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float, audio: str) -> None:
     """Encode uint8 ``h w c`` images as they arrive, one for each frame time of ``video``.
 
     MP4 and MOV keep times exactly. Matroska rounds to the millisecond, and delays all tracks if audio starts
     before 0, as that of a part may by one packet.
+
+    Args:
+        path: the file to write.
+        images: the frames.
+        video: all but the frames.
+        crf: x264's constant rate factor.
+        audio: one of ``tracks.AUDIO``.
     """
     first = next(images)
     height, width, _ = first.shape
     suffix = path.suffix.lower()
-    audio = None if video.names else video.source  # frames of a folder have names
+    source = None if video.names else video.source  # frames of a folder have names
     time_base = video.time_base if video.pts and video.time_base else 1 / video.rate
     colour = video.colour or Colour.untagged(height)
     # MP4 and MOV round the start of each track to this clock; FFmpeg's default is 1000 ticks a second.
-    clock = time_base.denominator * math.ceil(1000 / time_base.denominator)
+    clock = time_base.denominator * math.ceil(48000 / time_base.denominator)
     options = {"movie_timescale": str(clock)}
+    if suffix == ".mov":
+        options["movflags"] = "use_metadata_tags"  # all tags, as Apple writes them; by default only a few
     with av.open(url(path), "w", CONTAINERS[suffix], container_options=options) as output:
         stream = output.add_stream("libx264", video.rate, {"crf": str(crf)})
         stream.width, stream.height = width, height
@@ -41,7 +50,7 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.sample_aspect_ratio = video.aspect
         colour.tag(stream.codec_context)
-        with copy_tracks(audio, output, suffix, video.span) as packets:
+        with copy_tracks(source, output, suffix, video.span, audio) as packets:
             pictures = _packets(stream, chain([first], images), video.pts, colour)
             for packet in heapq.merge(pictures, packets, key=_seconds):
                 output.mux(packet)

@@ -48,15 +48,17 @@ def read_video(path: str | Path, rate: Fraction | float | str | None = None) -> 
         return Video(frames, **vars(reader.metadata))
 
 
-def check_output(source: str | Path | None, output: str | Path, crf: float = CRF) -> None:
+def check_output(
+    source: str | Path | None, output: str | Path, crf: float = CRF, audio: str = "copy"
+) -> None:
     """Check, before any long computation, that ``write_video`` can write ``output`` for this source.
 
     A path without suffix is a folder of PNGs and must be new or empty. An existing video file is replaced.
 
     Raises:
-        UserError: if the suffix is unknown, if the output is the source or a folder with files in it, if its
-            parent folder is missing or not writable, if its container cannot hold the source's audio, or if
-            ``crf`` is not in [0, 51].
+        UserError: if the suffix or ``audio`` is unknown, if the output is the source or a folder with files
+            in it, if its parent folder is missing or not writable, if its container cannot hold the source's
+            audio, or if ``crf`` is not in [0, 51].
     """
     if not (isinstance(crf, int | float) and 0 <= crf <= 51):
         raise UserError(f"crf must be a number from 0 (best quality) to 51, got {crf}")
@@ -76,13 +78,17 @@ def check_output(source: str | Path | None, output: str | Path, crf: float = CRF
     except OSError as error:
         raise UserError(f"cannot write {output} ({output.parent}: {error.strerror})") from error
     if suffix and source and source.is_file():
-        check_tracks(source, suffix)
+        check_tracks(source, suffix, audio)
 
 
 def write_video(
-    path: str | Path, frames: Tensor | Iterable[Tensor], video: Metadata, crf: float = CRF
+    path: str | Path,
+    frames: Tensor | Iterable[Tensor],
+    video: Metadata,
+    crf: float = CRF,
+    audio: str = "copy",
 ) -> None:
-    """Write frames with the times, pixel aspect, colour, audio and names of ``video``; all frames or none.
+    """Write frames with the times, pixel aspect, colour, names, tracks and tags of ``video``, or nothing.
 
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.
@@ -91,20 +97,21 @@ def write_video(
         video: source of all but the pixels: a ``Video``, whose own ``frames`` are ignored, or a reader's
             ``metadata``. ``Video(frames, rate)`` has no source.
         crf: x264's constant rate factor, from 0 (best quality) to 51; 16 by default, as in the command.
+        audio: ``copy`` packets, encode as ``aac`` or ``flac``, or ``none``.
 
     Raises:
         UserError: from ``check_output``, before the first chunk is requested; if a chunk is not such floats,
             if frame sizes differ, or if the number of frames is not that of ``video``'s times or names.
     """
     path = Path(path)
-    check_output(video.source, path, crf)
+    check_output(video.source, path, crf, audio)
     chunks = [frames] if isinstance(frames, Tensor) else frames
     images = _images(chunks, len(video.pts or video.names))
     target = path.resolve()  # writes through a symbolic link
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
         unfinished = Path(scratch) / path.name
         if path.suffix:
-            encode(unfinished, images, video, crf)
+            encode(unfinished, images, video, crf, audio)
         else:
             write_frames(unfinished, images, video.names)
         os.replace(unfinished, target)

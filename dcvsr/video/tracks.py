@@ -1,4 +1,4 @@
-"""Copying of audio and subtitle tracks from file to file, packet by packet."""
+"""Copying of the tracks beside the picture: audio, subtitles, attachments and cover art."""
 
 import io
 import logging
@@ -10,38 +10,55 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.stream import Disposition, Stream
+from av.stream import AttachmentStream, Discard, Disposition, Stream
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.audio_encoder import AudioEncoder, add_encoded
 from dcvsr.video.container import CONTAINERS, clock_start, open_video, picture_stream, track_name
+from dcvsr.video.labels import label_file, label_track
 
 log = logging.getLogger(__name__)
 
+AUDIO = ("copy", "aac", "flac", "none")
+"""Ways to treat audio: copy its packets, encode it anew, or leave it out."""
 
-def check_tracks(source: Path, suffix: str) -> None:
+_PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
+
+
+def check_tracks(source: Path, suffix: str, audio: str = "copy") -> None:
     """Check that the container ``suffix`` (a key of ``CONTAINERS``) can hold the audio of a file.
 
     One warning names the tracks that are left out, for example because FFmpeg does not know their codec.
 
+    Args:
+        source: the file.
+        suffix: the container.
+        audio: one of ``AUDIO``.
+
     Raises:
-        UserError: if it cannot; the message names the containers that can.
+        UserError: if it cannot, or ``audio`` is unknown; the message names what can.
     """
+    if audio not in AUDIO:
+        raise UserError(f"audio={audio} is not a way to treat audio; pass {', '.join(AUDIO)}")
     left_out: list[str] = []
     with open_video(source) as container:
-        picture = picture_stream(source, container)
-        for stream in container.streams:
-            if stream.index == picture.index or stream.disposition & Disposition.attached_pic:
+        for stream in _others(source, container):
+            if (stream.type == "audio" and audio == "none") or _can_hold(suffix, source, stream, audio):
                 continue
-            if stream.type in ("audio", "subtitle") and _can_hold(suffix, source, stream.index):
-                continue
-            name = track_name(stream)
             if stream.type == "audio" and stream.codec_context:
-                others = [other for other in CONTAINERS if _can_hold(other, source, stream.index)]
-                way_out = f"write to {' or '.join(others)}" if others else "write a folder of frames instead"
-                raise UserError(f"{suffix} cannot hold {name} of {source}; {way_out}")
-            left_out.append(name)
+                raise UserError(_refusal(suffix, source, stream, audio))
+            left_out.append(track_name(stream))
     if left_out:
         log.warning("%s: %s cannot hold %s; leaving out", source, suffix, ", ".join(left_out))
+
+
+def _refusal(suffix: str, source: Path, stream: Stream, audio: str) -> str:
+    """Return the error for an audio track that the container refuses, with the ways out that work."""
+    others = [other for other in CONTAINERS if _can_hold(other, source, stream, audio)]
+    ways = [f"write to {' or '.join(others)}"] if others else []
+    ways += [f"pass audio={way}" for way in ("aac", "none") if _can_hold(suffix, source, stream, way)][:1]
+    held = track_name(stream) if audio == "copy" else f"{audio} of {track_name(stream)}"
+    return f"{suffix} cannot hold {held} of {source}; {', or '.join(ways)}"
 
 
 @contextmanager
@@ -50,8 +67,11 @@ def copy_tracks(
     output: OutputContainer,
     suffix: str,
     span: tuple[Fraction, Fraction | None] | None = None,
+    audio: str = "copy",
 ) -> Iterator[Iterator[av.Packet]]:
-    """Add a file's audio and subtitle tracks to ``output``; yield an iterator of their packets, in order.
+    """Add a file's tracks beside the picture to ``output``; yield an iterator of their packets, in order.
+
+    The titles, chapters and other tags of the file and of its picture are copied too.
 
     Tracks that the container cannot hold are left out. Call ``check_tracks`` first, which names them.
 
@@ -61,37 +81,104 @@ def copy_tracks(
         suffix: its suffix, a key of ``CONTAINERS``.
         span: first and end time of a part of ``source``, in seconds from ``clock_start``; an end of None is
             that of the file. Packets that overlap it are copied, and the first time becomes 0. They stay in
-            sync to a tick of their track. Audio begins and ends up to one packet (about 20 ms) outside the
-            span, and its first packet may sound wrong: a codec needs the one before. Subtitles are cut.
+            sync to a tick of their track. Copied audio begins and ends up to one packet (about 20 ms) outside
+            the span, and its first packet may sound wrong: a codec needs the one before. Encoded audio and
+            subtitles are cut.
+        audio: one of ``AUDIO``.
     """
     if source is None:
         yield iter(())
         return
     with open_video(source) as container:
+        label_file(container, output, clock_start(container), span)
+        label_track(picture_stream(source, container), output.streams.video[0])
+        if span and span[0]:
+            output.streams.video[0].metadata.pop("timecode", None)
         tracks: dict[int, Stream] = {}
-        for stream in (*container.streams.audio, *container.streams.subtitles):
-            if not _can_hold(suffix, source, stream.index):
-                continue
-            track = tracks[stream.index] = output.add_stream_from_template(stream)
-            if stream.language:
-                track.metadata["language"] = stream.language
-        yield _packets(container, tracks, span)
+        for stream in _others(source, container):
+            if _can_hold(suffix, source, stream, audio):
+                tracks[stream.index] = _add(output, source, stream, audio)
+        moving = {index: track for index, track in tracks.items() if not isinstance(track, AttachmentStream)}
+        yield _packets(container, moving, span, audio)
+
+
+def _others(source: Path, container: InputContainer) -> list[Stream]:
+    """Return the streams of a file without its picture and the sources of its chapters and timecode."""
+    picture = picture_stream(source, container)
+    found = (stream for stream in container.streams if stream.index != picture.index)
+    return [stream for stream in found if stream.discard != Discard.all and not _is_timecode(stream)]
+
+
+def _is_timecode(stream: Stream) -> bool:
+    return stream.type == "data" and "timecode" in stream.metadata
+
+
+def _add(output: OutputContainer, source: Path, stream: Stream, audio: str) -> Stream:
+    """Add a track for a stream of ``source``, with its title, language and dispositions.
+
+    Raises:
+        ValueError: if the container cannot hold it, or PyAV cannot copy it for lack of a decoder.
+    """
+    if isinstance(stream, AttachmentStream):
+        kind = stream.mimetype or "application/octet-stream"  # Matroska demands one
+        track = output.add_attachment(stream.name or "unnamed", kind, stream.data)
+    elif stream.disposition & Disposition.attached_pic and output.format.name == "matroska":
+        suffix, kind = _PICTURES[stream.codec.canonical_name]
+        name = stream.metadata.get("filename", f"cover.{suffix}")
+        track = output.add_attachment(name, kind, _first_packet(source, stream.index))
+    elif not stream.codec_context:
+        raise ValueError(f"PyAV cannot copy a {stream.type} track without a decoder")
+    elif isinstance(stream, av.AudioStream) and audio != "copy":
+        track = add_encoded(output, stream, audio)
+    elif stream.type == "video" and not stream.disposition & Disposition.attached_pic:
+        raise ValueError("one picture is upscaled")
+    elif stream.type == "video" and output.format.name == "mov":
+        raise ValueError("FFmpeg writes no cover art into MOV")
+    else:
+        track = output.add_stream_from_template(stream, opaque=True)
+    label_track(stream, track)
+    return track
 
 
 def _packets(
-    container: InputContainer, tracks: dict[int, Stream], span: tuple[Fraction, Fraction | None] | None
+    container: InputContainer,
+    tracks: dict[int, Stream],
+    span: tuple[Fraction, Fraction | None] | None,
+    audio: str,
 ) -> Iterator[av.Packet]:
     start, streams = clock_start(container), [container.streams[index] for index in tracks]
     begin, end = span or (Fraction(0), None)
+    encoders = {
+        stream.index: AudioEncoder(stream, track, start + begin, None if end is None else start + end)
+        for stream in streams
+        if isinstance(stream, av.AudioStream) and isinstance(track := tracks[stream.index], av.AudioStream)
+        if audio != "copy"
+    }
     for packet in container.demux(streams) if streams else ():
-        if packet.pts is None or packet.dts is None:  # the empty packet that ends each stream
+        index = packet.stream.index
+        if index in encoders:
+            yield from encoders[index](packet)
             continue
         shift = round((start + begin) / packet.time_base)
-        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        if span and not _overlaps(packet, None if end is None else end - begin):
+        known = [time - shift for time in (packet.pts, packet.dts) if time is not None]
+        if packet.stream.type == "video":  # cover art has no time
+            known = [0]
+        if not packet.size or not known:  # the end of a stream, or a packet without a time
             continue
-        packet.stream = tracks[packet.stream.index]
+        packet.pts, packet.dts = known[0], known[-1]
+        if span and packet.stream.type != "video" and not _overlaps(packet, end and end - begin):
+            continue
+        packet.stream = tracks[index]
         yield packet
+    for index, encoder in encoders.items():
+        if encoder.failed:
+            name = track_name(container.streams[index])
+            log.warning("%s: %d packets cannot be decoded; silent there", name, encoder.failed)
+
+
+def _first_packet(source: Path, index: int) -> bytes:
+    with open_video(source) as container:
+        return bytes(next(container.demux(container.streams[index])))
 
 
 def _overlaps(packet: av.Packet, seconds: Fraction | None) -> bool:
@@ -106,17 +193,19 @@ def _overlaps(packet: av.Packet, seconds: Fraction | None) -> bool:
     return True
 
 
-def _can_hold(suffix: str, source: Path, index: int) -> bool:
+def _can_hold(suffix: str, source: Path, track: Stream, audio: str) -> bool:
     """Return True if the muxer accepts the first packet of a track, written to memory as a trial."""
+    if track.type == "audio" and audio == "none":
+        return False
     try:
         with open_video(source) as container, av.open(io.BytesIO(), "w", CONTAINERS[suffix]) as trial:
-            stream = container.streams[index]
-            if not stream.codec_context:  # FFmpeg has no decoder for it, and PyAV cannot copy it
-                return False
-            packet = next(container.demux(stream))
-            packet.stream = trial.add_stream_from_template(stream)
-            if packet.size:
-                trial.mux(packet)
-    except (av.FFmpegError, ValueError):
+            stream = container.streams[track.index]
+            added = _add(trial, source, stream, audio)
+            if not isinstance(added, AttachmentStream):
+                for packet in _packets(container, {stream.index: added}, None, audio):
+                    trial.mux(packet)
+                    break
+            trial.start_encoding()  # no packet came, or an attachment has none
+    except (av.FFmpegError, ValueError, KeyError):
         return False
     return True

@@ -57,19 +57,22 @@ def make_video(
     return path
 
 
-def make_tracks(path: Path, codecs: Sequence[str], frames: int = 4) -> Path:
-    """Encode a track for each codec: 48x32 grey video at 25 fps, or a silent stereo track as long."""
+def make_tracks(
+    path: Path, codecs: Sequence[str], frames: int = 4, sizes: Sequence[tuple[int, int]] = ()
+) -> Path:
+    """Encode a track for each codec: grey video at 25 fps, 48x32 or of ``sizes``, or silence as long."""
     with av.open(f"file:{path}", "w") as container:
         streams = []
         for codec in codecs:
             is_video = av.Codec(codec, "w").type == "video"
             streams.append(container.add_stream(codec, 25 if is_video else 48000))
             if is_video:
-                streams[-1].width, streams[-1].height = 48, 32
+                streams[-1].width, streams[-1].height = sizes[len(streams) - 1] if sizes else (48, 32)
         for index in range(frames):
             for stream in streams:
                 if isinstance(stream, av.VideoStream):
-                    frame = av.VideoFrame.from_ndarray(np.full((32, 48, 3), 50 * index % 256, np.uint8))
+                    shape = (stream.height, stream.width, 3)
+                    frame = av.VideoFrame.from_ndarray(np.full(shape, 50 * index % 256, np.uint8))
                     frame.pts, frame.time_base = index, Fraction(1, 25)
                     container.mux(stream.encode(frame))
                 elif isinstance(stream, av.AudioStream):

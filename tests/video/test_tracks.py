@@ -1,14 +1,19 @@
 """Tests of copying audio and subtitles: packets, timing, languages, and containers that cannot hold them."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import torch
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import read_video, to_unit, write_video
+from dcvsr.video.memory import Video
+from dcvsr.video.part import Part
+from dcvsr.video.reader import open_frames
 from tests.data.making import add_subtitles, make_video, noise, packets, start
 
 
@@ -69,3 +74,69 @@ def test_subtitles_are_copied_or_left_out_with_a_warning(
         assert len(container.streams.subtitles) == kept
     assert ("subtitles" in caplog.text) != kept
     assert not kept or packets(tmp_path / name, "subtitles") == [b"hello"]
+
+
+def centre(path: Path) -> tuple[str, int, float]:
+    """Return codec and sample rate of the first audio track, and the mean time of its energy in seconds."""
+    with av.open(str(path)) as container:
+        stream, times, energy = container.streams.audio[0], list[float](), list[float]()
+        for frame in container.decode(stream):
+            left = frame.to_ndarray().astype(float)
+            left = left[0, ::2] if len(left) == 1 else left[0]
+            times += list(frame.time + np.arange(len(left)) / frame.sample_rate)
+            energy += list(left**2)
+        return stream.codec.canonical_name, stream.rate, float(np.average(times, weights=energy))
+
+
+@pytest.mark.parametrize("rate", [48000, 44100, 37800])
+@pytest.mark.parametrize(
+    ("suffix", "audio"),
+    [(".mp4", "aac"), (".mov", "aac"), (".mkv", "aac"), (".mp4", "flac"), (".mkv", "flac")],
+)
+def test_encoded_audio_starts_where_the_original_does(
+    tmp_path: Path, suffix: str, audio: str, rate: int
+) -> None:
+    source = burst(tmp_path / "s.mkv", rate)
+    with open_frames(source, part=Part(5, 15)) as reader:
+        frames = torch.stack(list(reader))
+    for video, begin in ((read_video(source), 0), (Video(frames, **vars(reader.metadata)), 0.2)):
+        target = tmp_path / f"{begin}{suffix}"
+        write_video(target, to_unit(video.frames), video, crf=20, audio=audio)
+        codec, at, time = centre(target)
+        assert (codec, at) == (audio, rate if rate > 40000 else 48000)
+        with av.open(str(target)) as container:  # Matroska delays all tracks by AAC's priming samples
+            delay = next(container.decode(video=0)).time
+        assert time - delay == pytest.approx(0.5 - begin, abs=1e-3 if suffix == ".mkv" else 2e-4)
+
+
+def burst(path: Path, rate: int) -> Path:
+    """Return a second of video with PCM audio from 0.1 s on, silent but for a burst around 0.5 s."""
+    time = np.arange(rate) / rate - 0.4
+    wave = (20000 * np.exp(-((time / 0.02) ** 2)) * np.cos(6000 * time)).astype(np.int16)
+    with av.open(str(path), "w") as file:
+        picture, sound = file.add_stream("libx264", 25), file.add_stream("pcm_s16le", rate)
+        picture.width, picture.height = 48, 32
+        for _ in range(25):
+            file.mux(picture.encode(av.VideoFrame(48, 32, "yuv420p")))
+        frame = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], "s16", "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = rate, rate // 10, Fraction(1, rate)
+        for stream, last in ((sound, frame), (sound, None), (picture, None)):
+            file.mux(stream.encode(last))
+    return path
+
+
+def test_audio_that_the_container_refuses_is_encoded_or_left_out_by_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = read_video(make_video(tmp_path / "s.mkv", noise(5), audio="libopus"))
+    with pytest.raises(UserError, match=r"write to \.mp4 or \.mkv, or pass audio=aac$"):
+        write_video(tmp_path / "a.mov", fail_if_iterated(), video)
+    with pytest.raises(UserError, match=r"\.mov cannot hold flac of audio track 1 \(opus\)"):
+        write_video(tmp_path / "a.mov", fail_if_iterated(), video, audio="flac")
+    with pytest.raises(UserError, match="audio=mp3 is not a way to treat audio; pass copy, aac, flac, none"):
+        write_video(tmp_path / "a.mov", fail_if_iterated(), video, audio="mp3")
+    for audio, tracks in (("aac", 2), ("none", 1)):
+        write_video(tmp_path / "a.mov", to_unit(video.frames), video, audio=audio)
+        with av.open(str(tmp_path / "a.mov")) as container:
+            assert len(container.streams) == tracks
+    assert not caplog.records

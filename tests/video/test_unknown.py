@@ -73,7 +73,6 @@ def patched(path: Path, old: bytes, new: bytes) -> Path:
         (audio, "audio track 2 (apac)"),
         (video, "video track 1 (unknown)"),
         (data, "data track 1 (zzzz)"),
-        (attachment, "attachment track 1 (a.xyz)"),
     ],
 )
 def test_an_unknown_track_is_left_out_with_one_warning_that_names_it(
@@ -89,6 +88,17 @@ def test_an_unknown_track_is_left_out_with_one_warning_that_names_it(
         assert len(after.streams) == len(before.streams) - 1
         heard = bool(before.streams.audio)
     assert not heard or packets(source, "audio") == packets(target, "audio") != []
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [(".mkv", True), (".mp4", False)])
+def test_an_attachment_of_an_unknown_type_is_kept_or_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, suffix: str, kept: bool
+) -> None:
+    whole = read_video(attachment(tmp_path))
+    write_video(tmp_path / f"a{suffix}", to_unit(whole.frames), whole)
+    with av.open(str(tmp_path / f"a{suffix}")) as after:
+        assert [stream.data for stream in after.streams.attachments] == [b"data"] * kept
+    assert ("attachment track 1 (a.xyz)" in caplog.text) != kept
 
 
 def test_a_picture_of_an_unknown_codec_is_not_called_damaged(tmp_path: Path) -> None:
