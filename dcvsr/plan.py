@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
     cuts = cut_rule(cfg.engine.cuts, part.start)
     if has_no_weights := cfg.scale == "svd":
         cfg = without_weights(cfg)
-    with open_frames(Path(cfg.input), cfg.fps, part) as reader:
+    with open_frames(Path(cfg.input), cfg.fps, part, cfg.alpha, cfg.deinterlace) as reader:
         upscaler, device = configured_upscaler(cfg)
         require_place(part, upscaler)
         video = read_into(None, reader, cuts)

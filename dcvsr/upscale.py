@@ -42,7 +42,7 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
     from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
     from dcvsr.upscaling.video_job import VideoJob, job_record, require_place
-    from dcvsr.video.io import check_output
+    from dcvsr.video.io import check_alpha, check_output
     from dcvsr.video.part import Part
     from dcvsr.video.reader import open_frames
 
@@ -53,7 +53,8 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
         check_output(source, output, cfg.crf, cfg.audio)
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
     cuts = cut_rule(cfg.engine.cuts, part.start)
-    with open_frames(source, cfg.fps, part) as reader:
+    with open_frames(source, cfg.fps, part, cfg.alpha, cfg.deinterlace) as reader:
+        check_alpha(output, reader.channels)
         upscaler, device = configured_upscaler(cfg)
         require_place(part, upscaler)
         if cfg.dry_run:
@@ -64,7 +65,7 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
                 log.info(Plan.of(upscaler, video, device))
             return
         with folder.locked():
-            video = read_into(folder.frames("lr", (3, *reader.shape)), reader, cuts)
+            video = read_into(folder.frames("lr", (reader.channels, *reader.shape)), reader, cuts)
             upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
             _tell_plan(source, upscaler, video, device)
             folder.claim(job_record(cfg, video, upscaler, device))

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -216,3 +217,19 @@ def test_a_checkpoint_is_never_executed(run, clip, tmp_path):
     torch.save({"dcvsr": Hostile()}, tmp_path / "hostile.ckpt")
     assert run("upscale", f"input={clip}", "output=b.mp4", "ckpt=hostile.ckpt").code == 2
     assert not (tmp_path / "executed").exists()
+
+
+def test_alpha_is_upscaled_beside_into_pngs_and_refused_elsewhere(run, tmp_path):
+    image = np.full((16, 16, 4), 200, np.uint8)
+    image[:, :8, 3] = 0
+    make_video(tmp_path / "a.mov", [av.VideoFrame.from_ndarray(image, "rgba")] * 2, "png", "rgba")
+    base = ["upscale", "upscaler=bicubic", "input=a.mov"]
+    for arguments in (["output=b"], ["output=b.mp4", "alpha=bicubic"], ["output=b", "alpha=maybe"]):
+        refused = run(*base, *arguments)
+        assert refused.code == 2
+        assert "alpha=" in refused.err
+    done = run(*base, "output=b", "alpha=bicubic")
+    assert done.code == 0, done.err
+    written = np.asarray(Image.open(tmp_path / "b" / "00000001.png"))
+    assert written.shape == (64, 64, 4)
+    assert (written[..., 3][:, :28].max(), written[..., 3][:, 36:].min()) == (0, 200)

@@ -45,6 +45,8 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay"], NOT_NEGATIVE),
     **dict.fromkeys(["*.lr", "*.P_std", "trainer.val_check_interval", "*.side_by_side.rate"], POSITIVE),
     **dict.fromkeys(["crf", "*.crf"], Number(0, 51)),
+    "alpha": Named(("refuse", "bicubic", "ignore")),
+    "deinterlace": Named(("none", "bwdif")),
     "device": Named(("auto", "cpu", "cuda")),
     "precision": Named(("auto", "float32", "bfloat16", "float16")),
     "dtype": Named(("float32", "float16", "bfloat16")),

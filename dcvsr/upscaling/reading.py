@@ -28,6 +28,7 @@ class ReadVideo:
         sha256: hash of all frames.
         shots: ranges of frames between cuts, in order.
         metadata: all that an output keeps.
+        channels: c; 4 with alpha.
     """
 
     frames: FrameStore | None
@@ -35,6 +36,7 @@ class ReadVideo:
     sha256: str
     shots: Sequence[range]
     metadata: Metadata
+    channels: int = 3
 
     @property
     def longest(self) -> tuple[int, int, int]:
@@ -53,14 +55,15 @@ def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts") -> ReadVid
         if store:
             store.write(length, frame[None])
         sha256.update(frame.contiguous().numpy().data)
-        if cuts(length, frame):
+        if cuts(length, frame[:3]):
             starts.append(length)
         length += 1
     span = reader.metadata.span
     if span is None or span[1] is None:  # the part ends where the video does
         cuts.ended(reader.path, length)
     shots = [range(*ends) for ends in pairwise([*starts, length])]
-    return ReadVideo(store, (length, *reader.shape), sha256.hexdigest(), shots, reader.metadata)
+    shape = length, *reader.shape
+    return ReadVideo(store, shape, sha256.hexdigest(), shots, reader.metadata, reader.channels)
 
 
 class Cuts(Protocol):

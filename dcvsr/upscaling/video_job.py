@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcvsr.attention.observer import Observer
 from dcvsr.diffusion.protocols import Advance, Upscaler
-from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.imaging import to_bytes, to_unit, upsample
 from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import GOES_ON, UserError
@@ -64,13 +64,22 @@ class VideoJob:
             UserError: if it cannot be written.
         """
         unfinished, metadata = self.folder.unfinished / output.name, self.video.metadata
+        frames = self._frames(advance, observer)
+        if self.video.channels == 4:
+            frames = self._with_alpha(frames)
         try:
-            write_behind(
-                lambda frames: write_video(unfinished, frames, metadata, crf, audio),
-                self._frames(advance, observer),
-            )
+            write_behind(lambda chunks: write_video(unfinished, chunks, metadata, crf, audio), frames)
         except OSError as error:  # of Pillow or PyAV
             raise UserError(f"cannot write {unfinished}: {error.strerror or error}; {GOES_ON}") from error
+
+    def _with_alpha(self, chunks: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Append the bicubic I^up of alpha to the channels."""
+        done, lr = 0, self.video.frames
+        assert lr is not None
+        for chunk in chunks:
+            alpha = to_unit(lr.read(range(done, done + len(chunk)))[:, 3:])
+            done += len(chunk)
+            yield torch.cat([chunk, upsample(alpha, self.upscaler.factor)], 1)
 
     def _frames(self, advance: Advance, observer: Observer) -> Iterator[Tensor]:
         """Yield all HR frames as they are stored, in [0, 1] with 8 bits."""
@@ -103,7 +112,7 @@ class VideoJob:
         assert lr is not None
 
         def read(frames: range) -> Tensor:
-            return to_unit(lr.read(range(shot.start + frames.start, shot.start + frames.stop)))
+            return to_unit(lr.read(range(shot.start + frames.start, shot.start + frames.stop))[:, :3])
 
         return LRClip(read, len(shot), *self.video.shape[1:], start + shot.start, top, left)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import av.format
 import av.logging
-from av.container import InputContainer
+from av.container import Container, InputContainer
 from av.stream import AttachmentStream, Disposition, Stream
 
 from dcvsr.runtime.errors import UserError
@@ -87,15 +87,19 @@ def track_name(stream: Stream) -> str:
     return f"{stream.type} track {stream.index} ({name})"
 
 
-def _described(stream: Stream) -> str:
-    """Return the codec or tag of a stream in FFmpeg's description; PyAV exposes neither without a decoder."""
+def description(container: Container) -> str:
+    """Return FFmpeg's description of an open file; PyAV exposes neither side data nor tags of streams."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
-        text = stream.container.dumps_format()  # type: ignore[attr-defined]
+        return container.dumps_format()  # type: ignore[attr-defined]
     finally:
         av.logging.set_level(level)
-    for index, codec, tag in _STREAM.findall(text):
+
+
+def _described(stream: Stream) -> str:
+    """Return the codec or tag of a stream in FFmpeg's description."""
+    for index, codec, tag in _STREAM.findall(description(stream.container)):
         if int(index) == stream.index:
             return tag if codec in ("none", "unknown") and tag else codec.replace("none", "unknown")
     return "unknown"

@@ -11,17 +11,16 @@ from itertools import chain
 from pathlib import Path
 
 import av
-import numpy as np
-import torch
 from av.container import InputContainer
-from einops import rearrange
 from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.colour import Colour
 from dcvsr.video.container import clock_start, open_video, picture_stream
+from dcvsr.video.deinterlacing import deinterlaced
 from dcvsr.video.memory import Metadata
-from dcvsr.video.orientation import display_matrix, is_turned, upright
+from dcvsr.video.orientation import display_matrix, is_turned
+from dcvsr.video.picture import Alpha, Picture, container_crop, is_transparent
 
 log = logging.getLogger(__name__)
 
@@ -36,43 +35,68 @@ class Decoder:
         length: number of frames by the header, which may be wrong.
         shape: height and width as displayed.
         rate: average frames per second.
+        channels: 4 if alpha is read beside RGB, else 3.
 
     Args:
         path: the file.
         container: the file, open for reading.
+        alpha: treatment of transparent pixels.
+        deinterlace: True to pass all frames through bwdif.
 
     Raises:
         UserError: if the header or the first frame shows that the file is truncated or not a video.
     """
 
-    def __init__(self, path: Path, container: InputContainer) -> None:
+    def __init__(
+        self, path: Path, container: InputContainer, alpha: Alpha = "refuse", deinterlace: bool = False
+    ) -> None:
         self.path, self._container, self._stream = path, container, _picture(path, container)
-        self._frames = _frames(path, container, self._stream)
-        self._first = next(self._frames)
+        self._frames = _frames(path, container, self._stream, _codec(self._stream, alpha))
+        self._first, self._deinterlace = next(self._frames), deinterlace
         self._matrix = display_matrix(self._first)
         self._colour, self._times = Colour.of(self._first), list[int | None]()
-        self.shape, self.rate = _shape(self._first, self._matrix), _rate(self._stream)
+        has_alpha = alpha == "bicubic" and is_transparent(self._first.format)
+        self.channels, crop = 3 + has_alpha, container_crop(container, self._stream)
+        self._picture = Picture(path, self._colour, crop, has_alpha, alpha)
+        self.shape, self.rate = self._picture.shape(self._first, self._matrix), _rate(self._stream)
         seconds = Fraction(container.duration or 0, av.time_base)
         self.length = self._stream.frames or max(1, round(seconds * self.rate))
 
     def __iter__(self) -> Iterator[Callable[[], Tensor]]:
         """Decode each frame once, in display order; yield a function that converts it to uint8 ``c h w``.
 
-        Samples of more than 8 bits are converted to 8, with a warning.
+        Samples of more than 8 bits are converted to 8, with a warning. Interlaced frames are warned of.
 
         Raises:
-            UserError: if the file is truncated or damaged, or its frames change size.
+            UserError: if the file is truncated or damaged, or its frames change size. The function raises it
+                for transparent pixels.
         """
         if (bits := max(component.bits for component in self._first.format.components)) > 8:
             log.warning("%s has %d bits per sample; read as 8", self.path, bits)
         matrix, rotation = self._matrix, self._first.rotation
-        for index, frame in enumerate(chain([self._first], self._frames)):
+        for index, frame in enumerate(self._decoded()):
             if frame.rotation != rotation:  # reading the matrix of each frame would keep them in memory
                 matrix, rotation = display_matrix(frame), frame.rotation
-            if _shape(frame, matrix) != self.shape:
+            if self._picture.shape(frame, matrix) != self.shape:
                 raise UserError(f"{self.path} changes its frame size at frame {index}; cut it there")
             self._times.append(frame.pts)
-            yield partial(self._image, frame, matrix)
+            yield partial(self._picture.image, frame, matrix)
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        """Decode all frames and deinterlace them, or warn at the first interlaced one."""
+        frames = chain([self._first], self._frames)
+        if self._deinterlace:
+            yield from deinterlaced(frames, self._stream.time_base or 1 / self.rate)
+            return
+        warned = False
+        for frame in frames:
+            if frame.interlaced_frame and not warned:
+                log.warning(
+                    "%s is interlaced, and its combs are upscaled as texture; use deinterlace=bwdif",
+                    self.path,
+                )
+                warned = True
+            yield frame
 
     def metadata(self) -> Metadata:
         """Return the metadata of the frames so far."""
@@ -86,10 +110,6 @@ class Decoder:
             None if self._first.format.is_rgb else self._colour,
             self.path,
         )
-
-    def _image(self, frame: av.VideoFrame, matrix: np.ndarray) -> Tensor:
-        image = rearrange(upright(self._colour.to_rgb(frame), matrix), "h w c -> c h w")
-        return torch.from_numpy(np.ascontiguousarray(image))
 
 
 def header_shape(path: Path) -> tuple[int, int, int]:
@@ -111,11 +131,6 @@ def header_rate(path: Path) -> Fraction:
     """
     with open_video(path) as container:
         return _rate(_picture(path, container))
-
-
-def _shape(frame: av.VideoFrame, matrix: np.ndarray) -> tuple[int, int]:
-    """Return the height and width of a frame as displayed by ``matrix``."""
-    return (frame.width, frame.height) if is_turned(matrix) else (frame.height, frame.width)
 
 
 def _picture(path: Path, container: InputContainer) -> av.VideoStream:
@@ -143,12 +158,25 @@ def _matroska_size(path: Path) -> int:
     return 0 if size == (1 << 7 * width) - 1 else start + width + size
 
 
-def _frames(path: Path, container: InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def _codec(stream: av.VideoStream, alpha: Alpha) -> av.VideoCodecContext:
+    """Return the decoder of a stream; FFmpeg's own ones of VP8 and VP9 do not decode alpha, libvpx does."""
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    name = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(stream.name or "")
+    if not name or tags.get("alpha_mode") != "1" or alpha == "ignore":
+        return stream.codec_context
+    codec = av.CodecContext.create(name, "r")
+    assert isinstance(codec, av.VideoCodecContext)
+    return codec
+
+
+def _frames(
+    path: Path, container: InputContainer, stream: av.VideoStream, codec: av.VideoCodecContext
+) -> Iterator[av.VideoFrame]:
     """Decode the frames in display order; raise UserError if there is none or the file is damaged."""
     count = 0
     try:
         for packet in container.demux(stream):
-            frames = packet.decode()
+            frames = codec.decode(packet)
             if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
                 raise UserError(f"{path} is damaged or truncated after {count} frames; copy it again")
             yield from frames

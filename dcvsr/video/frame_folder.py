@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.memory import Metadata
+from dcvsr.video.picture import Alpha, transparent
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +38,22 @@ class FolderFrames:
         length: number of frames.
         shape: height and width of the first frame.
         rate: frames per second.
+        channels: 4 if alpha is read beside RGB, else 3.
 
     Args:
         path: the folder.
         rate: frames per second.
+        alpha: treatment of transparent pixels.
 
     Raises:
         UserError: as ``frame_paths`` and, for the first frame, ``read_frame`` do.
     """
 
-    def __init__(self, path: Path, rate: Fraction) -> None:
+    def __init__(self, path: Path, rate: Fraction, alpha: Alpha = "refuse") -> None:
         self.path, self.rate, self._paths = path, rate, frame_paths(path)
+        self._alpha: Alpha = alpha
         self.length = len(self._paths)
-        _, height, width = read_frame(self._paths[0]).shape
+        self.channels, height, width = read_frame(self._paths[0], alpha).shape
         self.shape = (height, width)
         self._deep_names: list[str] = []
 
@@ -69,7 +73,7 @@ class FolderFrames:
         return Metadata(self.rate, source=self.path, names=tuple(path.stem for path in self._paths))
 
     def _image(self, path: Path) -> Tensor:
-        image = read_frame(path)
+        image = read_frame(path, self._alpha)
         if (shape := tuple(image.shape[1:])) != self.shape:
             raise UserError(
                 f"{self.path} holds frames of two sizes: {self._paths[0].name} is {_size(self.shape)}, "
@@ -98,21 +102,23 @@ def frame_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def read_frame(path: Path) -> Tensor:
-    """Read an image as uint8 RGB, ``c h w``.
+def read_frame(path: Path, alpha: Alpha = "refuse") -> Tensor:
+    """Read an image as uint8 ``c h w``: RGB, and alpha beside where ``alpha`` is ``bicubic``.
 
     Raises:
-        UserError: if it cannot be read, has transparent pixels or 32-bit samples.
+        UserError: if it cannot be read, has transparent pixels that ``alpha`` refuses, or 32-bit samples.
     """
     with _opened(path) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F"):
         raise UserError(f"{path} has 32-bit samples; convert it to 8 bits first")
-    if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-        raise UserError(f"{path} has transparent pixels; put it on a background first")
+    checked = alpha == "refuse" and image.has_transparency_data
+    if checked and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        raise transparent(path)
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip at 255
-    return rearrange(torch.from_numpy(np.array(image.convert("RGB"))), "h w c -> c h w").contiguous()
+    pixels = np.array(image.convert("RGBA" if alpha == "bicubic" else "RGB"))
+    return rearrange(torch.from_numpy(pixels), "h w c -> c h w").contiguous()
 
 
 def frame_size(path: Path) -> tuple[int, int]:

@@ -23,7 +23,17 @@ from dcvsr.video.memory import Metadata, Video
 from dcvsr.video.reader import open_frames
 from dcvsr.video.tracks import check_tracks
 
-__all__ = ["CRF", "Video", "check_output", "read_video", "to_bytes", "to_unit", "write_clip", "write_video"]
+__all__ = [
+    "CRF",
+    "Video",
+    "check_alpha",
+    "check_output",
+    "read_video",
+    "to_bytes",
+    "to_unit",
+    "write_clip",
+    "write_video",
+]
 
 CRF = 16
 """Default constant rate factor, as in ``conf/upscale.yaml``."""
@@ -81,6 +91,12 @@ def check_output(
         check_tracks(source, suffix, audio)
 
 
+def check_alpha(output: str | Path, channels: int) -> None:
+    """Raise UserError if frames have an alpha channel that ``output`` cannot hold."""
+    if channels == 4 and Path(output).suffix:
+        raise UserError(f"{output} cannot hold alpha: write a folder of PNGs, or use alpha=ignore")
+
+
 def write_video(
     path: str | Path,
     frames: Tensor | Iterable[Tensor],
@@ -93,7 +109,7 @@ def write_video(
     Args:
         path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.
         frames: floats in [0, 1], ``f c h w``, of any size, on any device; or an iterable of chunks of such,
-            which are encoded as they arrive.
+            which are encoded as they arrive. PNGs may have a fourth channel, alpha.
         video: source of all but the pixels: a ``Video``, whose own ``frames`` are ignored, or a reader's
             ``metadata``. ``Video(frames, rate)`` has no source.
         crf: x264's constant rate factor, from 0 (best quality) to 51; 16 by default, as in the command.
@@ -106,7 +122,7 @@ def write_video(
     path = Path(path)
     check_output(video.source, path, crf, audio)
     chunks = [frames] if isinstance(frames, Tensor) else frames
-    images = _images(chunks, len(video.pts or video.names))
+    images = _images(chunks, len(video.pts or video.names), 3 if path.suffix else 4)
     target = path.resolve()  # writes through a symbolic link
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
         unfinished = Path(scratch) / path.name
@@ -122,11 +138,12 @@ def write_clip(path: str | Path, frames: Tensor, rate: Fraction, crf: float) -> 
     write_video(path, frames, Metadata(rate), crf)
 
 
-def _images(chunks: Iterable[Tensor], expected: int) -> Iterator[np.ndarray]:
+def _images(chunks: Iterable[Tensor], expected: int, most: int) -> Iterator[np.ndarray]:
     """Yield uint8 ``h w c`` images; check that their sizes agree and ``expected`` come (0: at least one)."""
     count, sizes = 0, set()
     for chunk in chunks:
-        if not isinstance(chunk, Tensor) or not chunk.is_floating_point() or chunk.shape[1:-2] != (3,):
+        kinds = [(channels,) for channels in range(3, most + 1)]
+        if not isinstance(chunk, Tensor) or not chunk.is_floating_point() or chunk.shape[1:-2] not in kinds:
             raise UserError(f"pass frames as floats f c h w in [0, 1] with c = 3, got {described(chunk)}")
         count += len(chunk)
         sizes.add(tuple(chunk.shape[1:]))

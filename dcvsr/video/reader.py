@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -17,16 +18,18 @@ from dcvsr.video.decoder import Decoder
 from dcvsr.video.frame_folder import FolderFrames
 from dcvsr.video.memory import Metadata
 from dcvsr.video.part import Part
+from dcvsr.video.picture import Alpha, require_alpha
 
 
 class Reader:
-    """Frames of an open video, uint8 ``c h w`` on the CPU, read once and in order.
+    """Frames of an open video, uint8 ``c h w`` on the CPU, read once and in order; c is ``channels``.
 
     Attributes:
         path: the whole video.
         length: number of frames by the header, which may be wrong.
         shape: height and width.
         rate: average frames per second.
+        channels: 4 if alpha is read beside RGB, else 3.
         metadata: all that an output keeps; set when the last frame has been read.
 
     Args:
@@ -45,7 +48,7 @@ class Reader:
         self._stop = part.stop(source.rate)
         ends = source.length if self._stop is None else min(source.length, self._stop)
         self.length = max(1, ends - part.start)
-        self.shape = part.size(source.path, *source.shape)
+        self.shape, self.channels = part.size(source.path, *source.shape), source.channels
 
     def __iter__(self) -> Iterator[Tensor]:
         """Read the frames.
@@ -69,7 +72,11 @@ class Reader:
 
 @contextmanager
 def open_frames(
-    path: str | Path, rate: Fraction | float | str | None = None, part: Part | None = None
+    path: str | Path,
+    rate: Fraction | float | str | None = None,
+    part: Part | None = None,
+    alpha: Alpha = "refuse",
+    deinterlace: Literal["none", "bwdif"] = "none",
 ) -> Iterator[Reader]:
     """Open a video file or a folder of frames for reading.
 
@@ -78,25 +85,32 @@ def open_frames(
         rate: frames per second of a folder, such as 24, 23.976 or ``"30000/1001"``; None for 25. Files have
             their own.
         part: the part to read; None for all.
+        alpha: treatment of transparent pixels; ``bicubic`` reads alpha as a fourth channel.
+        deinterlace: filter for interlaced video files.
 
     Raises:
-        UserError: if the path is missing, empty or not a video, or its first frame cannot be read; if
-            ``rate`` is not a number above 0, or given for a file; if the region of ``part`` is not inside the
-            picture.
+        UserError: if ``alpha`` or ``deinterlace`` is none of their values; if the path is missing, empty or
+            not a video, or its first frame cannot be read; if ``rate`` is not a number above 0, or given for
+            a file; if the region of ``part`` is not inside the picture.
     """
     path, part = Path(path), part or Part()
+    require_alpha(alpha)
+    if deinterlace not in ("none", "bwdif"):
+        raise UserError(f"deinterlace={deinterlace} is not a deinterlacing filter; choose none or bwdif")
     if not os.path.exists(path):  # unlike path.exists(), never raises
         raise UserError(f"{path} does not exist; pass a video file or a folder of frames")
     if path.is_dir():
         exact = _exact(25 if rate is None else rate)
         if exact <= 0:
             raise UserError(f"the frame rate of {path} must be above 0, got {rate}")
-        yield Reader(FolderFrames(path, exact), part)
+        if deinterlace != "none":
+            raise UserError(f"{path} is a folder of frames; deinterlace={deinterlace} is for video files")
+        yield Reader(FolderFrames(path, exact, alpha), part)
         return
     if rate is not None:
         raise UserError(f"{path} has its own frame rate; leave {rate} out, a rate is for folders of frames")
     with open_video(path) as container:
-        yield Reader(Decoder(path, container), part)
+        yield Reader(Decoder(path, container, alpha, deinterlace == "bwdif"), part)
 
 
 def _exact(rate: Fraction | float | str) -> Fraction:
