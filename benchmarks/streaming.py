@@ -30,6 +30,7 @@ from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.cli import CONF
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
+from dcvsr.upscaling.target_size import TargetSize
 from dcvsr.upscaling.video_job import VideoJob
 from dcvsr.video.memory import Metadata
 from dcvsr.video.part import Part
@@ -92,7 +93,8 @@ def _streamed(upscaler: TiledUpscaler, clips: Iterable[Tensor], frames: int, fol
         for clip in clips:
             store.write(start, clip)
             start += len(clip)
-        video = ReadVideo(store, (frames, SIDE, SIDE), "", [range(frames)], Metadata(Fraction(25)))
+        shape, target = (frames, SIDE, SIDE), TargetSize.fourfold(SIDE, SIDE)
+        video = ReadVideo(store, shape, "", [range(frames)], Metadata(Fraction(25)), target)
         job = VideoJob(upscaler, video, job_folder, Part(), torch.device("cpu"), save_every=1)
         job.write(folder / "hr", 16, ignored, NOBODY)
 

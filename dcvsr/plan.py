@@ -24,6 +24,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.upscaling.fitting import fitted
     from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
+    from dcvsr.upscaling.target_size import to_target
     from dcvsr.upscaling.time_probe import probed
     from dcvsr.upscaling.video_job import require_place
     from dcvsr.video.part import Part
@@ -35,15 +36,16 @@ def main(cfg: DictConfig) -> None:
         cfg = without_weights(cfg)
     with open_frames(Path(cfg.input), cfg.fps, part, cfg.alpha, cfg.deinterlace) as reader:
         upscaler, device = configured_upscaler(cfg)
-        require_place(part, upscaler)
-        video = read_into(None, reader, cuts)
+        upscaler, target = to_target(upscaler, reader.whole, reader.shape, cfg.size, cfg.height, cfg.factor)
+        require_place(part, upscaler, target)
+        video = read_into(None, reader, cuts, target)
     upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
     if not isinstance(upscaler, TiledUpscaler):
         raise UserError("plan is for the method itself; leave upscaler= out")
     plan = Plan.of(upscaler, video, device)
     if cfg.probe and not has_no_weights:
         upscaler.to(device)
-        plan = plan.timed(probed(upscaler, video.shape, device))
+        plan = plan.timed(probed(upscaler, (video.shape[0], *target.inputs), device))
     log.info(f"{cfg.input}\n{plan}")
     if cfg.json:
         write_json(Path(cfg.json), plan.record())

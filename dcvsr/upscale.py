@@ -1,4 +1,4 @@
-"""The command ``upscale``, which upscales any video four times.
+"""The command ``upscale``, which upscales any video.
 
 Importing this module does not import torch.
 """
@@ -41,6 +41,7 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
     from dcvsr.upscaling.job_folder import JobFolder
     from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
+    from dcvsr.upscaling.target_size import to_target
     from dcvsr.upscaling.video_job import VideoJob, job_record, require_place
     from dcvsr.video.io import check_alpha, check_output
     from dcvsr.video.part import Part
@@ -56,16 +57,18 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
     with open_frames(source, cfg.fps, part, cfg.alpha, cfg.deinterlace) as reader:
         check_alpha(output, reader.channels)
         upscaler, device = configured_upscaler(cfg)
-        require_place(part, upscaler)
+        upscaler, target = to_target(upscaler, reader.whole, reader.shape, cfg.size, cfg.height, cfg.factor)
+        require_place(part, upscaler, target)
         if cfg.dry_run:
-            video = read_into(None, reader, cuts)
+            video = read_into(None, reader, cuts, target)
             upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
             _tell_plan(source, upscaler, video, device)
             if isinstance(upscaler, TiledUpscaler):
                 log.info(Plan.of(upscaler, video, device))
             return
         with folder.locked():
-            video = read_into(folder.frames("lr", (reader.channels, *reader.shape)), reader, cuts)
+            store = folder.frames("lr", (reader.channels, *reader.shape))
+            video = read_into(store, reader, cuts, target)
             upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
             _tell_plan(source, upscaler, video, device)
             folder.claim(job_record(cfg, video, upscaler, device))
@@ -85,20 +88,18 @@ def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.runtime.device import require_memory, require_working_memory
 
-    frames, height, width = video.shape
-    factor = upscaler.factor
-    size, shots = f"{factor * width}x{factor * height}", len(video.shots)
-    work = sum(upscaler.work(len(shot), height, width) for shot in video.shots)
+    (frames, height, width), (rows, columns), shots = video.shape, video.target.hr, len(video.shots)
+    work = sum(upscaler.work(*size) for size in video.sizes)
     log.info(
         f"{source}: {frames} frames of {width}x{height} in {shots} {'shot' if shots == 1 else 'shots'} at "
-        f"{video.metadata.rate} fps -> {size}"
+        f"{video.metadata.rate} fps -> {columns}x{rows}"
     )
     log.info(f"work: {work} {'U-Net evaluations' if isinstance(upscaler, TiledUpscaler) else 'frames'}")
     log.info(f"weights: {upscaler.origin or 'none'}")
     if isinstance(upscaler, TiledUpscaler):
-        require_working_memory(upscaler.working_memory(height, width), device)
+        require_working_memory(upscaler.working_memory(*video.target.inputs), device)
     else:
-        require_memory(lambda n: upscaler.memory(n, height, width), video.longest[0], device)
+        require_memory(lambda n: upscaler.memory(n, *video.target.inputs), video.longest[0], device)
 
 
 def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) -> None:
@@ -111,15 +112,14 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
     from dcvsr.runtime.provenance import describe, write_csv, write_json
 
     source, output = Path(cfg.input), Path(cfg.output)
-    upscaler, video, factor = job.upscaler, job.video, job.upscaler.factor
-    frames, height, width = video.shape
-    sizes = [(len(shot), height, width) for shot in video.shots]
-    work = sum(upscaler.work(*size) for size in sizes)
+    upscaler, video = job.upscaler, job.video
+    frames, (height, width) = video.shape[0], video.target.hr
+    work = sum(upscaler.work(*size) for size in video.sizes)
     ledger = Ledger(upscaler)
     probes = [Probe(source.stem)] if cfg.debug.attention else []
     read = time.monotonic()
     try:
-        with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(sizes, job.device):
+        with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(video.sizes, job.device):
             job.write(output, cfg.crf, bar.advance, Observers([ledger, bar, *probes]), cfg.audio)
     except KeyboardInterrupt:
         if not job.folder.is_begun:
@@ -130,7 +130,7 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
         "input": str(source),
         "output": str(output),
         "frames": frames,
-        "size": [factor * width, factor * height],
+        "size": [width, height],
         "rate": str(video.metadata.rate),
         "shots": [[shot.start, len(shot)] for shot in video.shots],
         "evaluations": work,
@@ -146,7 +146,7 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
         write_csv(output.with_name(f"{output.stem}.{table.name}.csv"), table.columns, table.rows)
     job.folder.deliver(cfg.engine.keep)
     took = time.monotonic() - started
-    log.info(f"{output}: {frames} frames of {factor * width}x{factor * height} in {took:.0f} s")
+    log.info(f"{output}: {frames} frames of {width}x{height} in {took:.0f} s")
 
 
 if __name__ == "__main__":

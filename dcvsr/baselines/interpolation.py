@@ -15,8 +15,8 @@ class Upsampling(Upscaler):
     """I^up as the result; bicubic is the first column of the paper's Table 1."""
 
     upsample: Upsample = upsample
+    factor: int = FACTOR
 
-    factor = FACTOR
     seed = None
     origin = None  # no weights
 

@@ -47,6 +47,7 @@ class TiledUpscaler(Upscaler):
         noise_augmentation: strength of noise on the pixels of I^up, in [-1, 1], before encoding; equals the
             denoiser's third id (spec A14).
         colour: colour correction of the decoded video to I^up; the paper mentions none (spec A19).
+        factor: of ``upsample``; 1 if the videos are I^up already.
     """
 
     upsample: Upsample
@@ -66,8 +67,7 @@ class TiledUpscaler(Upscaler):
     image_frames: ImageFrames = "first"
     noise_augmentation: float = 0
     colour: ColourCorrection = "none"
-
-    factor = FACTOR
+    factor: int = FACTOR
 
     def __post_init__(self) -> None:
         require_seed(self.seed)

@@ -41,7 +41,7 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["checkpoint_every", "effective_batch", "effective_batches.*", "steps.*"], FROM_1),
     **dict.fromkeys(["data.crop", "data.frames", "data.length", "data.side"], FROM_1),
     **dict.fromkeys(["engine.save_every", "sampler.steps", "trainer.max_steps"], FROM_1),
-    **dict.fromkeys(["frames", "*.stop", "upscaler.batch", "*.autoencoder.tile"], FROM_1_OR_NULL),
+    **dict.fromkeys(["frames", "height", "*.stop", "upscaler.batch", "*.autoencoder.tile"], FROM_1_OR_NULL),
     **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay"], NOT_NEGATIVE),
     **dict.fromkeys(["*.lr", "*.P_std", "trainer.val_check_interval", "*.side_by_side.rate"], POSITIVE),
     **dict.fromkeys(["crf", "*.crf"], Number(0, 51)),
@@ -54,6 +54,7 @@ TAKES: dict[str, Kind] = {
     "keep": Named(("mp4", "mkv", "mov", "png")),
     "fps": Number(0.001, 10_000, ratio=True, also=(None,)),
     "seconds": Number(0, above=True, ratio=True, also=(None,)),
+    "factor": Number(1, 8, ratio=True),
     "engine.memory": Number(0, above=True, also=("auto", None)),
     "step": Number(0, whole=True, also=(None,)),
     "stage": Number(1, 2, whole=True),
@@ -66,8 +67,10 @@ TAKES: dict[str, Kind] = {
     "trainer.gradient_clip_val": Number(0, also=(None,)),
     **dict.fromkeys(["include", "module.noise_augmentation"], LIST_OR_NULL),
     **dict.fromkeys(["ckpt", "*.ckpt", "run_name", "*.name", "region", "json", "licence", "hub"], ANYTHING),
-    **dict.fromkeys(["golden", "truth", "runs", "*.runs", "resume", "manifest", "real_images"], ANYTHING),
-    **dict.fromkeys(["*.real_images.folder", "pictures.*.reference"], ANYTHING),
+    **dict.fromkeys(
+        ["golden", "truth", "runs", "*.runs", "resume", "manifest", "real_images", "size"], ANYTHING
+    ),
+    **dict.fromkeys(["*.real_images.folder", "pictures.*.reference", "size"], ANYTHING),
     **dict.fromkeys(FILE_GROUPS, GROUP_WITHOUT_NULL),
     "trainer.devices": ANYTHING,  # auto, a number or a list; Lightning tells what it takes
 }

@@ -25,7 +25,7 @@ def fitted(upscaler: Upscaler, size: tuple[int, int, int], memory: Any, device: 
         device: device of the job.
 
     Raises:
-        UserError: if ``memory`` is not a number above 0, or nothing fits.
+        UserError: if nothing fits, or ``memory`` is ``auto`` and free memory is not known.
     """
     if memory is None or not isinstance(upscaler, TiledUpscaler):
         return upscaler
@@ -61,6 +61,4 @@ def _budget(memory: Any, upscaler: TiledUpscaler, device: torch.device) -> int:
             raise UserError(f"engine.memory=auto, but free memory is not known on {device}; give GB")
         waiting = 0 if device.type == "cpu" else upscaler.weight_bytes  # not on the GPU yet
         return int(SHARE * (free - waiting))
-    if isinstance(memory, bool) or not isinstance(memory, int | float) or not memory > 0:
-        raise UserError(f"engine.memory={memory} is not a size in GB; give a number above 0, auto or null")
     return int(1e9 * memory)

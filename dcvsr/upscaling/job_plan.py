@@ -49,8 +49,8 @@ class Plan:
     @classmethod
     def of(cls, upscaler: TiledUpscaler, video: ReadVideo, device: torch.device) -> "Plan":
         """Plan the upscaling of a video; weights are not read."""
-        frames, height, width = video.shape
-        sizes = [(len(shot), height, width) for shot in video.shots]
+        (frames, *lr), hr, (height, width) = video.shape, video.target.hr, video.target.inputs
+        sizes = video.sizes
         steps = range(upscaler.sampler.steps)
         rounds = [upscaler.propagation.round(step, len(steps)) for step, _ in upscaler.sampler.evaluations]
         numbers = [step for step, _ in upscaler.sampler.evaluations]
@@ -61,12 +61,12 @@ class Plan:
             for visit in visits(upscaler.windows(*size, step), round)
         ]
         cost = PlannedCost(upscaler).ledger(sizes).report()
-        peak, longest, factor = PeakMemory(upscaler, device.type), video.longest, upscaler.factor
+        peak, longest = PeakMemory(upscaler, device.type), video.longest
         chunk = min(longest[0], upscaler.latents.autoencoder.chunk)
         return cls(
             frames,
-            (width, height),
-            (factor * width, factor * height),
+            (lr[1], lr[0]),
+            (hr[1], hr[0]),
             [(shot.start, len(shot)) for shot in video.shots],
             len(all_visits),
             max(len(visit.tiles) for visit in all_visits),
@@ -78,7 +78,7 @@ class Plan:
                 "decoding": peak.decoding(chunk, height, width),
             },
             upscaler.weight_bytes,
-            upscaler.stored(*longest) + (1 + factor**2) * 3 * frames * height * width,
+            upscaler.stored(*longest) + 3 * frames * (lr[0] * lr[1] + hr[0] * hr[1]),
         )
 
     def timed(self, seconds: Mapping[str, float]) -> "Plan":

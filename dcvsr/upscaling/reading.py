@@ -14,6 +14,7 @@ from dcvsr.data.shots import CutDetector
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_text
 from dcvsr.runtime.frame_stores import FrameStore
+from dcvsr.upscaling.target_size import TargetSize
 from dcvsr.video.memory import Metadata
 from dcvsr.video.reader import Reader
 
@@ -28,6 +29,7 @@ class ReadVideo:
         sha256: hash of all frames.
         shots: ranges of frames between cuts, in order.
         metadata: all that an output keeps.
+        target: sizes of what the upscaler receives and of the result.
         channels: c; 4 with alpha.
     """
 
@@ -36,15 +38,21 @@ class ReadVideo:
     sha256: str
     shots: Sequence[range]
     metadata: Metadata
+    target: TargetSize
     channels: int = 3
 
     @property
+    def sizes(self) -> list[tuple[int, int, int]]:
+        """Frames, height and width of each shot as the upscaler receives it."""
+        return [(len(shot), *self.target.inputs) for shot in self.shots]
+
+    @property
     def longest(self) -> tuple[int, int, int]:
-        """Frames, height and width of the longest shot."""
-        return max(map(len, self.shots)), *self.shape[1:]
+        """Those of the longest shot."""
+        return max(self.sizes)
 
 
-def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts") -> ReadVideo:
+def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts", target: TargetSize) -> ReadVideo:
     """Read all frames of a video into ``store``; None to learn their number and cuts only.
 
     Raises:
@@ -63,7 +71,7 @@ def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts") -> ReadVid
         cuts.ended(reader.path, length)
     shots = [range(*ends) for ends in pairwise([*starts, length])]
     shape = length, *reader.shape
-    return ReadVideo(store, shape, sha256.hexdigest(), shots, reader.metadata, reader.channels)
+    return ReadVideo(store, shape, sha256.hexdigest(), shots, reader.metadata, target, reader.channels)
 
 
 class Cuts(Protocol):

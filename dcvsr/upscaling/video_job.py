@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dcvsr.attention.observer import Observer
 from dcvsr.diffusion.protocols import Advance, Upscaler
-from dcvsr.imaging import to_bytes, to_unit, upsample
+from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import GOES_ON, UserError
@@ -18,6 +18,7 @@ from dcvsr.runtime.hashing import software
 from dcvsr.upscaling.fitting import fitted_settings
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
+from dcvsr.upscaling.target_size import TargetSize, resampled
 from dcvsr.upscaling.write_behind import write_behind
 from dcvsr.video.io import write_video
 from dcvsr.video.part import Part
@@ -48,9 +49,7 @@ class VideoJob:
         self.save_every = save_every
         x, y = part.region[:2] if part.region else (0, 0)
         self._place = part.start, y, x
-        frames, height, width = video.shape
-        factor = upscaler.factor
-        self._hr = folder.frames("hr", (3, factor * height, factor * width), frames)
+        self._hr = folder.frames("hr", (3, *video.target.hr), video.shape[0])
         longest = max(range(len(video.shots)), key=lambda number: len(video.shots[number]))
         if isinstance(upscaler, TiledUpscaler):  # its stores take the disk space of all shots before the work
             upscaler.job(self._clip(video.shots[longest]), folder.shot(longest), device)
@@ -73,20 +72,20 @@ class VideoJob:
             raise UserError(f"cannot write {unfinished}: {error.strerror or error}; {GOES_ON}") from error
 
     def _with_alpha(self, chunks: Iterator[Tensor]) -> Iterator[Tensor]:
-        """Append the bicubic I^up of alpha to the channels."""
+        """Append bicubic alpha to the channels."""
         done, lr = 0, self.video.frames
         assert lr is not None
         for chunk in chunks:
             alpha = to_unit(lr.read(range(done, done + len(chunk)))[:, 3:])
             done += len(chunk)
-            yield torch.cat([chunk, upsample(alpha, self.upscaler.factor)], 1)
+            yield torch.cat([chunk, resampled(alpha, self.video.target.hr)], 1)
 
     def _frames(self, advance: Advance, observer: Observer) -> Iterator[Tensor]:
         """Yield all HR frames as they are stored, in [0, 1] with 8 bits."""
         done = self.folder.shots_done
-        for number, shot in enumerate(self.video.shots):
+        for number, (shot, size) in enumerate(zip(self.video.shots, self.video.sizes, strict=True)):
             if number < done:
-                observer.resumed(self.upscaler.work(len(shot), *self.video.shape[1:]))
+                observer.resumed(self.upscaler.work(*size))
                 yield from self._stored(shot)
             else:
                 yield from self._upscaled(number, shot, advance, observer)
@@ -101,20 +100,22 @@ class VideoJob:
         else:
             chunks = up(self._clip(shot).read(range(len(shot))).to(self.device), advance).split(1)
         for chunk in chunks:
-            pixels = to_bytes(chunk).cpu()
+            pixels = to_bytes(self.video.target.after(chunk)).cpu()
             self._hr.write(done, pixels)
             done += len(pixels)
             yield to_unit(pixels)
         workspace.finish()
 
     def _clip(self, shot: range) -> LRClip:
-        lr, (start, top, left) = self.video.frames, self._place
+        lr, target = self.video.frames, self.video.target
+        start, top, left = target.scaled(self._place)
         assert lr is not None
 
         def read(frames: range) -> Tensor:
-            return to_unit(lr.read(range(shot.start + frames.start, shot.start + frames.stop))[:, :3])
+            frames = range(shot.start + frames.start, shot.start + frames.stop)
+            return target.before(to_unit(lr.read(frames)[:, :3]))
 
-        return LRClip(read, len(shot), *self.video.shape[1:], start + shot.start, top, left)
+        return LRClip(read, len(shot), *target.inputs, start + shot.start, top, left)
 
     def _stored(self, frames: range) -> Iterator[Tensor]:
         for number in frames:
@@ -155,13 +156,15 @@ def _without_paths(value: Any) -> Any:
     return {key: _without_paths(part) for key, part in value.items() if key not in ("ckpt", "runs", "cache")}
 
 
-def require_place(part: Part, upscaler: Upscaler) -> None:
+def require_place(part: Part, upscaler: Upscaler, target: TargetSize) -> None:
     """Refuse a region whose corner lies between latent pixels, where the video has no noise.
+
+    With another factor than the model's, the nearest latent pixel is taken.
 
     Raises:
         UserError: naming the multiple to choose.
     """
-    if part.region is None or not isinstance(upscaler, TiledUpscaler):
+    if part.region is None or not isinstance(upscaler, TiledUpscaler) or target.inputs != target.lr:
         return
     multiple = -(-upscaler.latents.autoencoder.factor // upscaler.factor)
     x, y, w, h = part.region

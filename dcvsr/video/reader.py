@@ -28,6 +28,7 @@ class Reader:
         path: the whole video.
         length: number of frames by the header, which may be wrong.
         shape: height and width.
+        whole: those of the whole picture.
         rate: average frames per second.
         channels: 4 if alpha is read beside RGB, else 3.
         metadata: all that an output keeps; set when the last frame has been read.
@@ -48,7 +49,8 @@ class Reader:
         self._stop = part.stop(source.rate)
         ends = source.length if self._stop is None else min(source.length, self._stop)
         self.length = max(1, ends - part.start)
-        self.shape, self.channels = part.size(source.path, *source.shape), source.channels
+        self.whole, self.shape = source.shape, part.size(source.path, *source.shape)
+        self.channels = source.channels
 
     def __iter__(self) -> Iterator[Tensor]:
         """Read the frames.

@@ -27,6 +27,7 @@ from dcvsr.runtime import frame_stores
 from dcvsr.tiling.grid import TileGrid
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
+from dcvsr.upscaling.target_size import TargetSize
 from dcvsr.upscaling.video_job import VideoJob
 from dcvsr.video import io
 from dcvsr.video.memory import Metadata
@@ -79,7 +80,8 @@ def run(
         store = folder.frames("lr", lr.shape[1:])
         store.write(0, lr)
         shots = [range(*ends) for ends in pairwise([0, *cuts, len(lr)])]
-        video = ReadVideo(store, (len(lr), lr.shape[2], lr.shape[3]), "", shots, Metadata(Fraction(25)))
+        shape, target = (len(lr), lr.shape[2], lr.shape[3]), TargetSize.fourfold(lr.shape[2], lr.shape[3])
+        video = ReadVideo(store, shape, "", shots, Metadata(Fraction(25)), target)
         folder.claim({"seed": upscaler.seed})
         job = VideoJob(upscaler, video, folder, part or Part(), torch.device("cpu"), save_every)
         job.write(output, 16, ignored, observer)

@@ -9,10 +9,14 @@ import torch
 
 from dcvsr.runtime.frame_stores import FramesInMemory
 from dcvsr.upscaling.reading import ReadVideo
+from dcvsr.upscaling.target_size import TargetSize
 from dcvsr.upscaling.video_job import job_record
 from dcvsr.video.memory import Metadata
 
-VIDEO = ReadVideo(FramesInMemory(), (8, 16, 16), "hash of the frames", [range(8)], Metadata(Fraction(25)))
+VIDEO = ReadVideo(
+    *(FramesInMemory(), (8, 16, 16), "hash of the frames", [range(8)], Metadata(Fraction(25))),
+    TargetSize.fourfold(16, 16),
+)
 
 
 @pytest.fixture

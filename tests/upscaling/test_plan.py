@@ -59,4 +59,4 @@ def test_memory_that_is_given_chooses_the_exchange(run, clip, tmp_path):
 def test_memory_that_is_no_size_is_refused(run, clip, memory):
     done = run("plan", *TINY, f"input={clip}", f"engine.memory={memory}")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "is not a size in GB; give a number above 0, auto or null" in done.err
+    assert "is not a number above 0, or auto, or null" in done.err

@@ -20,6 +20,7 @@ from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.workspace import Memory
 from dcvsr.tiling.grid import TileGrid
+from dcvsr.upscaling.target_size import TargetSize
 from dcvsr.upscaling.video_job import require_place
 from dcvsr.video.io import read_video
 from dcvsr.video.part import Part
@@ -152,8 +153,10 @@ def test_a_region_begins_at_a_latent_pixel():
     """At scale=svd those are two LR pixels wide."""
     latents = ResidualLatents(CoarseAutoencoder(), [0], [0.1] * 48, [0.0] * 48, [1.0] * 48, 1, 0.02)
     coarse = make(LinearDenoiser(), latents=latents)
-    require_place(Part(region=(2, 4, 5, 5)), coarse)
-    require_place(Part(region=(3, 5, 4, 4)), make(LinearDenoiser()))
-    require_place(Part(region=(3, 5, 4, 4)), Upsampling())
+    target = TargetSize.fourfold(5, 5)
+    require_place(Part(region=(2, 4, 5, 5)), coarse, target)
+    require_place(Part(region=(3, 5, 4, 4)), make(LinearDenoiser()), target)
+    require_place(Part(region=(3, 5, 4, 4)), Upsampling(), target)
+    require_place(Part(region=(3, 5, 4, 4)), coarse, TargetSize((4, 4), (12, 12), (12, 12)))
     with pytest.raises(UserError, match="3,5,4,4 must begin at multiples of 2; use region=2,4,5,5"):
-        require_place(Part(region=(3, 5, 4, 4)), coarse)
+        require_place(Part(region=(3, 5, 4, 4)), coarse, target)
