@@ -54,7 +54,7 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
         check_output(source, output, cfg.crf, cfg.audio)
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
     cuts = cut_rule(cfg.engine.cuts, part.start)
-    with open_frames(source, cfg.fps, part, cfg.alpha, cfg.deinterlace) as reader:
+    with open_frames(source, cfg.fps, part, cfg.alpha, cfg.deinterlace, cfg.on_damage) as reader:
         check_alpha(output, reader.channels)
         upscaler, device = configured_upscaler(cfg)
         upscaler, target = to_target(upscaler, reader.whole, reader.shape, cfg.size, cfg.height, cfg.factor)

@@ -51,6 +51,7 @@ TAKES: dict[str, Kind] = {
     "precision": Named(("auto", "float32", "bfloat16", "float16")),
     "dtype": Named(("float32", "float16", "bfloat16")),
     "audio": Named(("copy", "aac", "flac", "none")),
+    "on_damage": Named(("error", "repeat", "drop")),
     "keep": Named(("mp4", "mkv", "mov", "png")),
     "fps": Number(0.001, 10_000, ratio=True, also=(None,)),
     "seconds": Number(0, above=True, ratio=True, also=(None,)),

@@ -122,7 +122,7 @@ class VideoJob:
             yield to_unit(self._hr.read(range(number, number + 1)))
 
 
-IRRELEVANT = {"input", "output", "ckpt", "cache", "crf", "audio", "fps", "dry_run"} | {
+IRRELEVANT = {"input", "output", "ckpt", "cache", "crf", "audio", "on_damage", "fps", "dry_run"} | {
     *("debug", "runs", "run_name", "engine", "device"),
 }
 """Settings that do not change the frames of the result, or whose content ``job_record`` tells."""

@@ -21,6 +21,7 @@ from dcvsr.video.deinterlacing import deinterlaced
 from dcvsr.video.memory import Metadata
 from dcvsr.video.orientation import display_matrix, is_turned
 from dcvsr.video.picture import Alpha, Picture, container_crop, is_transparent
+from dcvsr.video.picture_frames import ON_DAMAGE, PictureFrames
 
 log = logging.getLogger(__name__)
 
@@ -42,16 +43,28 @@ class Decoder:
         container: the file, open for reading.
         alpha: treatment of transparent pixels.
         deinterlace: True to pass all frames through bwdif.
+        on_damage: one of ``ON_DAMAGE``.
 
     Raises:
-        UserError: if the header or the first frame shows that the file is truncated or not a video.
+        UserError: if ``on_damage`` is unknown, or the header or the first frame shows that the file is
+            truncated or not a video.
     """
 
     def __init__(
-        self, path: Path, container: InputContainer, alpha: Alpha = "refuse", deinterlace: bool = False
+        self,
+        path: Path,
+        container: InputContainer,
+        alpha: Alpha = "refuse",
+        deinterlace: bool = False,
+        on_damage: str = "error",
     ) -> None:
-        self.path, self._container, self._stream = path, container, _picture(path, container)
-        self._frames = _frames(path, container, self._stream, _codec(self._stream, alpha))
+        if on_damage not in ON_DAMAGE:
+            raise UserError(
+                f"on_damage={on_damage} is not a way to treat damage; pass {', '.join(ON_DAMAGE)}"
+            )
+        self.path, self._container, self._stream = path, container, _picture(path, container, on_damage)
+        codec = _codec(self._stream, alpha)
+        self._frames = iter(PictureFrames(path, container, self._stream, codec, on_damage))
         self._first, self._deinterlace = next(self._frames), deinterlace
         self._matrix = display_matrix(self._first)
         self._colour, self._times = Colour.of(self._first), list[int | None]()
@@ -68,8 +81,8 @@ class Decoder:
         Samples of more than 8 bits are converted to 8, with a warning. Interlaced frames are warned of.
 
         Raises:
-            UserError: if the file is truncated or damaged, or its frames change size. The function raises it
-                for transparent pixels.
+            UserError: if a frame does not decode and ``on_damage`` is ``error``, or frames change size. The
+                function raises it for transparent pixels.
         """
         if (bits := max(component.bits for component in self._first.format.components)) > 8:
             log.warning("%s has %d bits per sample; read as 8", self.path, bits)
@@ -133,15 +146,18 @@ def header_rate(path: Path) -> Fraction:
         return _rate(_picture(path, container))
 
 
-def _picture(path: Path, container: InputContainer) -> av.VideoStream:
+def _picture(path: Path, container: InputContainer, on_damage: str = "error") -> av.VideoStream:
     """Return the video stream to upscale; raise UserError if there is none or the file is truncated."""
     picture = picture_stream(path, container)
     index = (entry.pos + entry.size for track in container.streams for entry in track.index_entries)
     expected, size = max(_matroska_size(path), *index, 0), path.stat().st_size
     if size < expected:
-        raise UserError(
-            f"{path} is truncated, {size} of at least {expected} bytes: copy or download it again"
-        )
+        if on_damage == "error":
+            raise UserError(
+                f"{path} is truncated, {size} of at least {expected} bytes: copy or download it again, or "
+                "pass on_damage=repeat or drop"
+            )
+        log.warning("%s is truncated, %d of at least %d bytes", path, size, expected)
     return picture
 
 
@@ -167,25 +183,6 @@ def _codec(stream: av.VideoStream, alpha: Alpha) -> av.VideoCodecContext:
     codec = av.CodecContext.create(name, "r")
     assert isinstance(codec, av.VideoCodecContext)
     return codec
-
-
-def _frames(
-    path: Path, container: InputContainer, stream: av.VideoStream, codec: av.VideoCodecContext
-) -> Iterator[av.VideoFrame]:
-    """Decode the frames in display order; raise UserError if there is none or the file is damaged."""
-    count = 0
-    try:
-        for packet in container.demux(stream):
-            frames = codec.decode(packet)
-            if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
-                raise UserError(f"{path} is damaged or truncated after {count} frames; copy it again")
-            yield from frames
-            count += len(frames)
-    except av.FFmpegError as error:
-        reason = f"{path} is damaged or truncated after {count} frames ({error.strerror})"
-        raise UserError(f"{reason}; copy it again") from error
-    if not count:
-        raise UserError(f"{path} has no frame that FFmpeg can decode; pass another video")
 
 
 def _rate(stream: av.VideoStream) -> Fraction:

@@ -79,6 +79,7 @@ def open_frames(
     part: Part | None = None,
     alpha: Alpha = "refuse",
     deinterlace: Literal["none", "bwdif"] = "none",
+    on_damage: str = "error",
 ) -> Iterator[Reader]:
     """Open a video file or a folder of frames for reading.
 
@@ -89,6 +90,8 @@ def open_frames(
         part: the part to read; None for all.
         alpha: treatment of transparent pixels; ``bicubic`` reads alpha as a fourth channel.
         deinterlace: filter for interlaced video files.
+        on_damage: frames of a file that do not decode are an ``error``, ``repeat`` the frame before, or
+            ``drop`` out. The last two warn.
 
     Raises:
         UserError: if ``alpha`` or ``deinterlace`` is none of their values; if the path is missing, empty or
@@ -112,7 +115,7 @@ def open_frames(
     if rate is not None:
         raise UserError(f"{path} has its own frame rate; leave {rate} out, a rate is for folders of frames")
     with open_video(path) as container:
-        yield Reader(Decoder(path, container, alpha, deinterlace == "bwdif"), part)
+        yield Reader(Decoder(path, container, alpha, deinterlace == "bwdif", on_damage), part)
 
 
 def _exact(rate: Fraction | float | str) -> Fraction:
