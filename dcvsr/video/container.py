@@ -19,6 +19,9 @@ from dcvsr.runtime.errors import UserError
 
 CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 
+_LIVE = 10
+"""Seconds without any content after which a file is a piece of a longer one."""
+
 # A line of FFmpeg's description: "  Stream #0:2[0x3](und): Audio: none (apac / 0x63617061), 44100 Hz".
 _STREAM = re.compile(r"^  Stream #0:(\d+)[^:]*: \w+: (\w+)(?:[^,]*\((\S+) +/ 0x)?", re.MULTILINE)
 
@@ -52,26 +55,40 @@ def picture_stream(path: Path, container: InputContainer) -> av.VideoStream:
     Raises:
         UserError: if there is none, or FFmpeg has no decoder for it.
     """
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    moving = _moving(container)
     if not moving or container.format.name == "tty":  # FFmpeg draws text files as terminals
         raise UserError(f"{path} has no video stream; pass a video file or a folder of frames")
-    known = [stream for stream in moving if stream.codec_context]
-    if not known:
+    picture = _best(moving)
+    if not picture:
         name = track_name(moving[0])
         raise UserError(f"{path}: FFmpeg has no decoder for {name}; convert the file to H.264 or FFV1 first")
-    return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height))
+    return picture
+
+
+def _moving(container: InputContainer) -> list[av.VideoStream]:
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+def _best(streams: list[av.VideoStream]) -> av.VideoStream | None:
+    known = (stream for stream in streams if stream.codec_context)
+    return max(
+        known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height), default=None
+    )
 
 
 def clock_start(container: InputContainer) -> Fraction:
     """Return the time in seconds that a file's clock counts from.
 
-    MPEG transport and program streams may start at any time. Other files start at 0, or at the first frame if
-    that is earlier.
+    MPEG transport and program streams may start at any time, and so do pieces of live streams in FLV,
+    Matroska and fragmented MP4. Other files start at 0, or at the first frame if that is earlier.
     """
-    if container.format.flags & av.format.Flags.ts_discont.value:
-        return Fraction(container.start_time or 0, av.time_base)
-    picture = container.streams.video[0]
-    return min(Fraction(0), (picture.start_time or 0) * (picture.time_base or Fraction(1)))
+    first = Fraction(container.start_time or 0, av.time_base)
+    if container.format.flags & av.format.Flags.ts_discont.value or first > _LIVE:
+        return first
+    picture = _best(_moving(container))
+    if picture is None or picture.start_time is None:
+        return Fraction(0)
+    return min(Fraction(0), picture.start_time * (picture.time_base or Fraction(1)))
 
 
 def track_name(stream: Stream) -> str:

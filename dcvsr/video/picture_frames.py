@@ -9,7 +9,7 @@ from av.container import InputContainer
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.container import track_name
-from dcvsr.video.picture_packets import HEAD, FrameHeaders, are_counted
+from dcvsr.video.picture_packets import HEAD, FrameHeaders, are_counted, has_captions
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class PictureFrames:
         self._pending = dict[int, tuple[int | None, bytes, bool]]()  # time, head, is a key frame
         self._count = self._packets = self._lost = self._repeated = 0
         self._second = -2  # number of the last packet that is the second field of a frame
-        self._has_key = False
+        self._has_key = self._has_captions = False
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         """Decode the frames.
@@ -89,8 +89,11 @@ class PictureFrames:
                 if not packet.size:
                     continue
                 self._has_key |= packet.is_keyframe
+                head = bytes(memoryview(packet)[:HEAD])
+                if not self._has_captions and has_captions(head):
+                    log.warning("%s has closed captions in its picture; leaving out", self._path)
+                    self._has_captions = True
                 if self._is_counted and not packet.is_discard:
-                    head = bytes(memoryview(packet)[:HEAD])
                     self._pending[self._packets] = (packet.pts, head, packet.is_keyframe)
                 packet.opaque = self._packets
                 yield packet

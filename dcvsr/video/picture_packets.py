@@ -17,6 +17,11 @@ def are_counted(stream: av.VideoStream) -> bool:
     return stream.codec.intra_only or stream.codec.canonical_name in _COUNTED
 
 
+def has_captions(packet: bytes) -> bool:
+    """Return True if a packet carries closed captions: ATSC A/53 or DVD user data before its slices."""
+    return b"GA94\3" in packet or b"\0\0\1\xb2CC\1" in packet
+
+
 class FrameHeaders:
     """Reader of frame headers.
 

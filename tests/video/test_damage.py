@@ -207,3 +207,19 @@ def test_an_unknown_way_to_treat_damage_is_an_error(lossy: Path) -> None:
         UserError, match="on_damage=skip is not a way to treat damage; pass error, repeat, drop"
     ):
         read(lossy, "skip")
+
+
+@pytest.mark.parametrize("captions", [b"GA94\x03\x41\xff\xfc\x94\x2c\xff", b"GA94\x06\x41"])
+def test_closed_captions_in_the_picture_are_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, captions: bytes
+) -> None:
+    plain = make_video(tmp_path / "plain.h264", noise(3)).read_bytes()
+    message = b"\xb5\x00\x31" + captions
+    caption = b"\0\0\0\1\6\4" + bytes([len(message)]) + message + b"\x80"
+    slices = (b"\0\0\1\x65", b"\0\0\1\x41", b"\0\0\1\x01")
+    content = plain
+    for start in slices:
+        content = content.replace(start, caption + start)
+    (tmp_path / "s.h264").write_bytes(content)
+    assert len(read_video(tmp_path / "s.h264").frames) == 3
+    assert caplog.text.count("closed captions") == (captions[4] == 3)

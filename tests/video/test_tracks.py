@@ -140,3 +140,49 @@ def test_audio_that_the_container_refuses_is_encoded_or_left_out_by_key(
         with av.open(str(tmp_path / "a.mov")) as container:
             assert len(container.streams) == tracks
     assert not caplog.records
+
+
+@pytest.mark.parametrize("name", ["s.flv", "s.mkv", "s.mp4"])
+@pytest.mark.parametrize("part", [Part(), Part(5, 10)])
+def test_a_clock_that_starts_hours_in_starts_at_0_with_audio_in_sync(
+    tmp_path: Path, name: str, part: Part
+) -> None:
+    plain = make_video(tmp_path / "plain.mkv", noise(30), audio="aac")
+    source = fragments(plain, tmp_path / name) if name == "s.mp4" else shifted(plain, tmp_path / name)
+    assert start(source, "video") > 7000
+    with open_frames(source, part=part) as reader:
+        frames = torch.stack(list(reader))
+    assert len(frames) == (10 if part.frames else 30)
+    write_video(tmp_path / "a.mp4", to_unit(frames), Video(frames, **vars(reader.metadata)), crf=20)
+    before, after = (start(path, "video") - start(path, "audio") for path in (source, tmp_path / "a.mp4"))
+    assert 0 <= start(tmp_path / "a.mp4", "video") < 0.03
+    assert after == pytest.approx(before, abs=0.0015 if part == Part() else 0.025)
+
+
+def shifted(source: Path, target: Path, seconds: int = 7200, **options: str) -> Path:
+    """Copy all tracks with later times."""
+    with av.open(str(source)) as before, av.open(str(target), "w", container_options=options) as after:
+        for stream in before.streams:
+            after.add_stream_from_template(stream, opaque=True)
+        for packet in before.demux():
+            if packet.pts is not None and packet.dts is not None:
+                shift = round(seconds / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                packet.stream = after.streams[packet.stream.index]
+                after.mux(packet)
+    return target
+
+
+def fragments(source: Path, target: Path) -> Path:
+    """Copy all tracks to fragmented MP4 whose fragments say that they start two hours in."""
+    shifted(source, target, 0, movflags="frag_keyframe+empty_moov+default_base_moof")
+    with av.open(str(target)) as container:
+        ticks = [stream.time_base.denominator for stream in container.streams if stream.time_base]
+    content = bytearray(target.read_bytes())
+    place = 0
+    while (place := content.find(b"tfdt\1", place + 1)) > 0:
+        track = int.from_bytes(content[(header := content.rfind(b"tfhd", 0, place)) + 8 : header + 12])
+        time = int.from_bytes(content[place + 8 : place + 16]) + 7200 * ticks[track - 1]
+        content[place + 8 : place + 16] = time.to_bytes(8)
+    target.write_bytes(content)
+    return target
