@@ -18,27 +18,67 @@ if TYPE_CHECKING:
     import torch
 
     from dcvsr.diffusion.protocols import Upscaler
+    from dcvsr.upscaling.job_folder import JobFolder
     from dcvsr.upscaling.reading import ReadVideo
     from dcvsr.upscaling.video_job import VideoJob
+    from dcvsr.upscaling.video_queue import Overwrite
 
 log = logging.getLogger(__name__)
 
 
 @command("upscale")
 def main(cfg: DictConfig) -> None:
-    """Upscale one video and write a JSON report beside it."""
+    """Upscale one video, or each of a folder, and write a JSON report beside it."""
     preflight(cfg)
+    from dcvsr.upscaling.video_queue import QueuedVideo, is_queue, queued_videos, upscale_all
+
+    source, output = Path(cfg.input), Path(cfg.output)
+    if not is_queue(source):
+        _upscale(cfg, "always" if cfg.overwrite == "auto" else cfg.overwrite)
+        return
+    queue, is_new = queued_videos(source, output), not output.exists()
+    _make_folder(output)
+
+    def upscale(video: QueuedVideo) -> str:
+        this = OmegaConf.merge(cfg, {"input": str(video.source), "output": str(video.output)})
+        assert isinstance(this, DictConfig)
+        return _upscale(this, "never" if cfg.overwrite == "auto" else cfg.overwrite)
+
+    try:
+        upscale_all(queue, upscale)
+    finally:
+        if cfg.dry_run and is_new:
+            output.rmdir()
+
+
+def _make_folder(folder: Path) -> None:
+    from dcvsr.runtime.errors import UserError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; name another output=") from error
+
+
+def _upscale(cfg: DictConfig, overwrite: "Overwrite") -> str:
+    """Upscale one video; return what was done."""
     from dcvsr.runtime.warning_list import warning_list
+    from dcvsr.upscaling.job_folder import JobFolder
+    from dcvsr.upscaling.video_queue import is_up_to_date
 
+    source, output = Path(cfg.input), Path(cfg.output)
+    folder = JobFolder(output)
+    if not folder.is_delivered and is_up_to_date(source, output, overwrite):
+        log.info(f"{output} exists and stays as it is, by overwrite={overwrite}")
+        return "exists"
     with warning_list() as warnings:
-        _upscale(cfg, warnings)
+        return _upscaled(cfg, folder, warnings)
 
 
-def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
+def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.upscaling.fitting import fitted
-    from dcvsr.upscaling.job_folder import JobFolder
     from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
     from dcvsr.upscaling.target_size import to_target
@@ -49,7 +89,6 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
 
     started = time.monotonic()
     source, output = Path(cfg.input), Path(cfg.output)
-    folder = JobFolder(output)
     if not folder.is_delivered:
         check_output(source, output, cfg.crf, cfg.audio)
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
@@ -65,7 +104,7 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
             _tell_plan(source, upscaler, video, device)
             if isinstance(upscaler, TiledUpscaler):
                 log.info(Plan.of(upscaler, video, device))
-            return
+            return "planned"
         with folder.locked():
             store = folder.frames("lr", (reader.channels, *reader.shape))
             video = read_into(store, reader, cuts, target)
@@ -75,12 +114,12 @@ def _upscale(cfg: DictConfig, warnings: list[str]) -> None:
             if folder.is_delivered:
                 log.info(f"{output} was finished before")
                 folder.remove()
-                return
+                return "finished before"
             if folder.is_resumed:
                 log.info(f"going on with {folder.path}")
             upscaler.to(device)
             job = VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every)
-            _run(cfg, job, started, warnings)
+            return _run(cfg, job, started, warnings)
 
 
 def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "torch.device") -> None:
@@ -102,7 +141,7 @@ def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "
         require_memory(lambda n: upscaler.memory(n, *video.target.inputs), video.longest[0], device)
 
 
-def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) -> None:
+def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) -> str:
     """Upscale, and write the video and its report, which comes first: later it would be lost in a kill."""
     from dcvsr.attention.observer import Observers
     from dcvsr.attention.probe import Probe
@@ -145,8 +184,9 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
     for table in (table for probe in probes for table in probe.tables):
         write_csv(output.with_name(f"{output.stem}.{table.name}.csv"), table.columns, table.rows)
     job.folder.deliver(cfg.engine.keep)
-    took = time.monotonic() - started
-    log.info(f"{output}: {frames} frames of {width}x{height} in {took:.0f} s")
+    done, took = f"{frames} frames of {width}x{height}", time.monotonic() - started
+    log.info(f"{output}: {done} in {took:.0f} s")
+    return done
 
 
 if __name__ == "__main__":

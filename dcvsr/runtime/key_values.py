@@ -52,6 +52,7 @@ TAKES: dict[str, Kind] = {
     "dtype": Named(("float32", "float16", "bfloat16")),
     "audio": Named(("copy", "aac", "flac", "none")),
     "on_damage": Named(("error", "repeat", "drop")),
+    "overwrite": Named(("auto", "never", "always", "newer")),
     "keep": Named(("mp4", "mkv", "mov", "png")),
     "fps": Number(0.001, 10_000, ratio=True, also=(None,)),
     "seconds": Number(0, above=True, ratio=True, also=(None,)),
