@@ -43,7 +43,9 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["engine.save_every", "sampler.steps", "trainer.max_steps"], FROM_1),
     **dict.fromkeys(["frames", "height", "*.stop", "upscaler.batch", "*.autoencoder.tile"], FROM_1_OR_NULL),
     **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay"], NOT_NEGATIVE),
-    **dict.fromkeys(["*.lr", "*.P_std", "trainer.val_check_interval", "*.side_by_side.rate"], POSITIVE),
+    **dict.fromkeys(
+        ["module.optimizer.lr", "*.P_std", "trainer.val_check_interval", "*.side_by_side.rate"], POSITIVE
+    ),
     **dict.fromkeys(["crf", "*.crf"], Number(0, 51)),
     "alpha": Named(("refuse", "bicubic", "ignore")),
     "deinterlace": Named(("none", "bwdif")),
@@ -112,7 +114,8 @@ def refuse_values(cfg: DictConfig, config_name: str, overrides: Sequence[str]) -
 
 def kind_of(key: str, default: Callable[[], Any]) -> Kind:
     """Return the kind of values that ``key`` takes; ``default`` returns its default."""
-    for kind in (TAKES[pattern] for pattern in TAKES if fnmatchcase(key, pattern)):
+    patterns = [key, *TAKES] if key in TAKES else TAKES
+    for kind in (TAKES[pattern] for pattern in patterns if fnmatchcase(key, pattern)):
         return kind
     kind = kind_like(default())
     return NUMBER if kind is WHOLE and any(fnmatchcase(key, pattern) for pattern in FRACTIONS) else kind

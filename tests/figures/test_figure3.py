@@ -41,7 +41,7 @@ def test_both_estimates_are_drawn_side_by_side_and_differ(figure3, clip, tmp_pat
 def test_the_json_has_gamma_and_sigma_of_the_papers_step(figure3, clip, tmp_path):
     assert figure3(f"input={clip}", "output=f.png", "sampler.steps=25", "dry_run=true").code == 0
     done = figure3(f"input={clip}", "output=f.png", "sampler.steps=3")
-    report = json.loads((tmp_path / "f.json").read_text())
+    report = json.loads((tmp_path / "f.png.json").read_text())
     assert (report["step"], report["steps"], report["frame"]) == (1, 3, 0)
     sampler = report["settings"]["sampler"]
     gamma = suppression(report["sigma"], 0.5, 0.002, 700)
@@ -53,7 +53,7 @@ def test_the_json_has_gamma_and_sigma_of_the_papers_step(figure3, clip, tmp_path
 def test_detail_is_suppressed_at_the_last_level_of_nano(figure3, clip, tmp_path):
     """Guidance is active at this level; anchored at the sampler's levels, gamma would be 0 and DSSAG CFG."""
     assert figure3(f"input={clip}", "output=f.png", "step=1").code == 0
-    report = json.loads((tmp_path / "f.json").read_text())
+    report = json.loads((tmp_path / "f.png.json").read_text())
     assert report["sigma"] == report["settings"]["sampler"]["sigma_min"] == 15
     assert report["gamma"] == pytest.approx(0.836, abs=5e-4)
     without, with_dssag = halves(tmp_path / "f.png")
@@ -75,7 +75,7 @@ def test_rho_changes_the_estimate_at_the_last_level_of_nano(figure3, clip, tmp_p
 def test_without_suppression_both_estimates_are_equal(figure3, clip, tmp_path):
     """gamma is 0 at the lower anchor of Eq. (10)."""
     assert figure3(f"input={clip}", "output=f.png", "step=1", "guidance.sigma_min=15").code == 0
-    assert json.loads((tmp_path / "f.json").read_text())["gamma"] == 0
+    assert json.loads((tmp_path / "f.png.json").read_text())["gamma"] == 0
     without, with_dssag = halves(tmp_path / "f.png")
     assert np.array_equal(without, with_dssag)
 
@@ -95,7 +95,7 @@ def test_only_the_window_around_the_frame_is_computed(figure3, tmp_path):
             pixels = (255 * frame).round().to(torch.uint8).permute(1, 2, 0).numpy()
             Image.fromarray(pixels).save(tmp_path / name / f"{i}.png")
     assert figure3("input=long", "output=long.png", "frame=6").code == 0
-    assert json.loads((tmp_path / "long.json").read_text())["frames"] == [4, 7]
+    assert json.loads((tmp_path / "long.png.json").read_text())["frames"] == [4, 7]
     assert figure3("input=cut", "output=cut.png", "frame=2").code == 0
     assert np.array_equal(*(np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("long", "cut")))
 
@@ -104,8 +104,8 @@ def test_only_the_window_around_the_frame_is_computed(figure3, tmp_path):
     ("arguments", "said"),
     [
         (["output=f.png", "step=2"], "step must be one of the 2 of the sampler, 0 to 1, got 2"),
-        (["output=f.png", "step=mid"], "got mid"),
-        (["output=f.png", "frame=-1"], "frame must be one of the 3 of clip.mp4, 0 to 2, got -1"),
+        (["output=f.png", "step=mid"], "step=mid is not a whole number"),
+        (["output=f.png", "frame=-1"], "frame=-1 is not a whole number of 0 or more"),
         (["output=f.jpg"], "f.jpg: end it in .png"),
         (["output=folder.png"], "folder.png is a folder"),
         (["output=nowhere/f.png"], "nowhere"),
