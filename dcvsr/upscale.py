@@ -62,11 +62,14 @@ def _make_folder(folder: Path) -> None:
 
 def _upscale(cfg: DictConfig, overwrite: "Overwrite") -> str:
     """Upscale one video; return what was done."""
+    from dcvsr.attention.probe import Probe
     from dcvsr.runtime.warning_list import warning_list
     from dcvsr.upscaling.job_folder import JobFolder
+    from dcvsr.upscaling.output_files import require_free_names
     from dcvsr.upscaling.video_queue import is_up_to_date
 
     source, output = Path(cfg.input), Path(cfg.output)
+    require_free_names(output, [table.name for table in Probe().tables] if cfg.debug.attention else [])
     folder = JobFolder(output)
     if not folder.is_delivered and is_up_to_date(source, output, overwrite):
         log.info(f"{output} exists and stays as it is, by overwrite={overwrite}")
@@ -149,6 +152,7 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
     from dcvsr.models.sampling_bar import sampling_bar
     from dcvsr.runtime.errors import GOES_ON
     from dcvsr.runtime.provenance import describe, write_csv, write_json
+    from dcvsr.upscaling.output_files import report_path, table_path
 
     source, output = Path(cfg.input), Path(cfg.output)
     upscaler, video = job.upscaler, job.video
@@ -180,9 +184,9 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
         **describe(upscaler.origin, cfg.seed, job.device),
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
-    write_json(output.with_name(output.stem + ".json"), report, GOES_ON)
+    write_json(report_path(output), report, GOES_ON)
     for table in (table for probe in probes for table in probe.tables):
-        write_csv(output.with_name(f"{output.stem}.{table.name}.csv"), table.columns, table.rows)
+        write_csv(table_path(output, table.name), table.columns, table.rows)
     job.folder.deliver(cfg.engine.keep)
     done, took = f"{frames} frames of {width}x{height}", time.monotonic() - started
     log.info(f"{output}: {done} in {took:.0f} s")

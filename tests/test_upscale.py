@@ -45,7 +45,7 @@ def test_a_real_clip_keeps_its_frames_size_and_rate_and_says_what_was_done(upsca
     done = upscale(f"input={source}", "output=big.mp4", "seed=7")
     assert done.code == 0, done.err
     _as_many(source, tmp_path / "big.mp4")
-    report = json.loads((tmp_path / "big.json").read_text())
+    report = json.loads((tmp_path / "big.mp4.json").read_text())
     assert (report["frames"], report["size"], report["rate"]) == (5, [352, 288], "30000/1001")
     assert (report["seed"], report["settings"]["sampler"]["steps"], report["weights"]) == (7, 2, None)
     assert report["settings"]["precision"] == settled_precision("auto", torch.device("cpu")) != "auto"
@@ -56,11 +56,11 @@ def test_the_report_holds_the_warnings_that_were_printed(run, tmp_path):
     make_video(tmp_path / "a.mp4", noise(3))
     add_subtitles(tmp_path / "a.mkv", tmp_path / "a.mp4", {"hello": (0, 80)})
     done = run("upscale", "upscaler=bicubic", "input=a.mkv", "output=b.mp4")
-    [warning] = json.loads((tmp_path / "b.json").read_text())["warnings"]
+    [warning] = json.loads((tmp_path / "b.mp4.json").read_text())["warnings"]
     assert "subtitle track 1 (subrip)" in warning
     assert (done.out + done.err).count(warning) == 1
     run("upscale", "upscaler=bicubic", "input=a.mp4", "output=b.mp4")
-    assert json.loads((tmp_path / "b.json").read_text())["warnings"] == []
+    assert json.loads((tmp_path / "b.mp4.json").read_text())["warnings"] == []
 
 
 def test_audio_comes_along(run, tmp_path):

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.runtime.cli import command, preflight
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import write_whole
+from dcvsr.upscaling.output_files import report_path, require_free_names
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def main(cfg: DictConfig) -> None:
         **describe(upscaler.origin, cfg.seed, device),
         "settings": OmegaConf.to_container(cfg, resolve=True),
     }
-    write_json(output.with_suffix(".json"), report)
+    write_json(report_path(output), report)
     log.info(f"{output}: {' | '.join(labels)}")
 
 
@@ -95,6 +96,7 @@ def _check_output(source: Path, output: Path) -> None:
         raise UserError(f"cannot write {output}: end it in .png")
     if source.exists() and output.exists() and output.samefile(source):
         raise UserError(f"{output} is the input itself; name another output")
+    require_free_names(output)
     if output.is_dir():
         raise UserError(f"{output} is a folder; name a file")
     if not os.access(output.resolve().parent, os.W_OK):

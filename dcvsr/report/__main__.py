@@ -29,9 +29,12 @@ from dcvsr.report.table import Table, tables
 from dcvsr.runtime.cli import command
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.extras import needed
-from dcvsr.runtime.files import read_json, read_text, write_whole
+from dcvsr.runtime.files import read_json, read_text, require_short_names, write_whole
 
 log = logging.getLogger(__name__)
+
+TABLES = (".md", ".tex", ".csv", "_clips.csv", "_plots.csv")
+"""Ends of the names of tables beside the page."""
 
 LARGE = 100e6
 """Size in bytes from which browsers open a page slowly."""
@@ -59,7 +62,9 @@ def main(cfg: DictConfig) -> None:
         import matplotlib  # noqa: F401
 
     named: Any = OmegaConf.to_container(cfg, resolve=True)
-    output, content = Path(cfg.output), gather(named)
+    output = Path(cfg.output)
+    _require_free_names(output, bool(cfg.runs))
+    content = gather(named)
     page = render(content)
     if len(page) > LARGE:
         log.warning(f"the page has {len(page) / 1e6:.0f} MB and will open slowly; media= shows fewer clips")
@@ -150,6 +155,15 @@ def render(content: Content) -> str:
     )
     page.filters |= {"plot_svg": plot_svg, "curve_svg": curve_svg}
     return page.get_template("report.html").render(vars(content))
+
+
+def _require_free_names(output: Path, has_tables: bool) -> None:
+    """Raise UserError if a table would replace a file that no earlier report wrote, or a name is too long."""
+    page, *tables = (output.with_name(output.stem + ending) for ending in (".html", *TABLES))
+    require_short_names([page, *tables])
+    taken = [] if page.exists() or not has_tables else [table for table in tables if table.exists()]
+    if taken:
+        raise UserError(f"{taken[0]} would be replaced; move it, or name another output=")
 
 
 def _publish(cfg: DictConfig, content: Content) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,28 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not JSON: {error}") from error
 
 
+def require_short_names(paths: Iterable[Path]) -> None:
+    """Check that files of these names can be written, by `write_whole` too.
+
+    Raises:
+        UserError: naming the first whose name is too long for its file system.
+    """
+    for path in paths:
+        try:
+            most = os.pathconf(path.parent, "PC_NAME_MAX")
+        except OSError:  # no such folder
+            most = 255
+        if len(os.fsencode(_partial(path).name)) > most:
+            raise UserError(f"the name {path.name} is too long for {path.parent}; give a shorter output=")
+
+
 def write_whole(path: Path, content: str | bytes, way_out: str = "give another output=") -> None:
     """Write ``path`` as a whole or leave it unchanged.
 
     Raises:
         UserError: if it cannot be written; the message ends with ``way_out``.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
@@ -59,3 +75,7 @@ def write_whole(path: Path, content: str | bytes, way_out: str = "give another o
         with suppress(OSError):
             partial.unlink()
         raise UserError(f"cannot write {path}: {error.strerror}; {way_out}") from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -70,6 +70,8 @@ class JobFolder:
         Raises:
             UserError: if the folder cannot be written, or another process works in it.
         """
+        if self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "lock").exists():
+            raise UserError(f"{self.path} is not the folder of a job; move it, or name another output=")
         try:
             self.path.mkdir(exist_ok=True)
             lock = (self.path / "lock").open("w")

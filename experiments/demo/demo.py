@@ -60,7 +60,7 @@ def main() -> None:
             f"+pairs.carphone.right={OUT}/carphone_dcvsr.mp4",
             "+pairs.carphone.right_label=dcvsr nano",
             f"+trainings.stage2={OUT}/stage2",
-            f"settings=[{OUT}/carphone_dcvsr.json]",
+            f"settings=[{OUT}/carphone_dcvsr.mp4.json]",
             f"runs={OUT}",
         )
 

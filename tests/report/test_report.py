@@ -248,6 +248,17 @@ def test_a_mistake_ends_in_one_line_and_writes_nothing(tmp_path: Path, mistake: 
     assert not list(tmp_path.glob("report*"))
 
 
+def test_a_file_beside_the_page_that_no_report_wrote_is_not_replaced(run: Run, tmp_path: Path) -> None:
+    make_evaluation(tmp_path / "runs/dcvsr", psnr=30.0)
+    mine = tmp_path / "README.md"
+    mine.write_text("mine")
+    arguments = "report", "runs=runs", "media=0"
+    done = run(*arguments, "output=README.html")
+    assert (done.code, mine.read_text()) == (2, "mine")
+    assert "dcvsr: README.md would be replaced; move it, or name another output=" in done.err
+    assert [run(*arguments, "output=other.html").code for _ in range(2)] == [0, 0], "its own are replaced"
+
+
 def test_an_output_that_cannot_be_written_is_left_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UserError, match="cannot write"):

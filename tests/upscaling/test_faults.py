@@ -110,9 +110,9 @@ def test_an_encoder_or_a_report_without_space_loses_nothing(upscale, tmp_path, m
         patch.setattr("dcvsr.video.encoder.url", lambda path: "file:/dev/full")
         _fails(upscale(), f"cannot write out.mkv.part/output/out.mkv: {FULL}; nothing is lost")
     with monkeypatch.context() as patch:
-        is_report = lambda path, *_: path.name.startswith("out.json")  # noqa: E731
+        is_report = lambda path, *_: path.name.startswith("out.mkv.json")  # noqa: E731
         _fill(patch, Path, "write_bytes", 0, is_report)
-        _fails(upscale(), f"cannot write out.json: {FULL}; nothing is lost")
+        _fails(upscale(), f"cannot write out.mkv.json: {FULL}; nothing is lost")
     assert not (tmp_path / "out.mkv").exists()
     assert upscale().code == 0
     assert upscale(output="whole.mkv").code == 0
@@ -214,6 +214,8 @@ def test_a_state_without_its_record_is_refused(tmp_path, monkeypatch, content):
 def test_a_job_folder_that_cannot_be_written_is_refused(tmp_path, file):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).touch()
+    if (tmp_path / "hr.part").is_dir():
+        (tmp_path / "hr.part/lock").touch()
     with pytest.raises(UserError, match=r"cannot write .*hr\.part"), JobFolder(tmp_path / "hr").locked():
         pass
 
