@@ -14,6 +14,9 @@ SAMPLE_FORMATS = {"aac": "fltp", "flac": "s32"}
 BIT_RATE = 96_000
 """AAC's bits per second and channel."""
 
+_GAP = 10
+"""Longest gap in seconds that is filled with silence; a jump of a damaged clock may be hours."""
+
 _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 
 
@@ -37,7 +40,7 @@ def add_encoded(output: OutputContainer, source: av.AudioStream, codec: str) -> 
 
 
 class AudioEncoder:
-    """Decoder and encoder of one track; gaps in time become silence, and times stay exact to a sample.
+    """Decoder and encoder of one track; short gaps become silence, and times stay exact to a sample.
 
     Args:
         source: the track to decode.
@@ -54,6 +57,7 @@ class AudioEncoder:
     ) -> None:
         self._source, self._track, self._begin, self._end = source, track, begin, end
         self._graph: Graph | None = None
+        self._next = 0.0  # time in source after the last frame, in seconds
         self.failed = 0
 
     def __call__(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -63,14 +67,22 @@ class AudioEncoder:
         except av.FFmpegError:
             frames, self.failed = [], self.failed + 1
         for frame in frames:
+            time = self._next if frame.time is None else frame.time
+            if self._graph and time > self._next + _GAP:
+                yield from self._flushed(self._graph)
+                self._graph = None
+            self._next = time + frame.samples / frame.sample_rate
             if self._graph is None:
                 self._graph = self._filters(frame)
             self._graph.push(frame)
             yield from self._encoded(self._graph)
         if not packet.size and self._graph:
-            self._graph.push(None)
-            yield from self._encoded(self._graph)
+            yield from self._flushed(self._graph)
             yield from self._track.encode(None)
+
+    def _flushed(self, graph: Graph) -> Iterator[av.Packet]:
+        graph.push(None)
+        yield from self._encoded(graph)
 
     def _encoded(self, graph: Graph) -> Iterator[av.Packet]:
         while True:
@@ -79,7 +91,8 @@ class AudioEncoder:
             except (av.BlockingIOError, av.EOFError):
                 return
             assert isinstance(frame, av.AudioFrame)
-            assert frame.pts is not None
+            if frame.pts is None:  # damaged files; players go on too
+                continue
             frame.pts -= round(self._begin * self._rate)
             yield from self._track.encode(frame)
 

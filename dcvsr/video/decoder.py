@@ -194,6 +194,7 @@ def _rate(stream: av.VideoStream) -> Fraction:
 
 def _sorted_times(path: Path, times: list[int | None], start: int) -> tuple[int, ...]:
     """Return the frame times from ``start``, sorted; () with a warning if any is missing or repeated."""
+    start = min(start, *(time for time in times if time is not None), start)  # damaged files may lie
     known = sorted({time - start for time in times if time is not None})
     if len(known) < len(times):
         log.warning("%s: frame times are missing or repeated; using its average frame rate", path)

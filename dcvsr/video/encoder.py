@@ -16,6 +16,7 @@ import numpy as np
 from dcvsr.video.colour import Colour
 from dcvsr.video.container import CONTAINERS, url
 from dcvsr.video.memory import Metadata
+from dcvsr.video.muxing import mux, require_frames
 from dcvsr.video.tracks import copy_tracks
 
 
@@ -52,8 +53,9 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, crf: float
         colour.tag(stream.codec_context)
         with copy_tracks(source, output, suffix, video.span, audio) as packets:
             pictures = _packets(stream, chain([first], images), video.pts, colour)
-            for packet in heapq.merge(pictures, packets, key=_seconds):
-                output.mux(packet)
+            is_in_doubt = mux(output, heapq.merge(pictures, packets, key=_seconds))
+    if is_in_doubt and video.pts:
+        require_frames(path, len(video.pts))
 
 
 def _packets(

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -13,9 +12,10 @@ from av.container import InputContainer, OutputContainer
 from av.stream import AttachmentStream, Discard, Disposition, Stream
 
 from dcvsr.runtime.errors import UserError
-from dcvsr.video.audio_encoder import AudioEncoder, add_encoded
+from dcvsr.video.audio_encoder import add_encoded
 from dcvsr.video.container import CONTAINERS, clock_start, open_video, picture_stream, track_name
 from dcvsr.video.labels import label_file, label_track
+from dcvsr.video.track_packets import track_packets
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,21 @@ def check_tracks(source: Path, suffix: str, audio: str = "copy") -> None:
             if stream.type == "audio" and stream.codec_context:
                 raise UserError(_refusal(suffix, source, stream, audio))
             left_out.append(track_name(stream))
+        _try_header(source, suffix, audio)
     if left_out:
         log.warning("%s: %s cannot hold %s; leaving out", source, suffix, ", ".join(left_out))
+
+
+def _try_header(source: Path, suffix: str, audio: str) -> None:
+    """Write a header with all tracks to memory; raise UserError if FFmpeg cannot."""
+    try:
+        with av.open(io.BytesIO(), "w", CONTAINERS[suffix]) as trial:
+            trial.add_stream("libx264", 25)
+            with copy_tracks(source, trial, suffix, None, audio):
+                trial.start_encoding()
+    except (av.FFmpegError, ValueError) as error:
+        way_out = "write to another container, or pass audio=none"
+        raise UserError(f"{suffix} cannot hold the tracks of {source} ({error}); {way_out}") from error
 
 
 def _refusal(suffix: str, source: Path, stream: Stream, audio: str) -> str:
@@ -99,7 +112,7 @@ def copy_tracks(
             if _can_hold(suffix, source, stream, audio):
                 tracks[stream.index] = _add(output, source, stream, audio)
         moving = {index: track for index, track in tracks.items() if not isinstance(track, AttachmentStream)}
-        yield _packets(container, moving, span, audio)
+        yield track_packets(container, moving, span, audio)
 
 
 def _others(source: Path, container: InputContainer) -> list[Stream]:
@@ -140,57 +153,9 @@ def _add(output: OutputContainer, source: Path, stream: Stream, audio: str) -> S
     return track
 
 
-def _packets(
-    container: InputContainer,
-    tracks: dict[int, Stream],
-    span: tuple[Fraction, Fraction | None] | None,
-    audio: str,
-) -> Iterator[av.Packet]:
-    start, streams = clock_start(container), [container.streams[index] for index in tracks]
-    begin, end = span or (Fraction(0), None)
-    encoders = {
-        stream.index: AudioEncoder(stream, track, start + begin, None if end is None else start + end)
-        for stream in streams
-        if isinstance(stream, av.AudioStream) and isinstance(track := tracks[stream.index], av.AudioStream)
-        if audio != "copy"
-    }
-    for packet in container.demux(streams) if streams else ():
-        index = packet.stream.index
-        if index in encoders:
-            yield from encoders[index](packet)
-            continue
-        shift = round((start + begin) / packet.time_base)
-        known = [time - shift for time in (packet.pts, packet.dts) if time is not None]
-        if packet.stream.type == "video":  # cover art has no time
-            known = [0]
-        if not packet.size or not known:  # the end of a stream, or a packet without a time
-            continue
-        packet.pts, packet.dts = known[0], known[-1]
-        if span and packet.stream.type != "video" and not _overlaps(packet, end and end - begin):
-            continue
-        packet.stream = tracks[index]
-        yield packet
-    for index, encoder in encoders.items():
-        if encoder.failed:
-            name = track_name(container.streams[index])
-            log.warning("%s: %d packets cannot be decoded; silent there", name, encoder.failed)
-
-
 def _first_packet(source: Path, index: int) -> bytes:
     with open_video(source) as container:
         return bytes(next(container.demux(container.streams[index])))
-
-
-def _overlaps(packet: av.Packet, seconds: Fraction | None) -> bool:
-    """Return True if a packet is presented within ``[0, seconds)``; cut it to that if it is a subtitle."""
-    start, end = packet.pts or 0, (packet.pts or 0) + (packet.duration or 0)
-    limit = math.inf if seconds is None else math.ceil(seconds / packet.time_base)
-    if start >= limit or max(start, end - 1) < 0:
-        return False
-    if packet.stream.type == "subtitle":
-        packet.pts = packet.dts = max(start, 0)
-        packet.duration = int(min(end, limit)) - packet.pts if packet.duration else 0
-    return True
 
 
 def _can_hold(suffix: str, source: Path, track: Stream, audio: str) -> bool:
@@ -202,7 +167,7 @@ def _can_hold(suffix: str, source: Path, track: Stream, audio: str) -> bool:
             stream = container.streams[track.index]
             added = _add(trial, source, stream, audio)
             if not isinstance(added, AttachmentStream):
-                for packet in _packets(container, {stream.index: added}, None, audio):
+                for packet in track_packets(container, {stream.index: added}, None, audio):
                     trial.mux(packet)
                     break
             trial.start_encoding()  # no packet came, or an attachment has none

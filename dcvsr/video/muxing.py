@@ -1,0 +1,48 @@
+"""Writing of packets into a container that may refuse some."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+
+from dcvsr.runtime.errors import UserError
+from dcvsr.video.container import url
+
+log = logging.getLogger(__name__)
+
+
+def mux(output: OutputContainer, packets: Iterable[av.Packet]) -> bool:
+    """Write packets, but for damaged ones of copied tracks that the container refuses, with a warning.
+
+    Returns:
+        True if a packet of the picture may be among them: FFmpeg reports the error of a packet that waited
+        when another one arrives.
+
+    Raises:
+        OSError: if the disk is full, for example.
+    """
+    refused, is_picture = 0, False
+    for packet in packets:
+        try:
+            output.mux(packet)
+        except OSError:
+            raise
+        except av.FFmpegError:
+            refused += 1
+            is_picture |= packet.stream.type == "video"
+    if refused:
+        log.warning("%d damaged packets of audio or subtitles are left out", refused)
+    return is_picture
+
+
+def require_frames(path: Path, count: int) -> None:
+    """Raise UserError unless a file that was written has ``count`` frames."""
+    with av.open(url(path)) as written:
+        found = sum(packet.size > 0 for packet in written.demux(video=0))
+    if found != count:
+        raise UserError(
+            f"FFmpeg could write {found} of {count} frames of {path.name}, because of their times; write a "
+            "folder of frames instead"
+        )
