@@ -125,7 +125,7 @@ BAD = st.sampled_from(
 )
 
 
-VALUES = BAD | st.text(st.characters(codec="utf-8")) | st.floats() | st.integers()
+VALUES = BAD | st.text(st.characters(codec="utf-8", exclude_characters="$")) | st.floats() | st.integers()
 
 
 @settings(max_examples=100)
