@@ -28,13 +28,20 @@ Upsample = Callable[[Tensor], Tensor]
 
 
 def to_unit(frames: Tensor) -> Tensor:
-    """Convert uint8 to float32 in [0, 1]."""
-    return frames.float() / 255
+    """Convert uint8 or uint16 to float32 in [0, 1]."""
+    return frames.float() / (65535 if frames.dtype == torch.uint16 else 255)
 
 
 def to_bytes(frames: Tensor) -> Tensor:
     """Convert [0, 1] to uint8, rounded; values outside are clamped."""
     return frames.float().mul(255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_samples(frames: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert [0, 1] to uint8 or uint16, rounded; values outside are clamped."""
+    if dtype == torch.uint8:
+        return to_bytes(frames)
+    return frames.float().mul(65535).round_().clamp_(0, 65535).to(torch.int32).to(torch.uint16)
 
 
 def described(frames: object) -> str:

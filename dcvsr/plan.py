@@ -34,7 +34,8 @@ def main(cfg: DictConfig) -> None:
     cuts = cut_rule(cfg.engine.cuts, part.start)
     if has_no_weights := cfg.scale == "svd":
         cfg = without_weights(cfg)
-    with open_frames(Path(cfg.input), cfg.fps, part, cfg.alpha, cfg.deinterlace, cfg.on_damage) as reader:
+    ways = {"alpha": cfg.alpha, "deinterlace": cfg.deinterlace, "on_damage": cfg.on_damage, "hdr": cfg.hdr}
+    with open_frames(Path(cfg.input), cfg.fps, part, deep=True, **ways) as reader:
         upscaler, device = configured_upscaler(cfg)
         upscaler, target = to_target(upscaler, reader.whole, reader.shape, cfg.size, cfg.height, cfg.factor)
         require_place(part, upscaler, target)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dcvsr.upscaling.reading import ReadVideo
     from dcvsr.upscaling.video_job import VideoJob
     from dcvsr.upscaling.video_queue import Overwrite
+    from dcvsr.video.coding import Coding
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
     from dcvsr.upscaling.reading import cut_rule, read_into
     from dcvsr.upscaling.target_size import to_target
     from dcvsr.upscaling.video_job import VideoJob, job_record, require_place
-    from dcvsr.video.io import check_alpha, check_output
+    from dcvsr.video.coding import Coding
+    from dcvsr.video.io import check_output
     from dcvsr.video.part import Part
     from dcvsr.video.reader import open_frames
 
@@ -96,11 +98,14 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
         check_output(source, output, cfg.crf, cfg.audio)
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
     cuts = cut_rule(cfg.engine.cuts, part.start)
-    with open_frames(source, cfg.fps, part, cfg.alpha, cfg.deinterlace, cfg.on_damage) as reader:
-        check_alpha(output, reader.channels)
+    coding = Coding(cfg.codec, cfg.crf, cfg.pix_fmt, cfg.codec_options or {})
+    ways = {"alpha": cfg.alpha, "deinterlace": cfg.deinterlace, "on_damage": cfg.on_damage, "hdr": cfg.hdr}
+    with open_frames(source, cfg.fps, part, deep=True, **ways) as reader:
         upscaler, device = configured_upscaler(cfg)
         upscaler, target = to_target(upscaler, reader.whole, reader.shape, cfg.size, cfg.height, cfg.factor)
         require_place(part, upscaler, target)
+        coding = coding.settled(output, reader.bits, reader.channels == 4, target.hr)
+        coding.check(output)
         if cfg.dry_run:
             video = read_into(None, reader, cuts, target)
             upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
@@ -109,7 +114,7 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
                 log.info(Plan.of(upscaler, video, device))
             return "planned"
         with folder.locked():
-            store = folder.frames("lr", (reader.channels, *reader.shape))
+            store = folder.frames("lr", (reader.channels, *reader.shape), reader.dtype)
             video = read_into(store, reader, cuts, target)
             upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
             _tell_plan(source, upscaler, video, device)
@@ -121,8 +126,8 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
             if folder.is_resumed:
                 log.info(f"going on with {folder.path}")
             upscaler.to(device)
-            job = VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every)
-            return _run(cfg, job, started, warnings)
+            job = VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every, coding.bits)
+            return _run(cfg, job, coding, started, warnings)
 
 
 def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "torch.device") -> None:
@@ -144,7 +149,7 @@ def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "
         require_memory(lambda n: upscaler.memory(n, *video.target.inputs), video.longest[0], device)
 
 
-def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) -> str:
+def _run(cfg: DictConfig, job: "VideoJob", coding: "Coding", started: float, warnings: list[str]) -> str:
     """Upscale, and write the video and its report, which comes first: later it would be lost in a kill."""
     from dcvsr.attention.observer import Observers
     from dcvsr.attention.probe import Probe
@@ -163,7 +168,7 @@ def _run(cfg: DictConfig, job: "VideoJob", started: float, warnings: list[str]) 
     read = time.monotonic()
     try:
         with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(video.sizes, job.device):
-            job.write(output, cfg.crf, bar.advance, Observers([ledger, bar, *probes]), cfg.audio)
+            job.write(output, coding, bar.advance, Observers([ledger, bar, *probes]), cfg.audio)
     except KeyboardInterrupt:
         if not job.folder.is_begun:
             raise

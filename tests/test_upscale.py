@@ -233,3 +233,31 @@ def test_alpha_is_upscaled_beside_into_pngs_and_refused_elsewhere(run, tmp_path)
     written = np.asarray(Image.open(tmp_path / "b" / "00000001.png"))
     assert written.shape == (64, 64, 4)
     assert (written[..., 3][:, :28].max(), written[..., 3][:, 36:].min()) == (0, 200)
+
+
+def test_a_deep_video_comes_out_deep_in_another_codec(run, tmp_path):
+    image = np.random.default_rng(0).integers(0, 65536, (16, 16, 3), np.uint16)
+    frame = av.VideoFrame.from_ndarray(image, "rgb48le").reformat(format="gbrp10le")
+    make_video(tmp_path / "a.mkv", [frame] * 2, "ffv1", "gbrp10le")
+    base = ["upscale", "upscaler=bicubic", "input=a.mkv"]
+    refused = run(*base, "output=b.webm")
+    assert refused.code == 2
+    assert "write to .mp4 or .mkv or .mov" in refused.err
+    done = run(*base, "output=b.mkv", "codec=x265", "codec_options={preset: fast}")
+    assert done.code == 0, done.err
+    with av.open(str(tmp_path / "b.mkv")) as file:
+        assert [frame.format.name for frame in file.decode(video=0)] == ["yuv420p10le"] * 2
+    assert json.loads((tmp_path / "b.mkv.json").read_text())["warnings"] == []
+
+
+def test_a_job_goes_on_with_another_codec_and_depth(run, tmp_path):
+    make_video(tmp_path / "a.mp4", noise(2, 16, 16))
+    base = ["upscale", "upscaler=bicubic", "input=a.mp4", "output=b.mkv", "engine.keep=true"]
+    assert run(*base).code == 0
+    done = run(*base, "codec=ffv1", "crf=3", "pix_fmt=yuv420p10le")
+    assert done.code == 0, done.err
+    report = json.loads((tmp_path / "b.mkv.json").read_text())
+    assert report["resumed"]
+    assert "frames of 8 bits" in report["warnings"][0]
+    with av.open(str(tmp_path / "b.mkv")) as file:
+        assert next(file.decode(video=0)).format.name == "yuv420p10le"

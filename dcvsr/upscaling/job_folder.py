@@ -1,7 +1,7 @@
 """Folder of an unfinished job beside its output, ``OUTPUT.part``: all that a resumed job needs.
 
 - ``job.json``: what the result depends on.
-- ``lr``, ``hr``: frames of the input and of the result, with checksums.
+- ``lr``, and ``hr`` or ``hr16``: frames of the input and of the result, with checksums; 8 or 16 bits.
 - ``l``, ``x0``, ..., ``sums``: stores of the shot in progress; see `dcvsr.models.upscaling_job`.
 - ``position.safetensors``: shot and position, and the keys and values that the next window receives.
 - ``output``: the video that is being written.
@@ -131,9 +131,9 @@ class JobFolder:
                 )
         self.is_resumed = True
 
-    def frames(self, name: str, shape: Sequence[int], count: int = 0) -> FramesInFile:
-        """Return the store of 8-bit frames ``name``."""
-        return FramesInFile(self.path / name, shape, torch.uint8, count)
+    def frames(self, name: str, shape: Sequence[int], dtype: torch.dtype, count: int = 0) -> FramesInFile:
+        """Return the store of frames ``name``."""
+        return FramesInFile(self.path / name, shape, dtype, count)
 
     def shot(self, number: int) -> "ShotFolder":
         """Return the workspace of a shot."""

@@ -78,7 +78,8 @@ class Plan:
                 "decoding": peak.decoding(chunk, height, width),
             },
             upscaler.weight_bytes,
-            upscaler.stored(*longest) + 3 * frames * (lr[0] * lr[1] + hr[0] * hr[1]),
+            upscaler.stored(*longest)
+            + 3 * frames * (lr[0] * lr[1] + hr[0] * hr[1]) * (2 if video.metadata.bits > 8 else 1),
         )
 
     def timed(self, seconds: Mapping[str, float]) -> "Plan":

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dcvsr.data.shots import CutDetector
+from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import read_text
 from dcvsr.runtime.frame_stores import FrameStore
@@ -24,7 +25,7 @@ class ReadVideo:
     """A video that was read into a store.
 
     Attributes:
-        frames: store of its frames, uint8 ``c h w``.
+        frames: store of its frames, ``c h w``, uint8, or uint16 of sources with more than 8 bits.
         shape: number of frames, height and width.
         sha256: hash of all frames.
         shots: ranges of frames between cuts, in order.
@@ -63,7 +64,7 @@ def read_into(store: FrameStore | None, reader: Reader, cuts: "Cuts", target: Ta
         if store:
             store.write(length, frame[None])
         sha256.update(frame.contiguous().numpy().data)
-        if cuts(length, frame[:3]):
+        if cuts(length, to_bytes(to_unit(frame[:3])) if reader.bits > 8 else frame[:3]):
             starts.append(length)
         length += 1
     span = reader.metadata.span

@@ -1,5 +1,6 @@
 """One video upscaled in memory that does not grow with its length, and resumed after any end."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from dcvsr.attention.observer import Observer
 from dcvsr.diffusion.protocols import Advance, Upscaler
-from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.imaging import to_samples, to_unit
 from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import GOES_ON, UserError
@@ -20,8 +21,11 @@ from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
 from dcvsr.upscaling.target_size import TargetSize, resampled
 from dcvsr.upscaling.write_behind import write_behind
+from dcvsr.video.coding import Coding
 from dcvsr.video.io import write_video
 from dcvsr.video.part import Part
+
+log = logging.getLogger(__name__)
 
 
 class VideoJob:
@@ -34,6 +38,7 @@ class VideoJob:
         part: the part of the whole video that ``video`` is.
         device: device of the upscaler.
         save_every: windows between two saves.
+        bits: bits per sample of the output.
     """
 
     def __init__(
@@ -44,18 +49,34 @@ class VideoJob:
         part: Part,
         device: torch.device,
         save_every: int,
+        bits: int = 8,
     ) -> None:
         self.upscaler, self.video, self.folder, self.device = upscaler, video, folder, device
         self.save_every = save_every
         x, y = part.region[:2] if part.region else (0, 0)
         self._place = part.start, y, x
-        self._hr = folder.frames("hr", (3, *video.target.hr), video.shape[0])
+        name, self._dtype = self._depth(max(bits, video.metadata.bits))
+        self._hr = folder.frames(name, (3, *video.target.hr), self._dtype, video.shape[0])
         longest = max(range(len(video.shots)), key=lambda number: len(video.shots[number]))
         if isinstance(upscaler, TiledUpscaler):  # its stores take the disk space of all shots before the work
             upscaler.job(self._clip(video.shots[longest]), folder.shot(longest), device)
 
+    def _depth(self, bits: int) -> tuple[str, torch.dtype]:
+        """Return name and dtype of the HR store for samples of ``bits``; a resumed job keeps what it has."""
+        names = {"hr": torch.uint8, "hr16": torch.uint16}
+        wanted = "hr16" if bits > 8 else "hr"
+        begun = [name for name in names if self.folder.is_resumed and (self.folder.path / name).exists()]
+        name = begun[0] if begun else wanted
+        if (name, wanted) == ("hr", "hr16"):
+            log.warning(
+                "%s holds frames of 8 bits, and the result has no more; delete the folder for %d",
+                self.folder.path,
+                bits,
+            )
+        return name, names[name]
+
     def write(
-        self, output: Path, crf: float, advance: Advance, observer: Observer, audio: str = "copy"
+        self, output: Path, coding: Coding, advance: Advance, observer: Observer, audio: str = "copy"
     ) -> None:
         """Upscale shot by shot and write the video into the job folder, which then can deliver it.
 
@@ -67,7 +88,13 @@ class VideoJob:
         if self.video.channels == 4:
             frames = self._with_alpha(frames)
         try:
-            write_behind(lambda chunks: write_video(unfinished, chunks, metadata, crf, audio), frames)
+            write_behind(
+                lambda chunks: write_video(
+                    *(unfinished, chunks, metadata, coding.crf, audio),
+                    **{"codec": coding.codec, "pix_fmt": coding.pix_fmt, "codec_options": coding.options},
+                ),
+                frames,
+            )
         except OSError as error:  # of Pillow or PyAV
             raise UserError(f"cannot write {unfinished}: {error.strerror or error}; {GOES_ON}") from error
 
@@ -81,7 +108,7 @@ class VideoJob:
             yield torch.cat([chunk, resampled(alpha, self.video.target.hr)], 1)
 
     def _frames(self, advance: Advance, observer: Observer) -> Iterator[Tensor]:
-        """Yield all HR frames as they are stored, in [0, 1] with 8 bits."""
+        """Yield all HR frames as they are stored, in [0, 1] with 8 or 16 bits."""
         done = self.folder.shots_done
         for number, (shot, size) in enumerate(zip(self.video.shots, self.video.sizes, strict=True)):
             if number < done:
@@ -100,7 +127,7 @@ class VideoJob:
         else:
             chunks = up(self._clip(shot).read(range(len(shot))).to(self.device), advance).split(1)
         for chunk in chunks:
-            pixels = to_bytes(self.video.target.after(chunk)).cpu()
+            pixels = to_samples(self.video.target.after(chunk), self._dtype).cpu()
             self._hr.write(done, pixels)
             done += len(pixels)
             yield to_unit(pixels)
@@ -123,7 +150,7 @@ class VideoJob:
 
 
 IRRELEVANT = {"input", "output", "ckpt", "cache", "crf", "audio", "on_damage", "fps", "dry_run"} | {
-    *("debug", "runs", "run_name", "engine", "device"),
+    *("debug", "runs", "run_name", "engine", "device", "codec", "pix_fmt", "codec_options", "hdr"),
 }
 """Settings that do not change the frames of the result, or whose content ``job_record`` tells."""
 

@@ -38,8 +38,8 @@ def is_queue(source: Path) -> bool:
 def queued_videos(folder: Path, output: Path) -> list[QueuedVideo]:
     """Return the videos and folders of frames of a folder, in the order of their names, with their outputs.
 
-    A video keeps its suffix if that can be written, else it becomes ``.mkv``, which holds all tracks. Frames
-    become a folder of PNGs. Other files are named in a warning.
+    A video keeps the suffix ``.mp4``, ``.mkv`` or ``.mov``, else it becomes ``.mkv``, which holds all tracks
+    and codecs; WebM holds AV1 only. Frames become a folder of PNGs. Other files are named in a warning.
 
     Raises:
         UserError: if ``output`` cannot be a folder, is ``folder``, or two videos would have one output.
@@ -53,7 +53,8 @@ def queued_videos(folder: Path, output: Path) -> list[QueuedVideo]:
         log.warning(f"{folder}: not videos, and skipped: {', '.join(skipped)}")
     queue, sources = list[QueuedVideo](), dict[Path, Path]()
     for source in filter(_is_video, found):
-        name = source.name if source.is_dir() or source.suffix.lower() in CONTAINERS else f"{source.stem}.mkv"
+        keeps = source.is_dir() or source.suffix.lower() in CONTAINERS.keys() - {".webm"}
+        name = source.name if keeps else f"{source.stem}.mkv"
         if (other := sources.setdefault(output / name, source)) != source:
             raise UserError(f"{other} and {source} would both become {output / name}; rename one")
         queue.append(QueuedVideo(source, output / name))

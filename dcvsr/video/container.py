@@ -17,7 +17,7 @@ from av.stream import AttachmentStream, Disposition, Stream
 
 from dcvsr.runtime.errors import UserError
 
-CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
 
 _LIVE = 10
 """Seconds without any content after which a file is a piece of a longer one."""

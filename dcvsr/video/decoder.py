@@ -16,7 +16,9 @@ from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.colour import Colour
+from dcvsr.video.colour_warnings import warn_of
 from dcvsr.video.container import clock_start, open_video, picture_stream
+from dcvsr.video.deep_colour import bits_of
 from dcvsr.video.deinterlacing import deinterlaced
 from dcvsr.video.memory import Metadata
 from dcvsr.video.orientation import display_matrix, is_turned
@@ -37,6 +39,8 @@ class Decoder:
         shape: height and width as displayed.
         rate: average frames per second.
         channels: 4 if alpha is read beside RGB, else 3.
+        bits: bits per sample of the frames as they are read.
+        colour: tags of the first frame.
 
     Args:
         path: the file.
@@ -44,6 +48,7 @@ class Decoder:
         alpha: treatment of transparent pixels.
         deinterlace: True to pass all frames through bwdif.
         on_damage: one of ``ON_DAMAGE``.
+        deep: True to read samples of more than 8 bits as uint16, False to round them to uint8.
 
     Raises:
         UserError: if ``on_damage`` is unknown, or the header or the first frame shows that the file is
@@ -57,6 +62,7 @@ class Decoder:
         alpha: Alpha = "refuse",
         deinterlace: bool = False,
         on_damage: str = "error",
+        deep: bool = False,
     ) -> None:
         if on_damage not in ON_DAMAGE:
             raise UserError(
@@ -67,25 +73,26 @@ class Decoder:
         self._frames = iter(PictureFrames(path, container, self._stream, codec, on_damage))
         self._first, self._deinterlace = next(self._frames), deinterlace
         self._matrix = display_matrix(self._first)
-        self._colour, self._times = Colour.of(self._first), list[int | None]()
+        self.colour, self._times = Colour.of(self._first), list[int | None]()
         has_alpha = alpha == "bicubic" and is_transparent(self._first.format)
         self.channels, crop = 3 + has_alpha, container_crop(container, self._stream)
-        self._picture = Picture(path, self._colour, crop, has_alpha, alpha)
+        self.bits = bits_of(self._first.format) if deep else 8
+        self._picture = Picture(path, self.colour, crop, has_alpha, alpha, self.bits > 8)
         self.shape, self.rate = self._picture.shape(self._first, self._matrix), _rate(self._stream)
         seconds = Fraction(container.duration or 0, av.time_base)
         self.length = self._stream.frames or max(1, round(seconds * self.rate))
 
     def __iter__(self) -> Iterator[Callable[[], Tensor]]:
-        """Decode each frame once, in display order; yield a function that converts it to uint8 ``c h w``.
+        """Decode each frame once, in display order; yield a function that converts it.
 
-        Samples of more than 8 bits are converted to 8, with a warning. Interlaced frames are warned of.
+        Images are ``c h w``, uint8 or uint16.
+        Warnings tell what is not read as it is.
 
         Raises:
             UserError: if a frame does not decode and ``on_damage`` is ``error``, or frames change size. The
                 function raises it for transparent pixels.
         """
-        if (bits := max(component.bits for component in self._first.format.components)) > 8:
-            log.warning("%s has %d bits per sample; read as 8", self.path, bits)
+        warn_of(self.path, self._first, self.bits)
         matrix, rotation = self._matrix, self._first.rotation
         for index, frame in enumerate(self._decoded()):
             if frame.rotation != rotation:  # reading the matrix of each frame would keep them in memory
@@ -120,8 +127,9 @@ class Decoder:
             _sorted_times(self.path, self._times, round(clock_start(self._container) / time_base)),
             time_base,
             1 / aspect if is_turned(self._matrix) else aspect,
-            None if self._first.format.is_rgb else self._colour,
+            Colour.kept(self._first),
             self.path,
+            bits=self.bits,
         )
 
 

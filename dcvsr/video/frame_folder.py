@@ -3,7 +3,6 @@
 Axes: f frames, c channels (RGB), h height, w width.
 """
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +19,11 @@ from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.deep_colour import WHITE
+from dcvsr.video.image_headers import ImageHeader, warn_of_gaps, warn_of_headers
 from dcvsr.video.memory import Metadata
 from dcvsr.video.picture import Alpha, transparent
-
-log = logging.getLogger(__name__)
+from dcvsr.video.png import read_16_bits, write_png
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -39,48 +39,49 @@ class FolderFrames:
         shape: height and width of the first frame.
         rate: frames per second.
         channels: 4 if alpha is read beside RGB, else 3.
+        bits: bits per sample of the frames as they are read.
 
     Args:
         path: the folder.
         rate: frames per second.
         alpha: treatment of transparent pixels.
+        deep: True to read all frames as uint16 if any has 16 bits, False to round them to uint8.
 
     Raises:
         UserError: as ``frame_paths`` and, for the first frame, ``read_frame`` do.
     """
 
-    def __init__(self, path: Path, rate: Fraction, alpha: Alpha = "refuse") -> None:
+    def __init__(self, path: Path, rate: Fraction, alpha: Alpha = "refuse", deep: bool = False) -> None:
         self.path, self.rate, self._paths = path, rate, frame_paths(path)
         self._alpha: Alpha = alpha
         self.length = len(self._paths)
         self.channels, height, width = read_frame(self._paths[0], alpha).shape
         self.shape = (height, width)
-        self._deep_names: list[str] = []
+        self.bits = 16 if deep and any(_header(path).has_16_bits for path in self._paths) else 8
+        self._headers: list[ImageHeader] = []
 
     def __iter__(self) -> Iterator[Callable[[], Tensor]]:
-        """Yield a function for each frame that reads it as uint8 ``c h w``.
+        """Yield a function for each frame that reads it as ``c h w``, uint8 or uint16.
 
         The function raises UserError if the frame's size is not ``shape``, or as ``read_frame`` does.
         """
         return (partial(self._image, path) for path in self._paths)
 
     def metadata(self) -> Metadata:
-        """Return the metadata of the folder; warn of frames that have lost the low byte of 16-bit samples."""
-        if names := self._deep_names:
-            log.warning(
-                "%s: %d frames, first %s, have 16 bits per sample; read as 8", self.path, len(names), names[0]
-            )
-        return Metadata(self.rate, source=self.path, names=tuple(path.stem for path in self._paths))
+        """Return the metadata of the folder; warn of what its frames have lost and of missing numbers."""
+        warn_of_headers(self.path, self._headers, self.bits)
+        warn_of_gaps(self.path, self._paths)
+        names, profile = tuple(path.stem for path in self._paths), self._headers[0].profile
+        return Metadata(self.rate, source=self.path, names=names, bits=self.bits, profile=profile)
 
     def _image(self, path: Path) -> Tensor:
-        image = read_frame(path, self._alpha)
+        image = read_frame(path, self._alpha, self.bits > 8)
         if (shape := tuple(image.shape[1:])) != self.shape:
             raise UserError(
                 f"{self.path} holds frames of two sizes: {self._paths[0].name} is {_size(self.shape)}, "
                 f"{path.name} is {_size(shape)}; make them one size"
             )
-        if _has_16_bits(path):
-            self._deep_names.append(path.name)
+        self._headers.append(_header(path))
         return image
 
 
@@ -102,12 +103,16 @@ def frame_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def read_frame(path: Path, alpha: Alpha = "refuse") -> Tensor:
-    """Read an image as uint8 ``c h w``: RGB, and alpha beside where ``alpha`` is ``bicubic``.
+def read_frame(path: Path, alpha: Alpha = "refuse", deep: bool = False) -> Tensor:
+    """Read an image as ``c h w``: RGB, and alpha beside where ``alpha`` is ``bicubic``.
+
+    Samples are uint8, or uint16 if ``deep``.
 
     Raises:
         UserError: if it cannot be read, has transparent pixels that ``alpha`` refuses, or 32-bit samples.
     """
+    if deep and (header := _header(path)).has_16_bits:
+        return _deep(path, header.orientation, alpha)
     with _opened(path) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode in ("I", "F"):
@@ -118,7 +123,24 @@ def read_frame(path: Path, alpha: Alpha = "refuse") -> Tensor:
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))  # convert() would clip at 255
     pixels = np.array(image.convert("RGBA" if alpha == "bicubic" else "RGB"))
+    if deep:
+        pixels = pixels.astype(np.uint16) * 257
     return rearrange(torch.from_numpy(pixels), "h w c -> c h w").contiguous()
+
+
+def _deep(path: Path, orientation: int, alpha: Alpha) -> Tensor:
+    """Read an image of 16-bit samples as uint16 ``c h w``."""
+    with _opened(path):
+        image = read_16_bits(path)
+    if alpha == "refuse" and image[..., 3].min() < WHITE:
+        raise transparent(path)
+    if orientation in (5, 7):
+        image = image.swapaxes(0, 1)
+    image = np.rot90(image, {3: 2, 6: 3, 7: 2, 8: 1}.get(orientation, 0))
+    if orientation in (2, 4):
+        image = np.flip(image, {2: 1, 4: 0}[orientation])
+    kept = image[..., : 4 if alpha == "bicubic" else 3]
+    return torch.from_numpy(np.ascontiguousarray(rearrange(kept, "h w c -> c h w")))
 
 
 def frame_size(path: Path) -> tuple[int, int]:
@@ -134,12 +156,21 @@ def frame_size(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def write_frames(folder: Path, images: Iterable[np.ndarray], names: Sequence[str]) -> None:
-    """Create ``folder`` and write uint8 ``h w c`` images as PNG, named by ``names`` or 00000000, 00000001."""
+def write_frames(
+    folder: Path, images: Iterable[np.ndarray], names: Sequence[str], profile: bytes | None = None
+) -> None:
+    """Create ``folder`` and write ``h w c`` images as PNG, named by ``names`` or 00000000, 00000001.
+
+    Args:
+        folder: the folder to create.
+        images: uint8 or uint16.
+        names: of the frames, without suffix.
+        profile: ICC profile of all.
+    """
     folder.mkdir()
     for index, image in enumerate(images):
         name = names[index] if names else f"{index:08d}"
-        Image.fromarray(image).save(folder / f"{name}.png")
+        write_png(folder / f"{name}.png", image, profile)
 
 
 @contextmanager
@@ -162,9 +193,9 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], path.name
 
 
-def _has_16_bits(path: Path) -> bool:
+def _header(path: Path) -> ImageHeader:
     with _opened(path) as image:
-        return ";16" in str(image.tile)
+        return ImageHeader.of(image, path.name)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,21 +1,24 @@
-"""Video input and output: reads files and frame folders; writes MP4, Matroska, MOV and folders of PNGs.
+"""Video input and output: reads files and frame folders; writes video files and folders of PNGs.
 
 Axes: f frames, c channels (RGB), h height, w width.
 """
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from dcvsr.imaging import described, to_bytes, to_unit
+from dcvsr.imaging import described, to_bytes, to_samples, to_unit
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.coding import Coding
 from dcvsr.video.container import CONTAINERS
 from dcvsr.video.encoder import encode
 from dcvsr.video.frame_folder import write_frames
@@ -26,7 +29,6 @@ from dcvsr.video.tracks import check_tracks
 __all__ = [
     "CRF",
     "Video",
-    "check_alpha",
     "check_output",
     "read_video",
     "to_bytes",
@@ -91,29 +93,29 @@ def check_output(
         check_tracks(source, suffix, audio)
 
 
-def check_alpha(output: str | Path, channels: int) -> None:
-    """Raise UserError if frames have an alpha channel that ``output`` cannot hold."""
-    if channels == 4 and Path(output).suffix:
-        raise UserError(f"{output} cannot hold alpha: write a folder of PNGs, or use alpha=ignore")
-
-
 def write_video(
     path: str | Path,
     frames: Tensor | Iterable[Tensor],
     video: Metadata,
     crf: float = CRF,
     audio: str = "copy",
+    codec: str = "x264",
+    pix_fmt: str | None = None,
+    codec_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write frames with the times, pixel aspect, colour, names, tracks and tags of ``video``, or nothing.
 
     Args:
-        path: ``.mp4``, ``.mkv`` or ``.mov`` (H.264; yuv444p where a side is odd), or a folder for PNGs.
+        path: ``.mp4``, ``.mkv``, ``.mov`` or ``.webm``, or a folder for PNGs.
         frames: floats in [0, 1], ``f c h w``, of any size, on any device; or an iterable of chunks of such,
-            which are encoded as they arrive. PNGs may have a fourth channel, alpha.
+            which are encoded as they arrive. A fourth channel is alpha, which PNG, FFV1 and ProRes hold.
         video: source of all but the pixels: a ``Video``, whose own ``frames`` are ignored, or a reader's
             ``metadata``. ``Video(frames, rate)`` has no source.
-        crf: x264's constant rate factor, from 0 (best quality) to 51; 16 by default, as in the command.
+        crf: constant rate factor, from 0 (best quality) to 51; 16 by default, as in the command.
         audio: ``copy`` packets, encode as ``aac`` or ``flac``, or ``none``.
+        codec: ``x264``, ``x265``, ``ffv1``, ``prores`` or ``av1``.
+        pix_fmt: FFmpeg's name of a pixel format; by default 4:2:0 with the depth of ``video``.
+        codec_options: further options of the encoder, by FFmpeg's names.
 
     Raises:
         UserError: from ``check_output``, before the first chunk is requested; if a chunk is not such floats,
@@ -121,15 +123,19 @@ def write_video(
     """
     path = Path(path)
     check_output(video.source, path, crf, audio)
-    chunks = [frames] if isinstance(frames, Tensor) else frames
-    images = _images(chunks, len(video.pts or video.names), 3 if path.suffix else 4)
+    chunks = _checked([frames] if isinstance(frames, Tensor) else frames, len(video.pts or video.names))
+    first = next(chunks)
+    coding = Coding(codec, crf, pix_fmt, codec_options or {})
+    _, channels, *size = first.shape
+    coding = coding.settled(path, video.bits, channels == 4, (size[0], size[1]))
+    images = _images(chain([first], chunks), torch.uint16 if coding.bits > 8 else torch.uint8)
     target = path.resolve()  # writes through a symbolic link
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
         unfinished = Path(scratch) / path.name
         if path.suffix:
-            encode(unfinished, images, video, crf, audio)
+            encode(unfinished, images, video, coding, audio)
         else:
-            write_frames(unfinished, images, video.names)
+            write_frames(unfinished, images, video.names, video.profile)
         os.replace(unfinished, target)
 
 
@@ -138,12 +144,15 @@ def write_clip(path: str | Path, frames: Tensor, rate: Fraction, crf: float) -> 
     write_video(path, frames, Metadata(rate), crf)
 
 
-def _images(chunks: Iterable[Tensor], expected: int, most: int) -> Iterator[np.ndarray]:
-    """Yield uint8 ``h w c`` images; check that their sizes agree and ``expected`` come (0: at least one)."""
+def _checked(chunks: Iterable[Tensor], expected: int) -> Iterator[Tensor]:
+    """Yield the chunks; check that their sizes agree and ``expected`` frames come (0: at least one)."""
     count, sizes = 0, set()
     for chunk in chunks:
-        kinds = [(channels,) for channels in range(3, most + 1)]
-        if not isinstance(chunk, Tensor) or not chunk.is_floating_point() or chunk.shape[1:-2] not in kinds:
+        if (
+            not isinstance(chunk, Tensor)
+            or not chunk.is_floating_point()
+            or chunk.shape[1:-2] not in ((3,), (4,))
+        ):
             raise UserError(f"pass frames as floats f c h w in [0, 1] with c = 3, got {described(chunk)}")
         count += len(chunk)
         sizes.add(tuple(chunk.shape[1:]))
@@ -151,9 +160,16 @@ def _images(chunks: Iterable[Tensor], expected: int, most: int) -> Iterator[np.n
             raise UserError(f"frames have two sizes: {sizes}; write them to two files")
         if 0 < expected < count:
             break
-        yield from np.ascontiguousarray(rearrange(to_bytes(chunk).cpu().numpy(), "f c h w -> f h w c"))
+        yield chunk
     if count != (expected or max(count, 1)):
         raise UserError(
             f"{count} or more frames arrived, {expected or 'some'} were expected: pass as many frames as the "
             "video has, or Video(frames, rate) as the video"
         )
+
+
+def _images(chunks: Iterable[Tensor], dtype: torch.dtype) -> Iterator[np.ndarray]:
+    """Yield ``h w c`` images of a dtype."""
+    for chunk in chunks:
+        samples = to_samples(chunk, dtype).cpu().numpy()
+        yield from np.ascontiguousarray(rearrange(samples, "f c h w -> f h w c"))

@@ -24,6 +24,8 @@ class Metadata:
     source: Path | None = None  # file or folder of origin; audio and subtitles are copied from it
     names: tuple[str, ...] = ()  # of the frames of a folder, without suffix
     span: tuple[Fraction, Fraction | None] | None = None  # times in source to copy audio of, s; None: all
+    bits: int = 8  # per sample; output has as many unless a pixel format is given
+    profile: bytes | None = None  # ICC profile of the frames of a folder
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from torch import Tensor
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.colour import Colour
 from dcvsr.video.container import description
+from dcvsr.video.deep_colour import WHITE
 from dcvsr.video.orientation import is_turned, upright
 
 Alpha = Literal["refuse", "bicubic", "ignore"]
@@ -36,6 +37,7 @@ class Picture:
         crop: pixels that the container cuts off at left, right, top and bottom of the stored picture.
         has_alpha: True if a fourth channel is read.
         alpha: treatment of transparent pixels.
+        deep: True for uint16 images, False for uint8.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Picture:
     crop: tuple[int, int, int, int]
     has_alpha: bool
     alpha: Alpha
+    deep: bool = False
 
     def shape(self, frame: av.VideoFrame, matrix: np.ndarray) -> tuple[int, int]:
         """Return the height and width of a frame as displayed by ``matrix``."""
@@ -51,17 +54,17 @@ class Picture:
         return (width, height) if is_turned(matrix) else (height, width)
 
     def image(self, frame: av.VideoFrame, matrix: np.ndarray) -> Tensor:
-        """Convert a frame to uint8 ``c h w``.
+        """Convert a frame to ``c h w``, uint8 or uint16.
 
         Raises:
             UserError: if it has transparent pixels that ``alpha`` refuses.
         """
-        image = self.colour.to_rgb(frame)
+        image = self.colour.to_rgb(frame, self.deep)
         if is_transparent(frame.format) and self.alpha != "ignore":
-            opacity = frame.reformat(format="rgba").to_ndarray()[..., 3:]
+            opacity = frame.reformat(format="rgba64le" if self.deep else "rgba").to_ndarray()[..., 3:]
             if self.has_alpha:
                 image = np.concatenate([image, opacity], -1)
-            elif self._cropped(opacity).min() < 255:
+            elif self._cropped(opacity).min() < (WHITE if self.deep else 255):
                 raise transparent(self.path)
         shown = rearrange(upright(self._cropped(image), matrix), "h w c -> c h w")
         return torch.from_numpy(np.ascontiguousarray(shown))

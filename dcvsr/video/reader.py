@@ -10,9 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.video.colour_warnings import check_hdr
 from dcvsr.video.container import open_video
 from dcvsr.video.decoder import Decoder
 from dcvsr.video.frame_folder import FolderFrames
@@ -22,7 +24,7 @@ from dcvsr.video.picture import Alpha, require_alpha
 
 
 class Reader:
-    """Frames of an open video, uint8 ``c h w`` on the CPU, read once and in order; c is ``channels``.
+    """Frames of an open video, ``c h w`` on the CPU, read once and in order; c is ``channels``.
 
     Attributes:
         path: the whole video.
@@ -31,6 +33,8 @@ class Reader:
         whole: those of the whole picture.
         rate: average frames per second.
         channels: 4 if alpha is read beside RGB, else 3.
+        bits: bits per sample.
+        dtype: uint16 if ``bits`` is above 8, else uint8.
         metadata: all that an output keeps; set when the last frame has been read.
 
     Args:
@@ -50,7 +54,8 @@ class Reader:
         ends = source.length if self._stop is None else min(source.length, self._stop)
         self.length = max(1, ends - part.start)
         self.whole, self.shape = source.shape, part.size(source.path, *source.shape)
-        self.channels = source.channels
+        self.channels, self.bits = source.channels, source.bits
+        self.dtype = torch.uint16 if source.bits > 8 else torch.uint8
 
     def __iter__(self) -> Iterator[Tensor]:
         """Read the frames.
@@ -80,6 +85,8 @@ def open_frames(
     alpha: Alpha = "refuse",
     deinterlace: Literal["none", "bwdif"] = "none",
     on_damage: str = "error",
+    deep: bool = False,
+    hdr: Literal["keep", "refuse"] = "keep",
 ) -> Iterator[Reader]:
     """Open a video file or a folder of frames for reading.
 
@@ -92,11 +99,14 @@ def open_frames(
         deinterlace: filter for interlaced video files.
         on_damage: frames of a file that do not decode are an ``error``, ``repeat`` the frame before, or
             ``drop`` out. The last two warn.
+        deep: True to read samples of more than 8 bits as uint16, False to round them to uint8.
+        hdr: treatment of video in PQ or HLG.
 
     Raises:
-        UserError: if ``alpha`` or ``deinterlace`` is none of their values; if the path is missing, empty or
-            not a video, or its first frame cannot be read; if ``rate`` is not a number above 0, or given for
-            a file; if the region of ``part`` is not inside the picture.
+        UserError: if ``alpha``, ``deinterlace`` or ``hdr`` is none of its values, or ``hdr`` refuses the
+            video; if the path is missing, empty or not a video, or its first frame cannot be read; if
+            ``rate`` is not a number above 0, or given for a file; if the region of ``part`` is not inside the
+            picture.
     """
     path, part = Path(path), part or Part()
     require_alpha(alpha)
@@ -110,12 +120,14 @@ def open_frames(
             raise UserError(f"the frame rate of {path} must be above 0, got {rate}")
         if deinterlace != "none":
             raise UserError(f"{path} is a folder of frames; deinterlace={deinterlace} is for video files")
-        yield Reader(FolderFrames(path, exact, alpha), part)
+        yield Reader(FolderFrames(path, exact, alpha, deep), part)
         return
     if rate is not None:
         raise UserError(f"{path} has its own frame rate; leave {rate} out, a rate is for folders of frames")
     with open_video(path) as container:
-        yield Reader(Decoder(path, container, alpha, deinterlace == "bwdif", on_damage), part)
+        decoder = Decoder(path, container, alpha, deinterlace == "bwdif", on_damage, deep)
+        check_hdr(path, decoder.colour, hdr)
+        yield Reader(decoder, part)
 
 
 def _exact(rate: Fraction | float | str) -> Fraction:

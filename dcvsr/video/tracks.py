@@ -57,7 +57,7 @@ def _try_header(source: Path, suffix: str, audio: str) -> None:
     """Write a header with all tracks to memory; raise UserError if FFmpeg cannot."""
     try:
         with av.open(io.BytesIO(), "w", CONTAINERS[suffix]) as trial:
-            trial.add_stream("libx264", 25)
+            trial.add_stream("libsvtav1" if suffix == ".webm" else "libx264", 25)
             with copy_tracks(source, trial, suffix, None, audio):
                 trial.start_encoding()
     except (av.FFmpegError, ValueError) as error:

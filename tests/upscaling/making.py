@@ -30,6 +30,7 @@ from dcvsr.upscaling.reading import ReadVideo
 from dcvsr.upscaling.target_size import TargetSize
 from dcvsr.upscaling.video_job import VideoJob
 from dcvsr.video import io
+from dcvsr.video.coding import Coding
 from dcvsr.video.memory import Metadata
 from dcvsr.video.part import Part
 from tests.attention.making import tap
@@ -77,14 +78,14 @@ def run(
     """Upscale to a folder of PNGs, going on where the job folder was left."""
     folder = JobFolder(output)
     with folder.locked():
-        store = folder.frames("lr", lr.shape[1:])
+        store = folder.frames("lr", lr.shape[1:], lr.dtype)
         store.write(0, lr)
         shots = [range(*ends) for ends in pairwise([0, *cuts, len(lr)])]
         shape, target = (len(lr), lr.shape[2], lr.shape[3]), TargetSize.fourfold(lr.shape[2], lr.shape[3])
         video = ReadVideo(store, shape, "", shots, Metadata(Fraction(25)), target)
         folder.claim({"seed": upscaler.seed})
         job = VideoJob(upscaler, video, folder, part or Part(), torch.device("cpu"), save_every)
-        job.write(output, 16, ignored, observer)
+        job.write(output, Coding(), ignored, observer)
         folder.deliver(keep=False)
     return folder
 
@@ -119,13 +120,13 @@ class DyingWriter:
     """Ends the process when the writer of the video takes one of its chunks."""
 
     def __init__(self, at: int) -> None:
-        self.left, self.to_bytes = at, io.to_bytes
+        self.left, self.to_samples = at, io.to_samples
 
-    def __call__(self, frames: Tensor) -> Tensor:
+    def __call__(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
         self.left -= 1
         if self.left == 0:
             _kill()
-        return self.to_bytes(frames)
+        return self.to_samples(frames, dtype)
 
 
 if __name__ == "__main__":
@@ -134,5 +135,5 @@ if __name__ == "__main__":
     if stage == "store":
         frame_stores.os.pwritev = Dying(int(at), _kill)  # type: ignore
     else:
-        io.to_bytes = DyingWriter(int(at))  # type: ignore
+        io.to_samples = DyingWriter(int(at))  # type: ignore
     run(make_upscaler(), make_lr(), Path(name), cuts=(4,))

@@ -222,7 +222,9 @@ def test_unknown_suffixes_and_unwritable_outputs_are_errors(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     (tmp_path / "folder.mp4").mkdir()
     assert_error(
-        None, tmp_path / "a.avi", r"a\.avi: end it in \.mp4, \.mkv, \.mov, or in no suffix for a folder"
+        None,
+        tmp_path / "a.avi",
+        r"a\.avi: end it in \.mp4, \.mkv, \.mov, \.webm, or in no suffix for a folder",
     )
     assert_error(None, tmp_path / "none" / "a.mp4", r"a\.mp4 \(.*none: No such file or directory")
     assert_error(None, tmp_path / "file" / "a.mp4", r"a\.mp4 \(.*file: Not a directory")

@@ -129,7 +129,7 @@ def test_audio_that_the_container_refuses_is_encoded_or_left_out_by_key(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     video = read_video(make_video(tmp_path / "s.mkv", noise(5), audio="libopus"))
-    with pytest.raises(UserError, match=r"write to \.mp4 or \.mkv, or pass audio=aac$"):
+    with pytest.raises(UserError, match=r"write to \.mp4 or \.mkv or \.webm, or pass audio=aac$"):
         write_video(tmp_path / "a.mov", fail_if_iterated(), video)
     with pytest.raises(UserError, match=r"\.mov cannot hold flac of audio track 1 \(opus\)"):
         write_video(tmp_path / "a.mov", fail_if_iterated(), video, audio="flac")
