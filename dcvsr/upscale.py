@@ -82,6 +82,7 @@ def _upscale(cfg: DictConfig, overwrite: "Overwrite") -> str:
 def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.upscaler import TiledUpscaler
+    from dcvsr.upscaling.finishing import Finishing
     from dcvsr.upscaling.fitting import fitted
     from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
@@ -126,7 +127,9 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
             if folder.is_resumed:
                 log.info(f"going on with {folder.path}")
             upscaler.to(device)
-            job = VideoJob(upscaler, video, folder, part, device, cfg.engine.save_every, coding.bits)
+            finishing = Finishing(cfg.colour, cfg.strength)
+            settings = cfg.engine.save_every, coding.bits, finishing
+            job = VideoJob(upscaler, video, folder, part, device, *settings)
             return _run(cfg, job, coding, started, warnings)
 
 
@@ -183,6 +186,7 @@ def _run(cfg: DictConfig, job: "VideoJob", coding: "Coding", started: float, war
         "shots": [[shot.start, len(shot)] for shot in video.shots],
         "evaluations": work,
         "resumed": job.folder.is_resumed,
+        "colour_error": job.finishing.report(),
         "warnings": warnings,
         "seconds": {"read": read - started, "upscale": time.monotonic() - read},
         "cost": ledger.report(),

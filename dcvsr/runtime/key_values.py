@@ -58,6 +58,8 @@ TAKES: dict[str, Kind] = {
     "dtype": Named(("float32", "float16", "bfloat16")),
     "audio": Named(("copy", "aac", "flac", "none")),
     "on_damage": Named(("error", "repeat", "drop")),
+    "colour": Named(("none", "wavelet", "adain")),
+    "strength": Number(0, 1),
     "overwrite": Named(("auto", "never", "always", "newer")),
     "keep": Named(("mp4", "mkv", "mov", "png")),
     "fps": Number(0.001, 10_000, ratio=True, also=(None,)),

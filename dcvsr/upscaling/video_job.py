@@ -16,6 +16,7 @@ from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.hashing import software
+from dcvsr.upscaling.finishing import Finishing
 from dcvsr.upscaling.fitting import fitted_settings
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
@@ -39,6 +40,7 @@ class VideoJob:
         device: device of the upscaler.
         save_every: windows between two saves.
         bits: bits per sample of the output.
+        finishing: of the frames on their way from the store to the output.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class VideoJob:
         device: torch.device,
         save_every: int,
         bits: int = 8,
+        finishing: Finishing | None = None,
     ) -> None:
         self.upscaler, self.video, self.folder, self.device = upscaler, video, folder, device
-        self.save_every = save_every
+        self.save_every, self.finishing = save_every, finishing or Finishing("none", 1)
         x, y = part.region[:2] if part.region else (0, 0)
         self._place = part.start, y, x
         name, self._dtype = self._depth(max(bits, video.metadata.bits))
@@ -84,7 +87,7 @@ class VideoJob:
             UserError: if it cannot be written.
         """
         unfinished, metadata = self.folder.unfinished / output.name, self.video.metadata
-        frames = self._frames(advance, observer)
+        frames = self.finishing.all(self._frames(advance, observer), self._up)
         if self.video.channels == 4:
             frames = self._with_alpha(frames)
         try:
@@ -106,6 +109,11 @@ class VideoJob:
             alpha = to_unit(lr.read(range(done, done + len(chunk)))[:, 3:])
             done += len(chunk)
             yield torch.cat([chunk, resampled(alpha, self.video.target.hr)], 1)
+
+    def _up(self, frames: range) -> Tensor:
+        """Return the bicubic I^up of frames."""
+        assert self.video.frames is not None
+        return resampled(to_unit(self.video.frames.read(frames)[:, :3]), self.video.target.hr)
 
     def _frames(self, advance: Advance, observer: Observer) -> Iterator[Tensor]:
         """Yield all HR frames as they are stored, in [0, 1] with 8 or 16 bits."""
@@ -150,7 +158,8 @@ class VideoJob:
 
 
 IRRELEVANT = {"input", "output", "ckpt", "cache", "crf", "audio", "on_damage", "fps", "dry_run"} | {
-    *("debug", "runs", "run_name", "engine", "device", "codec", "pix_fmt", "codec_options", "hdr"),
+    *("colour", "strength", "overwrite", "codec", "pix_fmt", "codec_options", "hdr"),
+    *("debug", "runs", "run_name", "engine", "device"),
 }
 """Settings that do not change the frames of the result, or whose content ``job_record`` tells."""
 
