@@ -87,7 +87,7 @@ def test_an_interrupt_leaves_no_folder(source: ImageFolder, tmp_path: Path) -> N
 def test_a_full_disk_is_a_one_line_error(
     source: ImageFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
