@@ -84,15 +84,15 @@ def test_a_full_disk_is_refused_before_anything_is_written(tmp_path, monkeypatch
 
 def test_phases_of_a_command_have_its_time_and_memory(capfd):
     code = (
-        "import sys, time; print('first done', flush=True); held = bytearray(100_000_000); time.sleep(0.3);"
-        "print('second done', file=sys.stderr, flush=True); time.sleep(0.1)"
+        "import sys, time; print('first done', flush=True); time.sleep(1); held = bytearray(100_000_000);"
+        "print('second done', file=sys.stderr, flush=True); time.sleep(1)"
     )
     first, second, last = watched(
         [sys.executable, "-c", code], {"first": "first done", "second": "second done"}, "rest"
     )
     assert [first.name, second.name, last.name] == ["first", "second", "rest"]
     assert second.seconds > 0.25
-    assert last.seconds > 0.05
+    assert last.seconds > 0.25
     assert first.peak_bytes + 90e6 < second.peak_bytes <= last.peak_bytes
     assert min(phase.core_seconds for phase in (first, second, last)) >= 0
     assert "second done" in capfd.readouterr().err
