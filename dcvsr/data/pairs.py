@@ -51,13 +51,18 @@ def unpaired(lr: Mapping[str, Clip]) -> dict[str, Pair]:
 
 
 def require_one_lr(name: str, clip: Clip | Pair, degradation: Degradation) -> None:
-    """Raise UserError unless a clip has either its own LR or a degradation that makes it, not both."""
+    """Raise UserError unless a clip has its own LR, or a degradation makes a quarter of its size; not both."""
     has_lr, is_given = isinstance(clip, Pair), isinstance(degradation, Given)
     if has_lr and not is_given:
         raise UserError(f"clip {name} has its own LR and is not degraded again: choose degradation=none")
     if is_given and not has_lr:
         raise UserError(
             f"clip {name} has no LR, and degradation=none makes none: choose another, or data=pairs"
+        )
+    if not has_lr and degradation.factor != FACTOR:
+        raise UserError(
+            f"degradation.factor={degradation.factor}, but training and scores are of x{FACTOR}; leave it out "
+            "(degrade takes other factors, and upscale other sizes)"
         )
 
 

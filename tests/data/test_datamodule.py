@@ -195,6 +195,11 @@ def test_the_lr_of_a_pair_is_used_unchanged() -> None:
     assert torch.equal(validated["lr"][0], to_unit(lr.read(0, 3, slice(4, 12), slice(4, 12))))
 
 
+def test_lr_of_another_factor_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"degradation\.factor=2, but training and scores are of x4; leave it"):
+        data(degradation=bicubic(2))
+
+
 def test_lr_from_two_sources_or_none_is_an_error() -> None:
     pair = {"pair": Pair(hr=Wallpaper(1, 6, 64, 64, 1, 0, 24), lr=Wallpaper(2, 6, 16, 16, 1, 0, 24))}
     with pytest.raises(UserError, match=r"clip pair has its own LR .*: choose degradation=none"):
