@@ -57,6 +57,6 @@ def _ncnn(network: "nn.Module", path: Path) -> dict[str, Any]:
     shapes = [array.shape for array in arrays], [tuple(tensor.shape) for tensor in state.values()]
     if shapes[0] != shapes[1]:
         raise UserError(
-            f"{path} holds {len(arrays)} arrays, not the {len(state)} of {type(network).__name__}"
+            f"{path} holds {len(arrays)} arrays, not the {len(state)} of {type(network).__name__}, or of other sizes"
         )
     return dict(zip(state, map(torch.from_numpy, arrays), strict=True))
