@@ -184,6 +184,19 @@ def test_resuming_another_stage_is_refused(stage1, train):
     assert "start from its weights with ckpt=" in done.err
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_resuming_a_finished_run_is_refused_and_writes_nothing(stage1, train, tmp_path, steps):
+    done = train(
+        "stage1",
+        f"trainer.max_steps={steps}",
+        f"resume={stage1}/checkpoints/last.ckpt",
+        "hydra.run.dir=outputs/b",
+    )
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert f"step 2): all {steps} steps are done; raise trainer.max_steps" in done.err
+    assert {path.name for path in (tmp_path / "outputs/b").iterdir()} <= {".hydra", "train.log"}
+
+
 def test_the_paper_s_scale_says_at_once_all_that_is_missing(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))

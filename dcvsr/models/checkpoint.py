@@ -112,8 +112,14 @@ def _of_the_package(path: Path) -> Checkpoint:
     return Checkpoint(path, about["scale"], int(about["stage"]), int(about["step"]), weights)
 
 
-def require_resumable(resume: str | None, scale: str, stage: int) -> None:
-    """Raise UserError unless ``resume`` is None or a run of ``scale`` and ``stage`` can resume from it."""
+def require_resumable(resume: str | None, scale: str, stage: int, steps: int) -> None:
+    """Raise UserError unless ``resume`` is None or a run of ``scale`` and ``stage`` can resume from it.
+
+    Args:
+        resume: a checkpoint of a run.
+        scale, stage: those of the run that resumes.
+        steps: optimizer steps that the run takes, those of the checkpoint included.
+    """
     if resume is None:
         return
     found = open_checkpoint(resume, scale)
@@ -125,6 +131,8 @@ def require_resumable(resume: str | None, scale: str, stage: int) -> None:
         raise UserError(
             f"{found} belongs to another stage than {stage}; start from its weights with ckpt={resume}"
         )
+    if found.step >= steps:
+        raise UserError(f"{found}: all {steps} steps are done; raise trainer.max_steps")
 
 
 def newest_checkpoint(runs: str | Path, scale: str, stages: Sequence[int]) -> Checkpoint | None:

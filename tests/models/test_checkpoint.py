@@ -136,4 +136,4 @@ def test_weights_alone_cannot_be_resumed(model):
     with pytest.raises(
         UserError, match="holds only weights and cannot be resumed; start from them with ckpt="
     ):
-        require_resumable(str(model), "nano", 2)
+        require_resumable(str(model), "nano", 2, 1)
