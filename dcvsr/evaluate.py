@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.runtime.available import available
 from dcvsr.runtime.cli import command, preflight
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.wandb_login import require_login, wandb_errors
 
 if TYPE_CHECKING:
     from dcvsr.diffusion.protocols import Upscaler
@@ -30,6 +31,8 @@ KEPT = {"mp4": ".mp4", "mkv": ".mkv", "mov": ".mov", "png": ""}
 def main(cfg: DictConfig) -> None:
     """Score an upscaler; write results.csv, summary.json, videos and a wandb table to the run folder."""
     preflight(cfg)
+    if not cfg.dry_run:
+        require_login(cfg.wandb)
     from dcvsr.attention.probe import Probe
     from dcvsr.evaluation.inputs import configured_sources
     from dcvsr.evaluation.job import Evaluation
@@ -128,7 +131,9 @@ def _publish(cfg: DictConfig, found: Mapping[str, Any], rows: list[Any], probes:
     try:
         logger = instantiate(cfg.wandb)
         chosen = OmegaConf.to_container(HydraConfig.get().runtime.choices)
-        logger.log_hyperparams({**found["settings"], "choices": chosen})
+        folder = HydraConfig.get().runtime.output_dir
+        with wandb_errors(f"the scores are kept; send them with hydra.run.dir={folder}"):
+            logger.log_hyperparams({**found["settings"], "choices": chosen})
         logger.log_table("evaluate/results", columns=list(RESULTS), data=rows)
         logger.log_metrics({f"evaluate/{name}": mean for name, mean in _known(found)})
         logger.log_metrics(flat(found["cost"], "evaluate/cost"))

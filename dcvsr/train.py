@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dcvsr.runtime.cli import command, preflight
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.wandb_login import require_login, wandb_errors
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ def main(cfg: DictConfig) -> None:
     preflight(cfg)
     _refuse_sweep_over_processes(cfg)
     _refuse_to_write_over(_folder())
+    require_login(cfg.loggers.get("wandb"))
     import lightning.pytorch as pl
 
     from dcvsr.models.checkpoint import require_resumable
@@ -75,7 +77,8 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
         trainer.loggers = list(instantiate(cfg.loggers, _convert_="all").values())
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+                with wandb_errors():
+                    logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
         trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
     except SystemExit as stop:  # Lightning exits on Ctrl-C
         if last.is_file():

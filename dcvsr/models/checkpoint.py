@@ -117,7 +117,8 @@ def require_resumable(resume: str | None, scale: str, stage: int, steps: int) ->
 
     Args:
         resume: a checkpoint of a run.
-        scale, stage: those of the run that resumes.
+        scale: scale of the run that resumes.
+        stage: its training stage.
         steps: optimizer steps that the run takes, those of the checkpoint included.
     """
     if resume is None:

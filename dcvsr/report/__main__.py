@@ -30,6 +30,7 @@ from dcvsr.runtime.cli import command
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.extras import needed
 from dcvsr.runtime.files import read_json, read_text, require_short_names, write_whole
+from dcvsr.runtime.wandb_login import require_login
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def main(cfg: DictConfig) -> None:
     named: Any = OmegaConf.to_container(cfg, resolve=True)
     output = Path(cfg.output)
     _require_free_names(output, bool(cfg.runs))
+    require_login(cfg.wandb)
     content = gather(named)
     page = render(content)
     if len(page) > LARGE:

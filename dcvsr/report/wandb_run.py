@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 from dcvsr.report.clip_differences import COLUMNS, Deltas, lines
 from dcvsr.report.clip_section import ClipSection
 from dcvsr.report.table import Table
+from dcvsr.runtime.wandb_login import wandb_errors
 
 
 def publish(
@@ -16,7 +17,9 @@ def publish(
 ) -> None:
     """Log everything and finish the run."""
     try:
-        logger.experiment.log(_tables(tables, deltas) | _media(views))
+        with wandb_errors():
+            run = logger.experiment
+        run.log(_tables(tables, deltas) | _media(views))
     finally:
         wandb.finish()
 
