@@ -51,7 +51,7 @@ def unpaired(lr: Mapping[str, Clip]) -> dict[str, Pair]:
 
 
 def require_one_lr(name: str, clip: Clip | Pair, degradation: Degradation) -> None:
-    """Raise UserError unless a clip has its own LR, or a degradation makes a quarter of its size; not both."""
+    """Raise UserError unless a clip has its own LR, or a degradation makes a quarter of its size."""
     has_lr, is_given = isinstance(clip, Pair), isinstance(degradation, Given)
     if has_lr and not is_given:
         raise UserError(f"clip {name} has its own LR and is not degraded again: choose degradation=none")
@@ -61,8 +61,8 @@ def require_one_lr(name: str, clip: Clip | Pair, degradation: Degradation) -> No
         )
     if not has_lr and degradation.factor != FACTOR:
         raise UserError(
-            f"degradation.factor={degradation.factor}, but training and scores are of x{FACTOR}; leave it out "
-            "(degrade takes other factors, and upscale other sizes)"
+            f"degradation.factor={degradation.factor}, but training and scores are of x{FACTOR}; leave it "
+            "out (degrade takes other factors, and upscale other sizes)"
         )
 
 

@@ -57,6 +57,7 @@ def _ncnn(network: "nn.Module", path: Path) -> dict[str, Any]:
     shapes = [array.shape for array in arrays], [tuple(tensor.shape) for tensor in state.values()]
     if shapes[0] != shapes[1]:
         raise UserError(
-            f"{path} holds {len(arrays)} arrays, not the {len(state)} of {type(network).__name__}, or of other sizes"
+            f"{path} holds {len(arrays)} arrays, not the {len(state)} of {type(network).__name__}, or of "
+            "other sizes"
         )
     return dict(zip(state, map(torch.from_numpy, arrays), strict=True))

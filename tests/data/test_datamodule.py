@@ -196,7 +196,7 @@ def test_the_lr_of_a_pair_is_used_unchanged() -> None:
 
 
 def test_lr_of_another_factor_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"degradation\.factor=2, but training and scores are of x4; leave it"):
+    with pytest.raises(UserError, match=r"degradation\.factor=2, but training and scores are of x4"):
         data(degradation=bicubic(2))
 
 
