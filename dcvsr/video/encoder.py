@@ -37,7 +37,14 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, coding: Co
         coding: codec, settled.
         audio: one of ``tracks.AUDIO``.
     """
-    first = list(islice(images, SHORT))
+    first, count = list(islice(images, SHORT)), 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal count
+        for image in chain(first, images):
+            count += 1
+            yield image
+
     height, width, _ = first[0].shape
     suffix = path.suffix.lower()
     source = None if video.names else video.source  # frames of a folder have names
@@ -58,10 +65,9 @@ def encode(path: Path, images: Iterator[np.ndarray], video: Metadata, coding: Co
         stream.codec_context.sample_aspect_ratio = video.aspect
         colour.tag(stream.codec_context)
         with copy_tracks(source, output, suffix, video.span, audio) as packets:
-            pictures = _packets(stream, chain(first, images), video.pts, colour)
-            is_in_doubt = mux(output, heapq.merge(pictures, packets, key=_seconds))
-    if is_in_doubt and video.pts:
-        require_frames(path, len(video.pts))
+            pictures = _packets(stream, counted(), video.pts, colour)
+            mux(output, heapq.merge(pictures, packets, key=_seconds))
+    require_frames(path, count)
 
 
 def _packets(

@@ -13,17 +13,16 @@ from dcvsr.video.container import url
 log = logging.getLogger(__name__)
 
 
-def mux(output: OutputContainer, packets: Iterable[av.Packet]) -> bool:
+def mux(output: OutputContainer, packets: Iterable[av.Packet]) -> None:
     """Write packets, but for damaged ones of copied tracks that the container refuses, with a warning.
 
-    Returns:
-        True if a packet of the picture may be among them: FFmpeg reports the error of a packet that waited
-        when another one arrives.
+    FFmpeg reports the error of a packet that waited when another one arrives, so a packet of the picture may
+    be lost too: call ``require_frames`` on the finished file.
 
     Raises:
         OSError: if the disk is full, for example.
     """
-    refused, is_picture = 0, False
+    refused = 0
     for packet in packets:
         try:
             output.mux(packet)
@@ -31,10 +30,8 @@ def mux(output: OutputContainer, packets: Iterable[av.Packet]) -> bool:
             raise
         except av.FFmpegError:
             refused += 1
-            is_picture |= packet.stream.type == "video"
     if refused:
         log.warning("%d damaged packets of audio or subtitles are left out", refused)
-    return is_picture
 
 
 def require_frames(path: Path, count: int) -> None:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from dcvsr.runtime.errors import UserError
-from dcvsr.video.io import read_video
+from dcvsr.video.io import read_video, to_unit, write_video
 from dcvsr.video.memory import Video
 from dcvsr.video.part import Part
 from dcvsr.video.reader import open_frames
@@ -223,3 +224,15 @@ def test_closed_captions_in_the_picture_are_warned_of_once(
     (tmp_path / "s.h264").write_bytes(content)
     assert len(read_video(tmp_path / "s.h264").frames) == 3
     assert caplog.text.count("closed captions") == (captions[4] == 3)
+
+
+@pytest.mark.parametrize("has_audio", [True, False])
+def test_a_frame_that_the_muxer_refuses_for_its_time_is_an_error_and_nothing_is_kept(
+    tmp_path: Path, has_audio: bool
+) -> None:
+    source = make_video(tmp_path / "s.mkv", noise(5), audio="aac" if has_audio else None)
+    video = read_video(source)
+    late = replace(video, pts=(*video.pts[:4], 2**31 - 1))  # 24 days ahead, as FLV with one bit flipped
+    with pytest.raises(UserError, match=r"FFmpeg could write 4 of 5 frames of a\.mov, because of"):
+        write_video(tmp_path / "a.mov", to_unit(late.frames), late)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.mkv"]
