@@ -46,6 +46,6 @@ class Specks(Clipwise):
 
 
 def distance_to_median(clip: Tensor) -> Tensor:
-    """Compute the distance of each inner pixel's luma to the median of its 3x3, in levels: ``f 1 h-2 w-2``."""
+    """Compute how far each inner pixel's luma is from its 3x3's median, in levels: ``f 1 h-2 w-2``."""
     luma = (255 * rgb_to_ycbcr(clip)[:, :1]).round(decimals=3)  # so that float errors decide no tie
     return (luma - median_blur(luma, 3))[..., 1:-1, 1:-1].abs()

@@ -68,7 +68,10 @@ def test_grain_on_a_smooth_reference_is_specks() -> None:
     assert specks((ramp() + grain(8)).clamp(0, 1), ramp()) > 1000
 
 
-@pytest.mark.parametrize("change", [lambda c: c.flip(2), lambda c: c.flip(3), lambda c: c.mT, lambda c: 1 - c])
+CHANGES = [lambda c: c.flip(2), lambda c: c.flip(3), lambda c: c.mT, lambda c: 1 - c]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_flips_and_negatives_have_as_many(change) -> None:
     restored, reference = planted(ramp() + grain(4), 30).clamp(0, 1), ramp()
     assert specks(change(restored), change(reference)) == pytest.approx(specks(restored, reference))
