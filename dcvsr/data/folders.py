@@ -1,5 +1,6 @@
 """Folders of clips: each subfolder of frames and each video file is a clip."""
 
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -7,7 +8,45 @@ from dcvsr.data.clips import ONE_SHOT, Clip, FrameFolder, VideoClip
 from dcvsr.data.shots import Shots
 from dcvsr.runtime.errors import UserError
 
-VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".y4m")
+log = logging.getLogger(__name__)
+
+VIDEOS = {
+    *(
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".f4v",
+        ".3gp",
+        ".3g2",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".divx",
+        ".wmv",
+        ".asf",
+    ),
+    *(".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".mod", ".tod", ".ts", ".mts", ".m2ts", ".m2t"),
+    *(".flv", ".swf", ".ogv", ".ogm", ".mxf", ".dv", ".wtv", ".rm", ".rmvb", ".nut", ".ivf", ".obu", ".y4m"),
+    *(".gif", ".apng", ".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"),
+}
+"""Suffixes of videos in folders, in lower case; a file that is named itself may have any."""
+
+_OF_LR_SETS = {"manifest.json", "preview.png"}
+_NAMED = 10
+
+
+def is_video(path: Path) -> bool:
+    """Tell whether a file of a folder is a video, by its suffix."""
+    return path.suffix.lower() in VIDEOS
+
+
+def warn_of_skipped(folder: Path, files: Collection[Path]) -> None:
+    """Name files of a folder of videos that are skipped, in one line; a few of many."""
+    names = [path.name for path in files if path.name not in _OF_LR_SETS]
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        log.warning(f"{folder}: not videos, and skipped: {', '.join(names[:_NAMED])}{more}")
 
 
 def folder_of_clips(
@@ -32,12 +71,15 @@ def folder_of_clips(
     if not Path(path).is_dir():
         raise UserError(f"{path}: no such folder; name one of videos, or of folders of frames")
     sources: dict[str, Path] = {}
-    for source in sorted(Path(path).iterdir()):
-        if source.name[0] != "." and (source.is_dir() or source.suffix.lower() in VIDEOS):
+    visible = [source for source in sorted(Path(path).iterdir()) if source.name[0] != "."]
+    for source in visible:
+        if source.is_dir() or is_video(source):
             name = source.name if source.is_dir() else source.stem
             if name in sources:
                 raise UserError(f"{path} holds two clips named {name}; rename one")
             sources[name] = source
+    if include is None:  # else the same folder was or is read whole, or others are left out on purpose
+        warn_of_skipped(Path(path), [source for source in visible if source not in sources.values()])
     for name in include or ():
         if name not in sources:
             raise UserError(f"{path} holds no clip {name}; it has {', '.join(sources) or 'none'}")

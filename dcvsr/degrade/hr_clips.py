@@ -12,7 +12,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from dcvsr.data.clips import FrameFolder
-from dcvsr.data.folders import VIDEOS
+from dcvsr.data.folders import is_video, warn_of_skipped
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.decoder import header_shape
 from dcvsr.video.frame_folder import SUFFIXES, frame_paths
@@ -99,10 +99,12 @@ def sources_in(path: Path) -> dict[str, Source]:
     found: list[Source] = [
         ImageFolder(_frames_of(child), child.name) if child.is_dir() else VideoFile(child, child.stem)
         for child in visible
-        if child.is_dir() or child.suffix.lower() in VIDEOS
+        if child.is_dir() or is_video(child)
     ]
     if not found and any(child.suffix.lower() in SUFFIXES for child in visible):
         found = [ImageFolder(path, path.resolve().name)]
+    else:
+        warn_of_skipped(path, [child for child in visible if not child.is_dir() and not is_video(child)])
     sources: dict[str, Source] = {}
     for source in found:
         if any("\ud800" <= letter <= "\udfff" for letter in source.name):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcvsr.data.folders import VIDEOS
+from dcvsr.data.folders import is_video, warn_of_skipped
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.container import CONTAINERS
 from dcvsr.video.frame_folder import SUFFIXES
@@ -49,8 +49,7 @@ def queued_videos(folder: Path, output: Path) -> list[QueuedVideo]:
     if output.resolve() == folder.resolve():
         raise UserError(f"output={output} is the input's folder; name another one")
     found = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
-    if skipped := [path.name for path in found if not _is_video(path)]:
-        log.warning(f"{folder}: not videos, and skipped: {', '.join(skipped)}")
+    warn_of_skipped(folder, [path for path in found if not _is_video(path)])
     queue, sources = list[QueuedVideo](), dict[Path, Path]()
     for source in filter(_is_video, found):
         keeps = source.is_dir() or source.suffix.lower() in CONTAINERS.keys() - {".webm"}
@@ -108,7 +107,7 @@ def _is_image(path: Path) -> bool:
 def _is_video(path: Path) -> bool:
     if path.is_dir():
         return any(map(_is_image, path.iterdir()))
-    return path.suffix.lower() in VIDEOS
+    return is_video(path)
 
 
 def _changed(path: Path) -> float:

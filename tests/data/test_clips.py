@@ -20,6 +20,7 @@ from dcvsr.data.store import frame_store
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import Video, read_video, write_video
 from dcvsr.video.reader import Reader
+from tests.data import making
 
 
 def make_video(path: Path, frames: int = 6, seed: int = 0) -> Path:
@@ -175,6 +176,21 @@ def collection(video: Path, tmp_path: Path) -> Path:
 def test_subfolders_and_videos_of_a_folder_are_clips(collection: Path, tmp_path: Path) -> None:
     clips = folder_of_clips(collection, tmp_path)
     assert {name: len(clip) for name, clip in clips.items()} == {"000": 1, "011": 1, "clip.v2": 6}
+
+
+def test_videos_of_every_suffix_are_clips_and_other_files_are_named(tmp_path: Path, caplog) -> None:
+    folder, images = tmp_path / "set", making.noise(3, 16, 16)
+    folder.mkdir()
+    for name, codec in (("a.mp4", "libx264"), ("b.MTS", "libx264"), ("c.wmv", "wmv2"), ("d.gif", "gif")):
+        making.make_video(folder / name, images, codec, "rgb8" if codec == "gif" else "yuv420p")
+    for index in range(12):
+        (folder / f"{index:02}.txt").touch()
+    (folder / "manifest.json").touch()
+    clips = folder_of_clips(folder, tmp_path)
+    assert {name: len(clip) for name, clip in clips.items()} == {"a": 3, "b": 3, "c": 3, "d": 3}
+    [line] = caplog.messages
+    assert line.startswith(f"{folder}: not videos, and skipped: 00.txt, 01.txt")
+    assert line.endswith("09.txt and 2 more")
 
 
 def test_clips_are_included_and_excluded_by_name(collection: Path, tmp_path: Path) -> None:

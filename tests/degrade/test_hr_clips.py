@@ -1,6 +1,7 @@
 """Tests of finding, selecting and reading the HR clips of an LR set."""
 
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,15 @@ def hr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_hr(tmp_path_factory.mktemp("sources") / "hr")
 
 
-def test_videos_and_folders_are_clips_and_other_files_are_not(hr: Path) -> None:
+def test_videos_and_folders_are_clips_and_other_files_are_named(hr: Path, tmp_path: Path, caplog) -> None:
+    hr = Path(shutil.copytree(hr, tmp_path / "hr"))
     (hr / "notes.txt").touch()
+    (hr / "d.M2TS").touch()
     (hr / ".hidden").mkdir(exist_ok=True)
     sources = sources_in(hr)
-    assert list(sources) == ["a", "b", "c"]
-    assert [type(source) for source in sources.values()] == [VideoFile, ImageFolder, ImageFolder]
+    assert list(sources) == ["a", "b", "c", "d"]
+    assert [type(source) for source in sources.values()] == [VideoFile, ImageFolder, ImageFolder, VideoFile]
+    assert caplog.messages == [f"{hr}: not videos, and skipped: notes.txt"]
 
 
 @pytest.mark.parametrize("name", SIZES)
