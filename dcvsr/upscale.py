@@ -82,6 +82,7 @@ def _upscale(cfg: DictConfig, overwrite: "Overwrite") -> str:
 def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
     from dcvsr.models.configured import configured_upscaler
     from dcvsr.models.upscaler import TiledUpscaler
+    from dcvsr.upscaling.disk_space import require_disk, warn_by_header
     from dcvsr.upscaling.finishing import Finishing
     from dcvsr.upscaling.fitting import fitted
     from dcvsr.upscaling.job_plan import Plan
@@ -107,12 +108,14 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
         require_place(part, upscaler, target)
         coding = coding.settled(output, reader.bits, reader.channels == 4, target.hr)
         coding.check(output)
+        warn_by_header(reader, target, folder.path)
         if cfg.dry_run:
             video = read_into(None, reader, cuts, target)
             upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
             _tell_plan(source, upscaler, video, device)
             if isinstance(upscaler, TiledUpscaler):
                 log.info(Plan.of(upscaler, video, device))
+            require_disk(upscaler, video, coding, folder.path, output)
             return "planned"
         with folder.locked():
             store = folder.frames("lr", (reader.channels, *reader.shape), reader.dtype)
@@ -124,11 +127,11 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
                 log.info(f"{output} was finished before")
                 folder.remove()
                 return "finished before"
+            require_disk(upscaler, video, coding, folder.path, output)
             if folder.is_resumed:
                 log.info(f"going on with {folder.path}")
             upscaler.to(device)
-            finishing = Finishing(cfg.colour, cfg.strength)
-            settings = cfg.engine.save_every, coding.bits, finishing
+            settings = cfg.engine.save_every, coding.bits, Finishing(cfg.colour, cfg.strength)
             job = VideoJob(upscaler, video, folder, part, device, *settings)
             return _run(cfg, job, coding, started, warnings)
 

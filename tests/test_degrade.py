@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -573,6 +574,16 @@ def test_a_video_that_breaks_off_is_refused(degrade: Run, hr: Path, tmp_path: Pa
 def test_a_name_that_is_too_long_to_write_is_told(degrade: Run, tmp_path: Path) -> None:
     write_png(tmp_path / "hr" / ("x" * 252), images(1, 16, 16))
     assert refused(degrade("input=hr", "output=lr"), "cannot write lr/.xxx", "File name too long")
+
+
+def test_a_set_that_does_not_fit_on_the_disk_is_refused_before_the_work(
+    degrade: Run, lr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    done = degrade("output=new")
+    assert refused(done, "new has 1.0 kB free, and the LR takes ", "free disk space, or name an output=")
+    assert not (tmp_path / "new").exists()
+    assert degrade(f"output={lr}").code == 0  # all of it is there
 
 
 def test_a_dry_run_tells_and_writes_nothing(degrade: Run, tmp_path: Path) -> None:

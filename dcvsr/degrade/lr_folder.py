@@ -79,6 +79,12 @@ def is_complete(folder: Path, name: str, entry: Entry) -> bool:
         return False
 
 
+def finished(folder: Path, manifest: Manifest | None) -> set[str]:
+    """Return the names of the clips of a set whose frames all exist."""
+    clips = manifest.clips if manifest else {}
+    return {name for name, entry in clips.items() if is_complete(folder, name, entry)}
+
+
 def part_folder(folder: Path, name: str) -> Path:
     """Return the folder into which a clip is written before it is moved into place."""
     return folder / f".{name}.part"

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from dcvsr.degrade.requested import Request, configured_degradation, progress_bar, requested, settings
 from dcvsr.runtime.cli import command
+from dcvsr.runtime.files import require_space
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ MOVED = {"verify": "dcvsr.degrade verify", "preview": "dcvsr.degrade preview"}
 def main(cfg: DictConfig) -> None:
     """Make the LR set in the output folder."""
     degradation = configured_degradation(cfg)
-    from dcvsr.degrade.lr_folder import locked, manifest_path, read_set
+    from dcvsr.degrade.lr_folder import finished, locked, manifest_path, read_set
     from dcvsr.degrade.manifest import Manifest
     from dcvsr.degrade.software import versions
 
@@ -32,6 +33,8 @@ def main(cfg: DictConfig) -> None:
     if there is not None:
         there.require_recipe(recipe, manifest_path(folder))
     log.info(request.summary(cfg.input, folder, degradation.factor))
+    missing = request.clips.keys() - finished(folder, there)
+    require_space(folder, request.size(missing, degradation.factor), "the LR")
     if cfg.dry_run:
         return
     with locked(folder):
@@ -43,15 +46,13 @@ def main(cfg: DictConfig) -> None:
 def _build(cfg: DictConfig, degradation: Any, request: Request, recipe: Any) -> Any:
     """Make the clips that the folder lacks, add each when it is done, and return the manifest."""
     from dcvsr.degrade.building import Build
-    from dcvsr.degrade.lr_folder import add, is_complete, manifest_path, part_folder, read_set
+    from dcvsr.degrade.lr_folder import add, finished, manifest_path, part_folder, read_set
     from dcvsr.degrade.worker_pool import run_jobs
 
     folder, clips = Path(cfg.output), request.clips
     manifest = read_set(folder) or recipe
     manifest.require_recipe(recipe, manifest_path(folder))
-    there = {
-        name for name in clips if name in manifest.clips and is_complete(folder, name, manifest.clips[name])
-    }
+    there = finished(folder, manifest) & clips.keys()
     if there:
         log.info(f"{len(there)} of {len(clips)} clips are there already")
     metrics = partial(instantiate, cfg.metrics)

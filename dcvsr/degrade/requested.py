@@ -3,7 +3,7 @@
 Importing this module does not import torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,13 @@ class Request:
     def summary(self, hr: str, folder: Path, factor: int) -> str:
         """Describe the clips and the approximate size of their LR as PNG files."""
         frames = sum(clip.shape[0] for clip in self.clips.values())
-        pixels = sum(f * h * w for f, _, h, w in (clip.shape for clip in self.clips.values()))
-        size = 2e-6 * pixels / factor**2
-        return f"{hr}: {len(self.clips)} clips, {frames} frames -> {folder}, about {size:.0f} MB"
+        size = self.size(self.clips, factor)
+        return f"{hr}: {len(self.clips)} clips, {frames} frames -> {folder}, about {size / 1e6:.0f} MB"
+
+    def size(self, names: Collection[str], factor: int) -> int:
+        """Return the approximate bytes of the LR of some clips as PNG files, 2 a pixel."""
+        shapes = [self.clips[name].shape for name in names]
+        return round(2 * sum(f * h * w for f, _, h, w in shapes) / factor**2)
 
 
 def requested(cfg: DictConfig, degradation: Any) -> Request:

@@ -3,6 +3,7 @@
 Importing this module does not import torch.
 """
 
+import errno
 import functools
 import os
 import shlex
@@ -141,3 +142,10 @@ def _mistakes_end_in_one_line(config_name: str | None = None) -> Iterator[None]:
         sys.exit(failed.args[0])
     except UserError as error:
         fail(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = error.filename or (
+            HydraConfig.get().runtime.output_dir if HydraConfig.initialized() else "the output"
+        )
+        fail(f"cannot write {where}: {os.strerror(error.errno)}; free disk space, or name another folder")

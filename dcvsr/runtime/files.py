@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,33 @@ def require_short_names(paths: Iterable[Path]) -> None:
             most = 255
         if len(os.fsencode(_partial(path).name)) > most:
             raise UserError(f"the name {path.name} is too long for {path.parent}; give a shorter output=")
+
+
+def free_space(folder: Path) -> int:
+    """Return the free bytes where ``folder`` is, or will be made."""
+    there = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.is_dir())
+    return shutil.disk_usage(there).free
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Check that ``folder`` has room for ``needed`` bytes of ``what``.
+
+    Raises:
+        UserError: if it has not.
+    """
+    free = free_space(folder)
+    if needed > free:
+        raise UserError(
+            f"{folder} has {size_text(free)} free, and {what} takes {size_text(needed)}: free disk space, or "
+            "name an output= on another disk"
+        )
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as text, such as ``2.3 GB``."""
+    units = {"TB": 1e12, "GB": 1e9, "MB": 1e6}
+    unit = next((unit for unit, bytes in units.items() if size >= bytes), "kB")
+    return f"{size / units.get(unit, 1e3):.1f} {unit}"
 
 
 def write_whole(path: Path, content: str | bytes, way_out: str = "give another output=") -> None:

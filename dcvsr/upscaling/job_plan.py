@@ -11,6 +11,7 @@ from dcvsr.models.peak_memory import PeakMemory
 from dcvsr.models.planned_cost import PlannedCost
 from dcvsr.models.tiled import visits
 from dcvsr.models.upscaler import TiledUpscaler
+from dcvsr.upscaling.disk_space import stored
 from dcvsr.upscaling.reading import ReadVideo
 
 STAGES = "encoding", "sampling", "decoding"
@@ -78,8 +79,7 @@ class Plan:
                 "decoding": peak.decoding(chunk, height, width),
             },
             upscaler.weight_bytes,
-            upscaler.stored(*longest)
-            + 3 * frames * (lr[0] * lr[1] + hr[0] * hr[1]) * (2 if video.metadata.bits > 8 else 1),
+            stored(upscaler, video),
         )
 
     def timed(self, seconds: Mapping[str, float]) -> "Plan":

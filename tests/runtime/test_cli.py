@@ -220,3 +220,19 @@ def test_a_script_ends_where_its_command_does(capfd, tmp_path, monkeypatch):
     printed = capfd.readouterr()
     assert "$ python -m dcvsr.upscale 'input=no such.mp4' output=b.mp4" in printed.out
     assert "no such.mp4" in printed.err
+
+
+def test_a_disk_that_is_full_is_one_line(capfd, tmp_path, monkeypatch):
+    @command("evaluate")
+    def full(_):
+        raise OSError(28, "No space left on device", "videos/a.mp4")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate", "hydra.run.dir=run"])
+    with restored(), pytest.raises(SystemExit) as stop:
+        full()
+    assert stop.value.code == 2
+    line = (
+        "dcvsr: cannot write videos/a.mp4: No space left on device; free disk space, or name another folder\n"
+    )
+    assert capfd.readouterr().err == line
