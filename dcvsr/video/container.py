@@ -13,7 +13,7 @@ import av
 import av.format
 import av.logging
 from av.container import Container, InputContainer
-from av.stream import AttachmentStream, Disposition, Stream
+from av.stream import AttachmentStream, Discard, Disposition, Stream
 
 from dcvsr.runtime.errors import UserError
 
@@ -74,6 +74,17 @@ def _best(streams: list[av.VideoStream]) -> av.VideoStream | None:
     return max(
         known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height), default=None
     )
+
+
+def other_streams(source: Path, container: InputContainer) -> list[Stream]:
+    """Return the streams of a file without its picture and the sources of its chapters and timecode."""
+    picture = picture_stream(source, container)
+    found = (stream for stream in container.streams if stream.index != picture.index)
+    return [stream for stream in found if stream.discard != Discard.all and not _is_timecode(stream)]
+
+
+def _is_timecode(stream: Stream) -> bool:
+    return stream.type == "data" and "timecode" in stream.metadata
 
 
 def clock_start(container: InputContainer) -> Fraction:

@@ -3,6 +3,7 @@
 Axes: f frames, c channels (RGB), h height, w width.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,9 +23,12 @@ from dcvsr.video.coding import Coding
 from dcvsr.video.container import CONTAINERS
 from dcvsr.video.encoder import encode
 from dcvsr.video.frame_folder import write_frames
+from dcvsr.video.lost_content import losses
 from dcvsr.video.memory import Metadata, Video
 from dcvsr.video.reader import open_frames
 from dcvsr.video.tracks import check_tracks
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "CRF",
@@ -62,10 +66,14 @@ def read_video(path: str | Path, rate: Fraction | float | str | None = None) -> 
 
 def check_output(
     source: str | Path | None, output: str | Path, crf: float = CRF, audio: str = "copy"
-) -> None:
+) -> list[str]:
     """Check, before any long computation, that ``write_video`` can write ``output`` for this source.
 
     A path without suffix is a folder of PNGs and must be new or empty. An existing video file is replaced.
+    One warning names what the output cannot hold.
+
+    Returns:
+        Names of the tracks that are left out of a video file.
 
     Raises:
         UserError: if the suffix or ``audio`` is unknown, if the output is the source or a folder with files
@@ -90,7 +98,11 @@ def check_output(
     except OSError as error:
         raise UserError(f"cannot write {output} ({output.parent}: {error.strerror})") from error
     if suffix and source and source.is_file():
-        check_tracks(source, suffix, audio)
+        return check_tracks(source, suffix, audio)
+    if source and source.is_file():
+        lost = ["frame rate and times", *losses(source, None, audio=audio)]
+        log.warning("%s: a folder of PNGs holds frames only; leaving out %s", source, ", ".join(lost))
+    return []
 
 
 def write_video(
@@ -122,7 +134,7 @@ def write_video(
             if frame sizes differ, or if the number of frames is not that of ``video``'s times or names.
     """
     path = Path(path)
-    check_output(video.source, path, crf, audio)
+    left_out = check_output(video.source, path, crf, audio)
     chunks = _checked([frames] if isinstance(frames, Tensor) else frames, len(video.pts or video.names))
     first = next(chunks)
     coding = Coding(codec, crf, pix_fmt, codec_options or {})
@@ -134,6 +146,10 @@ def write_video(
         unfinished = Path(scratch) / path.name
         if path.suffix:
             encode(unfinished, images, video, coding, audio)
+            if video.source and not video.names:
+                lost = losses(video.source, unfinished, left_out, audio, video.span)
+                if lost:
+                    log.warning("%s: %s does not keep %s", video.source, path.name, "; ".join(lost))
         else:
             write_frames(unfinished, images, video.names, video.profile)
         os.replace(unfinished, target)

@@ -10,7 +10,16 @@ from av.stream import Disposition, Stream
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-_TECHNICAL = ("encoder", "major_brand", "minor_version", "compatible_brands", "vendor_id", "duration")
+_TECHNICAL = (
+    "encoder",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "vendor_id",
+    "duration",
+    "software",
+    "alpha_mode",
+)
 _STATISTICS = ("bps", "number_of_", "_statistics_", "duration-", "source_id")
 """Tags that describe the file or its encoding, not its content; the last ones are mkvmerge's."""
 
@@ -26,7 +35,10 @@ def tags(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def label_track(source: Stream, target: Stream) -> None:
     """Copy title, language, other tags and dispositions of a track."""
-    target.metadata.update(tags(source.metadata))
+    labels = tags(source.metadata)
+    if "name" in labels:  # the title of a track in MP4 and MOV; FFmpeg writes it from title only
+        labels.setdefault("title", labels.pop("name"))
+    target.metadata.update(labels)
     is_cover = source.disposition & Disposition.attached_pic
     # MP4 takes a picture with any other disposition for video.
     target.disposition = Disposition.attached_pic if is_cover else source.disposition
@@ -47,13 +59,19 @@ def label_file(
         span: first and end time of a part in seconds from ``start``, to which chapters are cut; None for all.
     """
     target.metadata.update(tags(source.metadata))
-    begin, end = span or (Fraction(0), None)
-    if begin:  # that of the first frame of the whole
+    if span and span[0]:  # that of the first frame of the whole
         target.metadata.pop("timecode", None)
-    chapters = (
-        _cut(chapter, start + begin, None if end is None else end - begin) for chapter in source.chapters()
-    )
-    target.set_chapters([chapter for chapter in chapters if chapter])
+    target.set_chapters(chapters(source, start, span))
+
+
+def chapters(
+    source: InputContainer, start: Fraction, span: tuple[Fraction, Fraction | None] | None
+) -> list["Chapter"]:
+    """Return the chapters of a file, cut to a part and shifted to its start, as ``label_file`` writes."""
+    begin, end = span or (Fraction(0), None)
+    length = None if end is None else end - begin
+    cut = (_cut(chapter, start + begin, length) for chapter in source.chapters())
+    return [chapter for chapter in cut if chapter]
 
 
 def _cut(chapter: "Chapter", begin: Fraction, length: Fraction | None) -> "Chapter | None":

@@ -8,12 +8,19 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.container import InputContainer, OutputContainer
-from av.stream import AttachmentStream, Discard, Disposition, Stream
+from av.container import OutputContainer
+from av.stream import AttachmentStream, Disposition, Stream
 
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.audio_encoder import add_encoded
-from dcvsr.video.container import CONTAINERS, clock_start, open_video, picture_stream, track_name
+from dcvsr.video.container import (
+    CONTAINERS,
+    clock_start,
+    open_video,
+    other_streams,
+    picture_stream,
+    track_name,
+)
 from dcvsr.video.labels import label_file, label_track
 from dcvsr.video.track_packets import track_packets
 
@@ -25,7 +32,7 @@ AUDIO = ("copy", "aac", "flac", "none")
 _PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 
-def check_tracks(source: Path, suffix: str, audio: str = "copy") -> None:
+def check_tracks(source: Path, suffix: str, audio: str = "copy") -> list[str]:
     """Check that the container ``suffix`` (a key of ``CONTAINERS``) can hold the audio of a file.
 
     One warning names the tracks that are left out, for example because FFmpeg does not know their codec.
@@ -35,6 +42,9 @@ def check_tracks(source: Path, suffix: str, audio: str = "copy") -> None:
         suffix: the container.
         audio: one of ``AUDIO``.
 
+    Returns:
+        Names of the tracks that are left out.
+
     Raises:
         UserError: if it cannot, or ``audio`` is unknown; the message names what can.
     """
@@ -42,7 +52,7 @@ def check_tracks(source: Path, suffix: str, audio: str = "copy") -> None:
         raise UserError(f"audio={audio} is not a way to treat audio; pass {', '.join(AUDIO)}")
     left_out: list[str] = []
     with open_video(source) as container:
-        for stream in _others(source, container):
+        for stream in other_streams(source, container):
             if (stream.type == "audio" and audio == "none") or _can_hold(suffix, source, stream, audio):
                 continue
             if stream.type == "audio" and stream.codec_context:
@@ -51,6 +61,7 @@ def check_tracks(source: Path, suffix: str, audio: str = "copy") -> None:
         _try_header(source, suffix, audio)
     if left_out:
         log.warning("%s: %s cannot hold %s; leaving out", source, suffix, ", ".join(left_out))
+    return left_out
 
 
 def _try_header(source: Path, suffix: str, audio: str) -> None:
@@ -108,22 +119,11 @@ def copy_tracks(
         if span and span[0]:
             output.streams.video[0].metadata.pop("timecode", None)
         tracks: dict[int, Stream] = {}
-        for stream in _others(source, container):
+        for stream in other_streams(source, container):
             if _can_hold(suffix, source, stream, audio):
                 tracks[stream.index] = _add(output, source, stream, audio)
         moving = {index: track for index, track in tracks.items() if not isinstance(track, AttachmentStream)}
         yield track_packets(container, moving, span, audio)
-
-
-def _others(source: Path, container: InputContainer) -> list[Stream]:
-    """Return the streams of a file without its picture and the sources of its chapters and timecode."""
-    picture = picture_stream(source, container)
-    found = (stream for stream in container.streams if stream.index != picture.index)
-    return [stream for stream in found if stream.discard != Discard.all and not _is_timecode(stream)]
-
-
-def _is_timecode(stream: Stream) -> bool:
-    return stream.type == "data" and "timecode" in stream.metadata
 
 
 def _add(output: OutputContainer, source: Path, stream: Stream, audio: str) -> Stream:
