@@ -33,6 +33,9 @@ _FORMATS = {
 _WITH_CRF = ("x264", "x265", "av1")
 _TRIAL = 128  # pixels; SVT-AV1 takes no less than 64
 
+_LEAST_OF_X265 = 64
+"""Pixels of width or height, one coding tree unit; libx265 corrupts the heap at 48x32."""
+
 SHORT = 3
 """Frames that x265 needs to reorder."""
 
@@ -65,11 +68,16 @@ class Coding:
 
         Raises:
             UserError: if the codec is unknown, or the pixel format is unknown to it or does not hold alpha or
-                the size.
+                the size, or the size is too small for x265.
         """
         codec = self.codec if output.suffix else "png"
         if codec not in _FORMATS or self.codec not in ENCODERS:
             raise UserError(f"codec={self.codec} is not a codec; choose {', '.join(ENCODERS)}")
+        if codec == "x265" and max(size) < _LEAST_OF_X265:
+            raise UserError(
+                f"codec=x265 takes no picture as small as {size[1]}x{size[0]}; use codec=x264, or a width or "
+                f"height of {_LEAST_OF_X265} or more"
+            )
         is_odd = any(side % 2 for side in size)
         taken = [found.name for found in Codec(ENCODERS.get(codec, codec), "w").video_formats or ()]
         pix_fmt = self.pix_fmt or _default(codec, bits, has_alpha, is_odd)

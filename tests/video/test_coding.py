@@ -120,3 +120,11 @@ def test_options_reach_the_encoder(tmp_path: Path) -> None:
         with av.open(str(tmp_path / f"{name}.mp4")) as file:
             counts[name] = sum(packet.is_keyframe for packet in file.demux(video=0) if packet.size)
     assert counts == {"a": 1, "b": 8}
+
+
+def test_x265_refuses_a_picture_within_one_coding_tree_unit_before_any_encoding() -> None:
+    with pytest.raises(UserError, match="x265 takes no picture as small as 48x32; use codec=x264"):
+        Coding("x265").settled(Path("a.mkv"), 8, False, (32, 48))
+    for size in ((32, 64), (64, 32)):
+        assert Coding("x265").settled(Path("a.mkv"), 8, False, size).pix_fmt == "yuv420p"
+    assert Coding("x264").settled(Path("a.mkv"), 8, False, (32, 48)).pix_fmt == "yuv420p"
