@@ -17,13 +17,13 @@ import hydra
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dcvsr.runtime.arguments import FILE_KEYS, quote, refuse_moved, renamed
 from dcvsr.runtime.composition import CONF, refuse_unknown_and_missing, refused_value, user_errors
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.key_values import refuse_values
+from dcvsr.runtime.sweeps import exit_code, failures_named
 
 __all__ = [
     "CONF",
@@ -54,9 +54,12 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
         given: list[str] = []
 
         @functools.wraps(task)
-        def checked(cfg: DictConfig) -> None:
+        def checked(cfg: DictConfig) -> int:
             sys.argv[1:] = given  # Lightning starts further processes with these arguments
-            with _sweep_goes_on(), _mistakes_end_in_one_line():
+            return exit_code(lambda: job(cfg))
+
+        def job(cfg: DictConfig) -> None:
+            with _mistakes_end_in_one_line():
                 overrides = list(HydraConfig.get().overrides.task)
                 refuse_unknown_and_missing(cfg, config_name, overrides)
                 refuse_values(cfg, config_name, overrides)
@@ -66,7 +69,7 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
             # Hydra then raises errors instead of printing them, and this module prints one line.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             given[:] = sys.argv[1:]
-            with _mistakes_end_in_one_line(config_name):
+            with _mistakes_end_in_one_line(config_name), failures_named():
                 refuse_moved(given, moved or {})
                 sys.argv[1:] = prepared(given)
                 if {"--help", "-h"} & {*given}:
@@ -116,21 +119,6 @@ def preflight(cfg: DictConfig) -> None:
         raise UserError("; ".join(missing))
 
 
-class JobFailed(Exception):
-    """The exit code of a sweep's job that has printed its error."""
-
-
-@contextmanager
-def _sweep_goes_on() -> Iterator[None]:
-    """Let Hydra run the other jobs of a sweep after a user's mistake in one: an exit would end them all."""
-    try:
-        yield
-    except SystemExit as stop:
-        if stop.code != 2 or HydraConfig.get().mode != RunMode.MULTIRUN:
-            raise
-        raise JobFailed(stop.code) from None
-
-
 @contextmanager
 def _mistakes_end_in_one_line(config_name: str | None = None) -> Iterator[None]:
     try:
@@ -138,8 +126,6 @@ def _mistakes_end_in_one_line(config_name: str | None = None) -> Iterator[None]:
             yield
     except KeyboardInterrupt:
         fail("interrupted", 130)
-    except JobFailed as failed:
-        sys.exit(failed.args[0])
     except UserError as error:
         fail(str(error))
     except OSError as error:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dcvsr.__main__ import COMMANDS, TOOLS, module_of
 from dcvsr.runtime import cli
 from dcvsr.runtime.cli import CONF, command, quote, renamed
+from dcvsr.runtime.errors import UserError
 from tests.conftest import restored
 
 NAMES = [
@@ -236,3 +237,24 @@ def test_a_disk_that_is_full_is_one_line(capfd, tmp_path, monkeypatch):
         "dcvsr: cannot write videos/a.mp4: No space left on device; free disk space, or name another folder\n"
     )
     assert capfd.readouterr().err == line
+
+
+def test_a_sweep_names_all_jobs_that_fail_and_runs_the_others(capfd, tmp_path, monkeypatch):
+    ran = []
+
+    @command("evaluate")
+    def job(cfg):
+        ran.append(cfg.seed)
+        if cfg.seed == 1:
+            raise UserError("a mistake")
+        if cfg.seed == 2:
+            raise RuntimeError("a fault")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate", "-m", "seed=1,2,3", "crf=9", "hydra.sweep.dir=run"])
+    with restored(), pytest.raises(SystemExit) as stop:
+        job()
+    assert (stop.value.code, ran) == (1, [1, 2, 3])
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "dcvsr: a mistake"
+    assert lines[-2:] == ["RuntimeError: a fault", "dcvsr: 2 of 3 jobs failed: seed=1, seed=2"]
