@@ -86,6 +86,8 @@ def quote(argument: str) -> str:
     """
     key, _, value = argument.partition("=")
     names_a_file = key in FILE_KEYS or root(key) in FILE_GROUPS
+    if key == "hydra.run.dir":  # may hold ${now:...}, and be quoted already
+        names_a_file = not re.search(r"\$\{|\n|^['\"].*['\"]$", value)
     if not names_a_file or value in ("", "null"):
         return argument
     value = os.path.expanduser(value)

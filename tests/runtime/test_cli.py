@@ -50,6 +50,20 @@ def test_a_data_folder_is_taken_as_it_is():
     assert cfg.data.path == cfg.data.name == "my clips (2), new"
 
 
+@pytest.mark.parametrize("name", ["a=b", "a,b", "it's", 'say "hi"', "a{b", "outputs/a b"])
+def test_a_run_folder_is_taken_as_it_is(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["evaluate", f"hydra.run.dir=r/{name}"])
+    with restored():
+        command("evaluate")(lambda cfg: None)()
+    assert (tmp_path / "r" / name / ".hydra").is_dir()
+
+
+@pytest.mark.parametrize("value", ["outputs/${now:%Y}", "'a=b'"])
+def test_a_run_folder_in_hydra_s_own_words_is_left_to_hydra(value):
+    assert quote(f"hydra.run.dir={value}") == f"hydra.run.dir={value}"
+
+
 def test_a_tilde_is_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert _as_hydra_reads("~/a.mp4") == "/home/someone/a.mp4"
