@@ -28,6 +28,10 @@ class EDMLoss:
     def __call__(self, denoise: DenoiseBatch, y: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         """Compute the mean loss from ``y`` and unit ``noise``, b f c h w, and ``sigma``, b."""
         level = rearrange(sigma, "b -> b 1 1 1 1")
+        return self.of(denoise(y + level * noise, sigma), y, sigma)
+
+    def of(self, D_x: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
+        """Compute the mean loss of estimates ``D_x`` of ``y``, b f c h w, at noise levels ``sigma``, b."""
+        level = rearrange(sigma, "b -> b 1 1 1 1")
         weight = (1 + level**2) / level**2
-        D_x = denoise(y + level * noise, sigma)
         return (weight * (D_x - y) ** 2).mean()  # Eq. (11)

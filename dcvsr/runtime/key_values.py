@@ -67,7 +67,7 @@ TAKES: dict[str, Kind] = {
     "factor": Number(1, 8, ratio=True),
     "engine.memory": Number(0, above=True, also=("auto", None)),
     "step": Number(0, whole=True, also=(None,)),
-    "stage": Number(1, 2, whole=True),
+    "stage": Number(1, 3, whole=True),
     "guidance.first_scale": Number(also=(None,)),
     "guidance.interval.*": Number(-math.inf, math.inf),
     "*.sigma_m??": Number(0, also=(None,)),

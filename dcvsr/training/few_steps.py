@@ -1,0 +1,143 @@
+"""Stage 3: training at the noise levels of a few sampler steps, with losses on decoded frames.
+
+The paper has no such stage; it samples in 25 steps. Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from dcvsr.models.denoiser import Condition
+from dcvsr.training.dropout import dropped_parts
+from dcvsr.training.module import Batch, VSRModule
+from dcvsr.training.pixel_losses import PixelLosses
+
+
+class FewStepModule(VSRModule):
+    """Training of the estimates that the upscaler's own sampler computes, by losses on decoded frames.
+
+    For each clip an evaluation of the sampler is drawn. The loss compares the video decoded from its estimate
+    with HR, and the estimate with y.
+
+    Args:
+        losses: term -> weight; see `PixelLosses`.
+        latent: weight of Eq. (11) on the estimate.
+        rollout: whether the state comes from the sampler, run from pure noise by the evaluations before; else
+            it is y with noise of the evaluation's level, as in stages 1 and 2.
+        differentiated: last evaluations through which gradients flow.
+        decoded: HR pixels of a side of the crop that is decoded, null for all; a multiple of the
+            autoencoder's factor.
+        settings: of `VSRModule`.
+    """
+
+    def __init__(
+        self,
+        losses: Mapping[str, float],
+        latent: float,
+        rollout: bool,
+        differentiated: int,
+        decoded: int | None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        factor = self.upscaler.latents.autoencoder.factor
+        if decoded is not None and (decoded < factor or decoded % factor):
+            raise ValueError(f"decoded={decoded} is not a multiple of {factor} pixels")
+        if differentiated < 1:
+            raise ValueError(f"differentiated must be at least 1, got {differentiated}")
+        self.latent, self.rollout = latent, rollout
+        self.differentiated, self.decoded = differentiated, decoded
+        self.__dict__["pixel_losses"] = PixelLosses(losses)  # not registered, so not saved
+        if not self.pixel_losses.weights and not latent:
+            raise ValueError("all weights of losses are 0; set one above")
+
+    @override
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self.pixel_losses.to(self.device)
+
+    @override
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer, with a cosine decay of its rate to 0 at the last step."""
+        optimizer = super().configure_optimizers()
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
+
+    @override
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        y, c = self.encode(batch)
+        draw = self.drawn("dropout", batch, lambda g: torch.rand((), generator=g))
+        seen = c.dropped(*dropped_parts(draw, self.dropout, self.dropout_mode))
+        noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
+        evaluations = len(self.upscaler.sampler.evaluations)
+        numbers = self.drawn("evaluation", batch, lambda g: torch.randint(evaluations, (), generator=g))
+        estimates = [
+            self.estimate(y[i : i + 1], noise[i : i + 1], _clip(seen, i), int(number))
+            for i, number in enumerate(numbers)
+        ]
+        D_x, sigma = torch.cat(estimates), self._sigmas(numbers)
+        terms = dict(self.pixel_losses(*self.decode(D_x, c.latent, batch)))
+        if self.latent:
+            terms["latent"] = self.latent * self.loss.of(D_x, y, sigma)
+        loss = torch.stack([*terms.values()]).sum()
+        self._require_finite("loss", loss)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(y))
+        self.log_dict({f"train/{term}": value for term, value in terms.items()}, batch_size=len(y))
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(y))
+        return loss
+
+    def estimate(self, y: Tensor, noise: Tensor, c: Condition, number: int) -> Tensor:
+        """Compute the denoiser's estimate of one clip at an evaluation of the sampler.
+
+        Args:
+            y: clean latent, ``1 f k h w``.
+            noise: of standard deviation 1, like y.
+            c: condition of the clip.
+            number: index in ``sampler.evaluations``.
+        """
+        sampler = self.upscaler.sampler
+        levels = [sigma for _, sigma in sampler.evaluations]
+        if not self.rollout:
+            return self._estimate(y + levels[number] * noise, y.new_tensor(levels[number : number + 1]), c)
+        before = x = sampler.initial(noise)
+        for earlier in range(number):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and earlier > number - self.differentiated):
+                D_x = self._estimate(x, x.new_tensor(levels[earlier : earlier + 1]), c)
+                before, x = x, sampler.update(earlier, x, D_x, before)
+        return self._estimate(x, x.new_tensor(levels[number : number + 1]), c)
+
+    def decode(self, D_x: Tensor, l: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Decode estimates, or a drawn crop of each, and return them with HR of the same place."""
+        factor, hr = self.upscaler.latents.autoencoder.factor, batch["hr"]
+        side = None if self.decoded is None else self.decoded // factor
+        if side is None or side >= min(D_x.shape[-2:]):
+            return self.upscaler.latents.decode(D_x, l), hr
+        rows, columns = (length - side + 1 for length in D_x.shape[-2:])
+        drawn = self.drawn("crop", batch, lambda g: torch.rand(2, generator=g)).tolist()
+        restored, true = [], []
+        for i, (v, u) in enumerate(drawn):
+            top, left = int(v * rows), int(u * columns)
+            crop = (slice(i, i + 1), ..., slice(top, top + side), slice(left, left + side))
+            restored.append(self.upscaler.latents.decode(D_x[crop], l[crop]))
+            pixels = (slice(factor * at, factor * (at + side)) for at in (top, left))
+            true.append(hr[(slice(i, i + 1), ..., *pixels)])
+        return torch.cat(restored), torch.cat(true)
+
+    def _sigmas(self, numbers: Tensor) -> Tensor:
+        levels = numbers.new_tensor([s for _, s in self.upscaler.sampler.evaluations], dtype=torch.float32)
+        return levels[numbers]
+
+
+def _clip(c: Condition, i: int) -> Condition:
+    """Return the condition of clip ``i`` of a batch."""
+    noise = c.noise_augmentation
+    return replace(
+        c,
+        latent=c.latent[i : i + 1],
+        image=c.image[i : i + 1],
+        noise_augmentation=None if noise is None else noise[i : i + 1],
+    )
