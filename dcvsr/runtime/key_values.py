@@ -40,9 +40,13 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["seeds", "batch", "*.batch", "*.batch_size", "captions.count", "crops.side"], FROM_1),
     **dict.fromkeys(["checkpoint_every", "effective_batch", "effective_batches.*", "steps.*"], FROM_1),
     **dict.fromkeys(["data.crop", "data.frames", "data.length", "data.side"], FROM_1),
-    **dict.fromkeys(["engine.save_every", "sampler.steps", "trainer.max_steps"], FROM_1),
+    **dict.fromkeys(
+        ["engine.save_every", "sampler.steps", "trainer.max_steps", "module.differentiated"], FROM_1
+    ),
     **dict.fromkeys(["frames", "height", "*.stop", "upscaler.batch", "*.autoencoder.tile"], FROM_1_OR_NULL),
-    **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay"], NOT_NEGATIVE),
+    **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay", "module.losses.*"], NOT_NEGATIVE),
+    "module.latent": NOT_NEGATIVE,
+    **dict.fromkeys(["module.decoded", "decoded.*"], FROM_1_OR_NULL),
     **dict.fromkeys(
         ["module.optimizer.lr", "*.P_std", "trainer.val_check_interval", "*.side_by_side.rate"], POSITIVE
     ),

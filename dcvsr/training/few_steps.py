@@ -1,6 +1,8 @@
 """Stage 3: training at the noise levels of a few sampler steps, with losses on decoded frames.
 
-The paper has no such stage; it samples in 25 steps. Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
+The paper has no such stage; it samples in 25 steps.
+
+Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 """
 
 from collections.abc import Mapping

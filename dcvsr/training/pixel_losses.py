@@ -6,7 +6,6 @@ Axes: video ``b f c h w`` in [0, 1]; restored video may lie outside.
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -1,0 +1,142 @@
+"""Stage 3: its estimates are the sampler's, its gradients those of finite differences."""
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from torch import Tensor
+
+from dcvsr.models.denoiser import Condition
+from dcvsr.runtime.cli import CONF
+from dcvsr.training.few_steps import FewStepModule
+from tests.comparing import apart
+from tests.conftest import TINY
+
+PLAIN = ("module.losses.lpips=0", "module.losses.dists=0", "sampler.steps=3")
+
+
+def module(*changes: str) -> FewStepModule:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        given = ["+experiment=stage3", "ckpt=null", "metrics=fidelity", *TINY, *PLAIN, *changes]
+        cfg = compose("train", given)
+    torch.manual_seed(0)
+    return instantiate(cfg.module, _convert_="all")
+
+
+def clip(size: int = 64, clips: int = 1) -> dict[str, Tensor]:
+    hr = torch.rand(clips, 4, 3, size, size, generator=torch.Generator().manual_seed(2))
+    numbers = torch.arange(clips)
+    return {"hr": hr, "lr": hr[..., ::4, ::4], "epoch": torch.ones_like(numbers), "number": numbers}
+
+
+def small(generator: int) -> Tensor:
+    return torch.randn(1, 2, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(generator))
+
+
+def linear(a: Tensor):
+    """A denoiser of one weight: D_x = (a x + l) / (1 + sigma), computed in the precision of x."""
+    return lambda x, sigma, c: (a * x + c.latent) / (1 + sigma.reshape(-1, 1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+def test_the_last_estimate_is_the_sample(solver: str) -> None:
+    stage3 = module(f"sampler.solver={solver}")
+    sampler, (y, noise) = stage3.upscaler.sampler, (small(1).float(), small(2).float())
+    c = Condition(y, torch.zeros(1, 1, 8))
+    denoise = linear(torch.tensor(0.7))
+    stage3._estimate = denoise
+    expected = sampler(lambda x, sigma, _: denoise(x, torch.tensor([sigma]), c), noise)
+    found = stage3.estimate(y, noise, c, len(sampler.evaluations) - 1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_gradients_through_the_whole_rollout_equal_finite_differences(number: int, monkeypatch) -> None:
+    stage3 = module("module.differentiated=3")
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)  # the sampler's state
+    y, noise = small(1), small(2)
+    c = Condition(small(3), torch.zeros(1, 1, 8))
+
+    def loss(a: Tensor) -> Tensor:
+        stage3._estimate = linear(a)
+        return (stage3.estimate(y, noise, c, number) ** 2).mean()
+
+    a = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(loss, (a,))
+
+
+def test_one_differentiated_evaluation_takes_the_state_as_given() -> None:
+    stage3 = module("module.differentiated=1")
+    y, noise, c = small(1).float(), small(2).float(), Condition(small(3).float(), torch.zeros(1, 1, 8))
+    states: list[Tensor] = []
+    a = torch.tensor(0.6, requires_grad=True)
+    denoise = linear(a)
+    stage3._estimate = lambda x, sigma, c: states.append(x) or denoise(x, sigma, c)
+    stage3.estimate(y, noise, c, 2).sum().backward()
+    sigma = stage3.upscaler.sampler.sigmas[2]
+    assert a.grad is not None
+    torch.testing.assert_close(a.grad, states[-1].detach().sum() / (1 + sigma))
+
+
+def test_without_pixel_losses_and_rollout_it_is_the_edm_loss_at_the_samplers_level() -> None:
+    """With one noise level; the same noise and condition."""
+    zero = [f"module.losses.{term}=0" for term in ("l1", "charbonnier", "differences")]
+    stage3 = module(*zero, "module.latent=1", "module.rollout=false", "sampler.steps=1")
+    batch = clip(clips=2)
+    logged: dict[str, Tensor] = {}
+    stage3.log = lambda name, value, **_: logged.update({name: value})
+    stage3.log_dict = lambda values, **_: logged.update(values)
+    stage3.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_steps=1)
+    stage3.trainer.strategy._optimizers = [torch.optim.SGD(stage3.denoiser.parameters())]
+    loss = stage3.training_step(batch, 0)
+    y, c = stage3.encode(batch)
+    noise = stage3.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
+    sigma = torch.full((2,), stage3.upscaler.sampler.sigma_max)
+    expected = stage3.loss(lambda x, sigma: stage3.denoiser(x, sigma, c), y, noise, sigma)
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=0)
+    assert logged["train/latent"] == loss
+
+
+def test_a_decoded_crop_is_the_crop_of_what_is_decoded() -> None:
+    """Away from its border, where the local contrast of nano's latents sees less."""
+    batch = clip()
+    whole, cropped = module(), module("module.decoded=32")
+    y, c = whole.encode(batch)
+    video, _ = whole.decode(y, c.latent, batch)
+    crop, true = cropped.decode(y, c.latent, batch)
+    assert crop.shape == true.shape == (1, 4, 3, 32, 32)
+    torch.testing.assert_close(video, batch["hr"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(crop[..., 4:-4, 4:-4], true[..., 4:-4, 4:-4], rtol=0, atol=1e-4)
+
+
+def test_a_step_moves_weights_and_the_rate_decays_to_zero() -> None:
+    stage3 = module("module.losses.lpips=1")
+    before = {name: p.detach().clone() for name, p in stage3.named_parameters()}
+    samples: list = [{"hr": clip()["hr"][0], "lr": clip()["lr"][0], "epoch": 1, "number": n} for n in (0, 1)]
+    trainer = pl.Trainer(
+        **{"max_steps": 2, "accelerator": "cpu", "logger": False, "enable_checkpointing": False},
+        **{"enable_progress_bar": False, "enable_model_summary": False},
+    )
+    trainer.fit(stage3, torch.utils.data.DataLoader(samples, batch_size=1))
+    assert any(apart(p, before[name]) for name, p in stage3.named_parameters())
+    assert trainer.optimizers[0].param_groups[0]["lr"] == 0
+    assert not any("pixel_losses" in name for name in stage3.state_dict())
+    terms = [trainer.callback_metrics[f"train/{term}"] for term in ("l1", "lpips", "differences")]
+    torch.testing.assert_close(trainer.callback_metrics["train/loss"], torch.stack(terms).sum())
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["module.decoded=30"], "decoded=30 is not a multiple of 4 pixels"),
+        (["module.differentiated=0"], "differentiated must be at least 1, got 0"),
+        (["+module.losses.l2=1"], "a loss: 'l2' is not a choice"),
+        (["module.losses.l1=-1"], "the weight of l1 is -1"),
+        (["module.losses.l1=0", "module.losses.differences=0"], "all weights of losses are 0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes: list[str], says: str) -> None:
+    with pytest.raises(InstantiationException, match=says):
+        module(*changes)

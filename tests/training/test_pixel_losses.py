@@ -1,0 +1,50 @@
+"""Losses on decoded frames against their formulas."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dcvsr.training.pixel_losses import PixelLosses
+
+ALL = {"l1": 2.0, "charbonnier": 1.0, "lpips": 0.5, "dists": 1.0, "differences": 3.0}
+
+
+def video(seed: int) -> Tensor:
+    return torch.rand(1, 3, 3, 48, 48, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_term_is_least_at_the_truth_and_has_its_weight() -> None:
+    true, other = video(1), video(2)
+    losses, halved = PixelLosses(ALL), PixelLosses({term: weight / 2 for term, weight in ALL.items()})
+    at_truth, away, half = losses(true, true), losses(other, true), halved(other, true)
+    assert list(away) == list(ALL)
+    for term in ALL:
+        assert at_truth[term] == pytest.approx(1e-3 if term == "charbonnier" else 0, abs=1e-5)
+        assert away[term] > 10 * max(at_truth[term], 1e-4)
+        torch.testing.assert_close(2 * half[term], away[term])
+    torch.testing.assert_close(away["l1"], 2 * (other - true).abs().mean())
+    torch.testing.assert_close(away["differences"], 3 * (other - true).diff(dim=1).abs().mean())
+
+
+def test_perceptual_terms_are_the_metrics() -> None:
+    from dcvsr.metrics.perceptual import DISTS, LPIPS
+
+    true, other = video(1), video(2)
+    found = PixelLosses({"lpips": 1, "dists": 1})(other, true)
+    for name, metric in {"lpips": LPIPS(), "dists": DISTS()}.items():
+        metric.update(other[0], true[0])
+        torch.testing.assert_close(found[name], metric.compute(), rtol=0.02, atol=0)  # it rounds to 8 bits
+
+
+def test_a_still_error_costs_no_differences() -> None:
+    true = video(1)
+    assert PixelLosses({"differences": 1})(true + 0.1, true)["differences"] == pytest.approx(0, abs=1e-6)
+
+
+def test_gradients_reach_the_video_and_no_network() -> None:
+    restored = video(2).requires_grad_()
+    losses = PixelLosses({"lpips": 1, "dists": 1, "l1": 0})
+    torch.stack([*losses(restored, video(1)).values()]).sum().backward()
+    assert restored.grad is not None
+    assert restored.grad.abs().max() > 0
+    assert all(p.grad is None and not p.requires_grad for p in losses.parameters())
