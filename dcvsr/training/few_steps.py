@@ -53,7 +53,7 @@ class FewStepModule(VSRModule):
             raise ValueError(f"differentiated must be at least 1, got {differentiated}")
         self.latent, self.rollout = latent, rollout
         self.differentiated, self.decoded = differentiated, decoded
-        self.__dict__["pixel_losses"] = PixelLosses(losses)  # not registered, so not saved
+        self.pixel_losses = PixelLosses(losses)
         if not self.pixel_losses.weights and not latent:
             raise ValueError("all weights of losses are 0; set one above")
 

@@ -6,6 +6,7 @@ Axes: video ``b f c h w`` in [0, 1]; restored video may lie outside.
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +18,7 @@ EPSILON = 1e-3
 """Of Charbonnier's loss, as in Lai et al. 2018."""
 
 
-class PixelLosses(nn.Module):
+class PixelLosses:
     """Weighted sum of losses; terms of weight 0 are neither computed nor loaded.
 
     Args:
@@ -30,17 +31,19 @@ class PixelLosses(nn.Module):
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
-        super().__init__()
         for term, weight in weights.items():
             require_choice("a loss", term, get_args(Term))
             if weight < 0:
                 raise ValueError(f"the weight of {term} is {weight}, and must be 0 or above")
         self.weights = {term: weight for term, weight in weights.items() if weight > 0}
-        self.networks = nn.ModuleDict(
-            {term: _network(term) for term in ("lpips", "dists") if term in self.weights}
-        )
+        self.networks = {term: _network(term) for term in ("lpips", "dists") if term in self.weights}
 
-    def forward(self, restored: Tensor, hr: Tensor) -> dict[str, Tensor]:
+    def to(self, device: torch.device) -> None:
+        """Move the networks to ``device``."""
+        for network in self.networks.values():
+            network.to(device)
+
+    def __call__(self, restored: Tensor, hr: Tensor) -> dict[str, Tensor]:
         """Compute each term with its weight, a scalar; the loss is their sum."""
         return {term: weight * self._term(term, restored, hr) for term, weight in self.weights.items()}
 

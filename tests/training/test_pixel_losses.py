@@ -47,4 +47,6 @@ def test_gradients_reach_the_video_and_no_network() -> None:
     torch.stack([*losses(restored, video(1)).values()]).sum().backward()
     assert restored.grad is not None
     assert restored.grad.abs().max() > 0
-    assert all(p.grad is None and not p.requires_grad for p in losses.parameters())
+    weights = [p for network in losses.networks.values() for p in network.parameters()]
+    assert weights
+    assert all(p.grad is None and not p.requires_grad for p in weights)
