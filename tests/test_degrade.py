@@ -571,9 +571,10 @@ def test_a_video_that_breaks_off_is_refused(degrade: Run, hr: Path, tmp_path: Pa
     assert not files(tmp_path / "lr")
 
 
-def test_a_name_that_is_too_long_to_write_is_told(degrade: Run, tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_to_write_is_told_before_the_work(degrade: Run, tmp_path: Path) -> None:
     write_png(tmp_path / "hr" / ("x" * 252), images(1, 16, 16))
-    assert refused(degrade("input=hr", "output=lr"), "cannot write lr/.xxx", "File name too long")
+    assert refused(degrade("input=hr", "output=lr"), "the name xxx", "is too long for lr; rename the clip")
+    assert not Path("lr").exists()
 
 
 def test_a_set_that_does_not_fit_on_the_disk_is_refused_before_the_work(

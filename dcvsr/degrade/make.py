@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from dcvsr.degrade.requested import Request, configured_degradation, progress_bar, requested, settings
 from dcvsr.runtime.cli import command
-from dcvsr.runtime.files import require_space
+from dcvsr.runtime.files import require_short_names, require_space
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ def main(cfg: DictConfig) -> None:
     from dcvsr.degrade.software import versions
 
     folder, request = Path(cfg.output), requested(cfg, degradation)
+    require_short_names([folder / name for name in request.clips], "rename the clip")
     recipe = Manifest(request.seed, request.option, settings(cfg), tuple(cfg.metrics), versions())
     there = read_set(folder)
     if there is not None:

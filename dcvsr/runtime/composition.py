@@ -102,6 +102,8 @@ def _unknown(name: str, cfg: DictConfig, arguments: Sequence[str] = ()) -> str:
     group = root(name) if is_group(root(name)) and "." in name else ""
     dotted = name.replace("/", ".")
     near = config_keys.similar(dotted, [key for key in [*known, *arguments] if key.startswith(group)])
+    if near == name:  # a dictionary that does not fit
+        return f"{name}={{...}} has a key that the {name} chosen lacks; --help lists the choices and keys"
     if near and near != group:
         hint = f"did you mean '{near}'? "
     else:

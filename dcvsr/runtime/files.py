@@ -44,8 +44,12 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is not JSON: {error}") from error
 
 
-def require_short_names(paths: Iterable[Path]) -> None:
+def require_short_names(paths: Iterable[Path], way_out: str = "give a shorter output=") -> None:
     """Check that files of these names can be written, by `write_whole` too.
+
+    Args:
+        paths: the files.
+        way_out: what the user may do where a name is too long.
 
     Raises:
         UserError: naming the first whose name is too long for its file system.
@@ -56,7 +60,7 @@ def require_short_names(paths: Iterable[Path]) -> None:
         except OSError:  # no such folder
             most = 255
         if len(os.fsencode(_partial(path).name)) > most:
-            raise UserError(f"the name {path.name} is too long for {path.parent}; give a shorter output=")
+            raise UserError(f"the name {path.name} is too long for {path.parent}; {way_out}")
 
 
 def free_space(folder: Path) -> int:

@@ -120,6 +120,14 @@ def test_a_key_of_another_choice_names_the_choices(run):
     )
 
 
+def test_a_dictionary_that_does_not_fit_is_named(run):
+    done = run("upscale", "input=a.mp4", "output=b.mp4", "guidance={scale:abc}")
+    assert done.code == 2
+    assert done.err == (
+        "dcvsr: guidance={...} has a key that the guidance chosen lacks; --help lists the choices and keys\n"
+    )
+
+
 @pytest.mark.parametrize("key", ["metrics.flow", "propagation.sap.exchange", "tile.schedule"])
 def test_a_key_with_slashes_is_answered_with_dots(run, key):
     slashes = key.replace(".", "/")
