@@ -114,7 +114,9 @@ class AudioEncoder:
                 time_base=frame.time_base or self._source.time_base,
             ),
             graph.add("aresample", **{"async": "1", "out_sample_rate": str(self._rate)}),
-            graph.add("aformat", sample_fmts=context.format.name, channel_layouts=context.layout.name),
+            # Integers clip samples: FFmpeg's AAC encoder refuses NaN, and may never return on floats of 1e6.
+            graph.add("aformat", sample_fmts="s32", channel_layouts=context.layout.name),
+            graph.add("aformat", sample_fmts=context.format.name),
             graph.add("asettb", f"1/{self._rate}"),
             graph.add("atrim", **limits),
             graph.add("abuffersink"),

@@ -125,6 +125,28 @@ def burst(path: Path, rate: int) -> Path:
     return path
 
 
+@pytest.mark.parametrize("audio", ["aac", "flac"])
+def test_samples_that_are_not_numbers_or_far_above_1_are_encoded_as_full_scale(
+    tmp_path: Path, audio: str
+) -> None:
+    samples = np.zeros(4800, np.float32)
+    samples[:900], samples[2400:3600] = np.nan, 1e12
+    with av.open(str(tmp_path / "s.mkv"), "w") as file:
+        picture, sound = file.add_stream("libx264", 25), file.add_stream("pcm_f32le", 48000)
+        picture.width, picture.height = 48, 32
+        frame = av.AudioFrame.from_ndarray(np.repeat(samples, 2)[None], "flt", "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        file.mux([*picture.encode(av.VideoFrame(48, 32, "yuv420p")), *picture.encode(None)])
+        file.mux([*sound.encode(frame), *sound.encode(None)])
+    video = read_video(tmp_path / "s.mkv")
+    write_video(tmp_path / "a.mp4", to_unit(video.frames), video, audio=audio)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        decoded = np.hstack([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
+    full = 1 if audio == "aac" else 2**31
+    assert np.isfinite(decoded).all()
+    assert 0.9 * full < np.abs(decoded[len(decoded) // 2 :].astype(float)).max() < 2 * full
+
+
 def test_audio_that_the_container_refuses_is_encoded_or_left_out_by_key(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
