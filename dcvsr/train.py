@@ -51,6 +51,7 @@ def _trainer(cfg: DictConfig) -> Any:
     """Build Lightning's Trainer; it accumulates batches up to the effective batch."""
     from dcvsr.runtime.device import choose, settled_precision, trainer_precision
     from dcvsr.training.batch import accumulation
+    from dcvsr.training.checkpoint_files import WholeCheckpoints
 
     if "accumulate_grad_batches" in cfg.trainer:
         raise UserError(
@@ -59,7 +60,8 @@ def _trainer(cfg: DictConfig) -> Any:
     device = choose("cpu" if cfg.trainer.accelerator == "cpu" else "auto")
     cfg.precision = settled_precision(cfg.precision, device)
     cfg.trainer.precision = trainer_precision(cfg.trainer.precision, device)
-    trainer = instantiate(cfg.trainer, callbacks=list(instantiate(cfg.callbacks).values()), logger=False)
+    callbacks = list(instantiate(cfg.callbacks).values())
+    trainer = instantiate(cfg.trainer, callbacks=callbacks, plugins=[WholeCheckpoints()], logger=False)
     if trainer.max_steps < 1:
         raise UserError(f"trainer.max_steps must be at least 1, got {trainer.max_steps}")
     trainer.accumulate_grad_batches = accumulation(

@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dcvsr.runtime.errors import UserError
 
@@ -90,8 +90,9 @@ def size_text(size: float) -> str:
     return f"{size / units.get(unit, 1e3):.1f} {unit}"
 
 
-def write_whole(path: Path, content: str | bytes, way_out: str = "give another output=") -> None:
-    """Write ``path`` as a whole or leave it unchanged.
+@contextmanager
+def whole_file(path: Path, way_out: str) -> Iterator[BinaryIO]:
+    """Yield a file to write into, which replaces ``path`` at the end of the block; else it is unchanged.
 
     Raises:
         UserError: if it cannot be written; the message ends with ``way_out``.
@@ -99,14 +100,28 @@ def write_whole(path: Path, content: str | bytes, way_out: str = "give another o
     partial = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            content = content.encode(errors="replace")  # file names need not be UTF-8
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            yield file
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror}; {way_out}") from error
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides an OSError
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(f"cannot write {path}: {cause.strerror}; {way_out}") from error
+
+
+def write_whole(path: Path, content: str | bytes, way_out: str = "give another output=") -> None:
+    """Write ``path`` as a whole or leave it unchanged.
+
+    Raises:
+        UserError: if it cannot be written; the message ends with ``way_out``.
+    """
+    if isinstance(content, str):
+        content = content.encode(errors="replace")  # file names need not be UTF-8
+    with whole_file(path, way_out) as file:
+        file.write(content)
 
 
 def _partial(path: Path) -> Path:

@@ -132,7 +132,7 @@ def test_a_full_disk_is_told_of_once_and_stops_nothing(tmp_path, caplog, monkeyp
     cache, kept, make = Cache(tmp_path, 1), Making(torch.ones(2)), Making(torch.randn(5))
     cache("x", {"i": 0}, kept)
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_bytes", full)
+        patched.setattr(Path, "replace", full)
         for _ in range(3):
             assert torch.equal(cache("x", {"i": 1}, make), make.tensor)
     assert make.count == 3

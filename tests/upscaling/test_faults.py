@@ -40,7 +40,7 @@ def _fill(monkeypatch, owner, name, at, counts=lambda *args: True):
 WRITES = {
     "space": (os, "posix_fallocate"),
     "frame": (os, "pwritev"),
-    "record or position": (Path, "write_bytes"),
+    "record or position": (Path, "open"),
     "png": (Image.Image, "save"),
     "result": (os, "replace"),
 }
@@ -64,9 +64,11 @@ def whole(tmp_path_factory):
 def test_a_disk_that_is_full_at_any_write_loses_nothing(tmp_path, monkeypatch, whole, kind, at):
     again = partial(run_job, make(LinearDenoiser()), make_lr(), tmp_path / "hr", (4,))
     with monkeypatch.context() as patch:
-        is_result = lambda source, *_: Path(source).name == "hr"  # noqa: E731
-        owner, name = WRITES[kind]
-        _fill(patch, owner, name, at, is_result if kind == "result" else lambda *_: True)
+        counts = {
+            "result": lambda source, *_: Path(source).name == "hr",
+            "record or position": lambda _, mode="r": mode == "wb",
+        }
+        _fill(patch, *WRITES[kind], at, counts.get(kind, lambda *_: True))
         with pytest.raises(UserError, match=FULL) as caught:
             again()
     assert "\n" not in str(caught.value)
@@ -110,8 +112,8 @@ def test_an_encoder_or_a_report_without_space_loses_nothing(upscale, tmp_path, m
         patch.setattr("dcvsr.video.encoder.url", lambda path: "file:/dev/full")
         _fails(upscale(), f"cannot write out.mkv.part/output/out.mkv: {FULL}; nothing is lost")
     with monkeypatch.context() as patch:
-        is_report = lambda path, *_: path.name.startswith("out.mkv.json")  # noqa: E731
-        _fill(patch, Path, "write_bytes", 0, is_report)
+        is_report = lambda path, mode="r": mode == "wb" and path.name.startswith("out.mkv.json")  # noqa: E731
+        _fill(patch, Path, "open", 0, is_report)
         _fails(upscale(), f"cannot write out.mkv.json: {FULL}; nothing is lost")
     assert not (tmp_path / "out.mkv").exists()
     assert upscale().code == 0
