@@ -1,14 +1,12 @@
 """Folders of clips: each subfolder of frames and each video file is a clip."""
 
-import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dcvsr.data.clips import ONE_SHOT, Clip, FrameFolder, VideoClip
 from dcvsr.data.shots import Shots
 from dcvsr.runtime.errors import UserError
-
-log = logging.getLogger(__name__)
+from dcvsr.video.skipped_files import warn_of_skipped
 
 VIDEOS = {
     *(
@@ -32,21 +30,10 @@ VIDEOS = {
 }
 """Suffixes of videos in folders, in lower case; a file that is named itself may have any."""
 
-_OF_LR_SETS = {"manifest.json", "preview.png"}
-_NAMED = 10
-
 
 def is_video(path: Path) -> bool:
     """Tell whether a file of a folder is a video, by its suffix."""
     return path.suffix.lower() in VIDEOS
-
-
-def warn_of_skipped(folder: Path, files: Collection[Path]) -> None:
-    """Name files of a folder of videos that are skipped, in one line; a few of many."""
-    names = [path.name for path in files if path.name not in _OF_LR_SETS]
-    if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        log.warning(f"{folder}: not videos, and skipped: {', '.join(names[:_NAMED])}{more}")
 
 
 def folder_of_clips(

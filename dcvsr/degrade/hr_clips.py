@@ -12,11 +12,12 @@ from typing import TypeVar
 from torch import Tensor
 
 from dcvsr.data.clips import FrameFolder
-from dcvsr.data.folders import is_video, warn_of_skipped
+from dcvsr.data.folders import is_video
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.decoder import header_shape
 from dcvsr.video.frame_folder import SUFFIXES, frame_paths
 from dcvsr.video.io import read_video
+from dcvsr.video.skipped_files import warn_of_skipped
 
 Shape = tuple[int, int, int, int]
 """f c h w."""

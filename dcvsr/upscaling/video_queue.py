@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dcvsr.data.folders import is_video, warn_of_skipped
+from dcvsr.data.folders import is_video
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.container import CONTAINERS
 from dcvsr.video.frame_folder import SUFFIXES
+from dcvsr.video.skipped_files import warn_of_skipped
 
 log = logging.getLogger(__name__)
 

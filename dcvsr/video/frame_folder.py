@@ -24,6 +24,7 @@ from dcvsr.video.image_headers import ImageHeader, warn_of_gaps, warn_of_headers
 from dcvsr.video.memory import Metadata
 from dcvsr.video.picture import Alpha, transparent
 from dcvsr.video.png import read_16_bits, write_png
+from dcvsr.video.skipped_files import warn_of_skipped
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -31,7 +32,7 @@ _PNG_END, _TAIL = b"IEND", 64
 
 
 class FolderFrames:
-    """Frames of a folder of images, read one at a time; other files are skipped.
+    """Frames of a folder of images, read one at a time; a warning names other files.
 
     Attributes:
         path: the folder.
@@ -68,9 +69,11 @@ class FolderFrames:
         return (partial(self._image, path) for path in self._paths)
 
     def metadata(self) -> Metadata:
-        """Return the metadata of the folder; warn of what its frames have lost and of missing numbers."""
+        """Return the metadata of the folder; warn of what its frames have lost, and of files left out."""
         warn_of_headers(self.path, self._headers, self.bits)
         warn_of_gaps(self.path, self._paths)
+        others = {path for path in self.path.iterdir() if path.name[0] != "."} - {*self._paths}
+        warn_of_skipped(self.path, sorted(others), "frames")
         names, profile = tuple(path.stem for path in self._paths), self._headers[0].profile
         return Metadata(self.rate, source=self.path, names=names, bits=self.bits, profile=profile)
 
@@ -195,7 +198,7 @@ def _natural(path: Path) -> tuple[list[str | int], str]:
 
 def _header(path: Path) -> ImageHeader:
     with _opened(path) as image:
-        return ImageHeader.of(image, path.name)
+        return ImageHeader.of(image, path)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -1,13 +1,16 @@
-"""Headers and names of images: depth, orientation, ICC profile, pages, gaps in numbers."""
+"""Headers and names of images: depth, orientation, ICC profile, pages, labels, gaps in numbers."""
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from textwrap import shorten
 
 from PIL import Image
+
+from dcvsr.video.image_labels import colour_tag_of, is_stretched, labels_of
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +25,10 @@ class ImageHeader:
         orientation: EXIF's number, from 1 (upright) to 8.
         profile: ICC profile of RGB; None without.
         has_other_profile: True if it has a profile of another colour space, such as CMYK.
-        pages: number of pages or frames in the file.
+        has_pages: True if the file has more than one page or frame.
+        is_stretched: True if its pixels are not square.
+        colour_tag: name of a PNG chunk that asks for other colours than sRGB; None without.
+        labels: names of its EXIF tags and texts.
     """
 
     name: str
@@ -30,40 +36,48 @@ class ImageHeader:
     orientation: int
     profile: bytes | None
     has_other_profile: bool
-    pages: int
+    has_pages: bool
+    is_stretched: bool
+    colour_tag: str | None
+    labels: tuple[str, ...]
 
     @classmethod
-    def of(cls, image: Image.Image, name: str) -> "ImageHeader":
+    def of(cls, image: Image.Image, path: Path) -> "ImageHeader":
         """Return the header of an image that Pillow has opened and not loaded."""
         profile = image.info.get("icc_profile") or None
         is_rgb = bool(profile) and profile[16:20] == b"RGB "
         return cls(
-            name,
+            path.name,
             ";16" in str(getattr(image, "tile", "")),
             image.getexif().get(0x0112, 1),
             profile if is_rgb else None,
             bool(profile) and not is_rgb,
-            getattr(image, "n_frames", 1),
+            getattr(image, "n_frames", 1) > 1,
+            is_stretched(image),
+            colour_tag_of(image, path),
+            labels_of(image, path),
         )
 
 
 def warn_of_headers(folder: Path, headers: Sequence[ImageHeader], bits: int) -> None:
     """Warn, once for each kind, of what the frames of a folder lose when they are read with ``bits``."""
-    first = headers[0].profile
-    kinds = [
-        (bits < 16, "has_16_bits", "have 16 bits per sample; read as 8"),
-        (True, "has_other_profile", "have an ICC profile of another colour space than RGB; left out"),
+    profile = headers[0].profile
+    names = ", ".join(dict.fromkeys(name for header in headers for name in header.labels))
+    kinds: list[tuple[Callable[[ImageHeader], object], str]] = [
+        (lambda header: bits < 16 and header.has_16_bits, "16 bits per sample; read as 8"),
+        (lambda header: header.has_other_profile, "an ICC profile of another space than RGB; left out"),
+        (lambda header: header.has_pages, "further pages; only the first is read"),
+        (
+            lambda header: header.profile != profile,
+            "another ICC profile than the first frame, whose profile is kept",
+        ),
+        (lambda header: header.is_stretched, "pixels that are not square; taken as square"),
+        (lambda header: header.colour_tag, "colour tags of PNG (cICP, gAMA) other than sRGB; left out"),
+        (lambda header: header.labels, f"EXIF or text ({shorten(names, 80, placeholder='...')}); left out"),
     ]
-    for counts, name, text in kinds:
-        found = [header.name for header in headers if getattr(header, name)]
-        if counts and found:
-            log.warning("%s: %d frames, first %s, %s", folder, len(found), found[0], text)
-    if pages := [header.name for header in headers if header.pages > 1]:
-        text = "have further pages; only the first is read"
-        log.warning("%s: %d frames, first %s, %s", folder, len(pages), pages[0], text)
-    if other := [header.name for header in headers if header.profile != first]:
-        text = "have another ICC profile than the first frame, whose profile is kept"
-        log.warning("%s: %d frames, first %s, %s", folder, len(other), other[0], text)
+    for has, text in kinds:
+        if found := [header.name for header in headers if has(header)]:
+            log.warning("%s: %d frames, first %s, have %s", folder, len(found), found[0], text)
 
 
 def warn_of_gaps(folder: Path, paths: Sequence[Path]) -> None:
