@@ -57,7 +57,8 @@ class AudioEncoder:
     ) -> None:
         self._source, self._track, self._begin, self._end = source, track, begin, end
         self._graph: Graph | None = None
-        self._next = 0.0  # time in source after the last frame, in seconds
+        # Time in source after the last frame, in seconds; a frame without a time starts there.
+        self._next = float((source.start_time or 0) * (source.time_base or 0))
         self.failed = 0
 
     def __call__(self, packet: av.Packet) -> Iterator[av.Packet]:
@@ -68,6 +69,8 @@ class AudioEncoder:
             frames, self.failed = [], self.failed + 1
         for frame in frames:
             time = self._next if frame.time is None else frame.time
+            if frame.pts is None:
+                frame.pts = round(time / (frame.time_base or self._source.time_base))
             if self._graph and time > self._next + _GAP:
                 yield from self._flushed(self._graph)
                 self._graph = None

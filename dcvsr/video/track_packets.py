@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -20,14 +21,16 @@ def track_packets(
     tracks: dict[int, Stream],
     span: tuple[Fraction, Fraction | None] | None,
     audio: str,
+    is_trial: bool = False,
 ) -> Iterator[av.Packet]:
-    """Yield the packets of tracks with times from ``span``, in order.
+    """Yield the packets of tracks with times from ``span``, in order; warn of those that are lost.
 
     Args:
         container: the file that holds them.
         tracks: index in ``container`` -> track to write to.
         span: as ``copy_tracks`` takes it.
         audio: one of ``tracks.AUDIO``.
+        is_trial: True to warn of nothing.
     """
     start, streams = clock_start(container), [container.streams[index] for index in tracks]
     begin, end = span or (Fraction(0), None)
@@ -37,6 +40,7 @@ def track_packets(
         if isinstance(stream, av.AudioStream) and isinstance(track := tracks[stream.index], av.AudioStream)
         if audio != "copy"
     }
+    timeless = Counter[int]()
     for packet in _demuxed(container, streams) if streams else ():
         index = packet.stream.index
         if index in encoders:
@@ -46,22 +50,28 @@ def track_packets(
         known = [time - shift for time in (packet.pts, packet.dts) if time is not None]
         if packet.stream.type == "video":  # cover art has no time
             known = [0]
-        if not packet.size or not known:  # the end of a stream, or a packet without a time
+        if not packet.size:  # the end of a stream
+            continue
+        if not known:
+            timeless[index] += 1
             continue
         packet.pts, packet.dts = known[0], known[-1]
         if span and packet.stream.type != "video" and not _overlaps(packet, end and end - begin):
             continue
         packet.stream = tracks[index]
         yield packet
+    if is_trial:
+        return
+    path = container.name.removeprefix("file:")
+    for index, count in timeless.items():
+        stream = container.streams[index]
+        way_out = "; audio=aac keeps them" if stream.type == "audio" else ""
+        text = "%s: %d packets of %s have no time and are left out%s"
+        log.warning(text, path, count, track_name(stream), way_out)
     for index, encoder in encoders.items():
         if encoder.failed:
             name = track_name(container.streams[index])
-            log.warning(
-                "%s: %d packets of %s do not decode",
-                container.name.removeprefix("file:"),
-                encoder.failed,
-                name,
-            )
+            log.warning("%s: %d packets of %s do not decode", path, encoder.failed, name)
 
 
 def _demuxed(container: InputContainer, streams: list[Stream]) -> Iterator[av.Packet]:

@@ -167,7 +167,7 @@ def _can_hold(suffix: str, source: Path, track: Stream, audio: str) -> bool:
             stream = container.streams[track.index]
             added = _add(trial, source, stream, audio)
             if not isinstance(added, AttachmentStream):
-                for packet in track_packets(container, {stream.index: added}, None, audio):
+                for packet in track_packets(container, {stream.index: added}, None, audio, is_trial=True):
                     trial.mux(packet)
                     break
             trial.start_encoding()  # no packet came, or an attachment has none

@@ -125,6 +125,42 @@ def burst(path: Path, rate: int) -> Path:
     return path
 
 
+@pytest.mark.parametrize("part", [Part(), Part(5, 10)])
+@pytest.mark.parametrize("audio", ["copy", "aac"])
+def test_packets_without_a_time_are_encoded_or_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, audio: str, part: Part
+) -> None:
+    source = without_times(make_video(tmp_path / "s.ts", noise(20), audio="aac"))
+    with open_frames(source, part=part) as reader:
+        frames = torch.stack(list(reader))
+    write_video(tmp_path / "a.mp4", to_unit(frames), Video(frames, **vars(reader.metadata)), audio=audio)
+    if audio == "aac":
+        with av.open(str(tmp_path / "a.mp4")) as container:
+            samples = sum(frame.samples for frame in container.decode(audio=0))
+        assert samples / 48000 == pytest.approx(len(frames) / 25, abs=0.05)
+        assert start(tmp_path / "a.mp4", "audio") == pytest.approx(0, abs=0.03)
+        assert not caplog.messages
+    else:
+        lost = f"{len(packets(source, 'audio'))} packets of audio track 1 (aac) have no time and are left out"
+        assert caplog.messages == [
+            f"{source}: {lost}; audio=aac keeps them",
+            f"{source}: a.mp4 does not keep audio track 1 (aac)",
+        ]
+
+
+def without_times(path: Path) -> Path:
+    """Remove the times from the audio of a transport stream: flags and bytes of PTS in the PES headers."""
+    data = bytearray(path.read_bytes())
+    for packet in range(0, len(data), 188):
+        if data[packet + 1] & 0x5F == 0x41 and data[packet + 2] == 1:  # a PES packet begins, of PID 0x101
+            header = packet + 4 + (1 + data[packet + 4] if data[packet + 3] & 0x20 else 0)
+            data[header + 7] &= 0x3F
+            length = data[header + 8]
+            data[header + 9 : header + 9 + length] = b"\xff" * length
+    path.write_bytes(data)
+    return path
+
+
 @pytest.mark.parametrize("audio", ["aac", "flac"])
 def test_samples_that_are_not_numbers_or_far_above_1_are_encoded_as_full_scale(
     tmp_path: Path, audio: str
