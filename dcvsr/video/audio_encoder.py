@@ -70,7 +70,7 @@ class AudioEncoder:
         for frame in frames:
             time = self._next if frame.time is None else frame.time
             if frame.pts is None:
-                frame.pts = round(time / (frame.time_base or self._source.time_base))
+                frame.pts = round(time / (frame.time_base or Fraction(1, frame.sample_rate)))
             if self._graph and time > self._next + _GAP:
                 yield from self._flushed(self._graph)
                 self._graph = None
