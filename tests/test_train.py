@@ -72,6 +72,21 @@ def test_stage_2_starts_from_the_newest_stage_1_and_says_so(stage1, train, tmp_p
     assert newest.stage == 2
 
 
+def test_stage_3_starts_from_the_newest_stage_2(stage1, train, tmp_path):
+    assert train("stage2", "trainer.max_steps=1", "hydra.run.dir=outputs/b").code == 0
+    quick = "module.losses.lpips=0", "module.losses.dists=0"
+    done = train("stage3", "trainer.max_steps=1", "sampler.steps=1", *quick, "hydra.run.dir=outputs/c")
+    assert done.code == 0, done.err
+    assert "stage 3 starts from outputs/b/checkpoints/last.ckpt (scale=nano, stage 2, step 1)" in done.out
+    second, third = (
+        open_checkpoint(tmp_path / f"outputs/{run}/checkpoints/last.ckpt", "nano") for run in "bc"
+    )
+    assert third.stage == 3
+    assert apart(second.weights["unet.conv_in.weight"], third.weights["unet.conv_in.weight"])
+    frozen = [name for name in third.weights if "temporal_res_block" in name]
+    assert all(torch.equal(second.weights[name], third.weights[name]) for name in frozen)
+
+
 def test_stage_2_without_stage_1_warns_in_one_line_and_trains(train, tmp_path):
     done = train("stage2", "trainer.max_steps=1", "hydra.run.dir=outputs/b")
     assert done.code == 0, done.err

@@ -82,9 +82,10 @@ class FewStepModule(VSRModule):
             for i, number in enumerate(numbers)
         ]
         D_x, sigma = torch.cat(estimates), self._sigmas(numbers)
-        terms = dict(self.pixel_losses(*self.decode(D_x, c.latent, batch)))
-        if self.latent:
-            terms["latent"] = self.latent * self.loss.of(D_x, y, sigma)
+        with torch.autocast(self.device.type, enabled=False):  # frames in float32, as in inference
+            terms = dict(self.pixel_losses(*self.decode(D_x.float(), c.latent, batch)))
+            if self.latent:
+                terms["latent"] = self.latent * self.loss.of(D_x, y, sigma)
         loss = torch.stack([*terms.values()]).sum()
         self._require_finite("loss", loss)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(y))

@@ -127,6 +127,23 @@ def test_a_step_moves_weights_and_the_rate_decays_to_zero() -> None:
     torch.testing.assert_close(trainer.callback_metrics["train/loss"], torch.stack(terms).sum())
 
 
+def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> None:
+    stage3, seen = module(), []
+    monkeypatch.setattr(stage3, "log", lambda *_, **__: None)
+    monkeypatch.setattr(stage3, "log_dict", lambda *_, **__: None)
+    monkeypatch.setattr(stage3, "_estimate", lambda x, *_: x.bfloat16())
+    losses = stage3.pixel_losses
+    monkeypatch.setattr(stage3, "pixel_losses", lambda *frames: seen.extend(frames) or losses(*frames))
+    stage3.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_steps=1)
+    stage3.trainer.strategy._optimizers = [torch.optim.SGD(stage3.denoiser.parameters())]
+    batch = clip()
+    with torch.autocast("cpu", torch.bfloat16):
+        stage3.training_step(batch, 0)
+    restored, true = seen
+    assert restored.dtype == torch.float32
+    assert torch.equal(true, batch["hr"])
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
