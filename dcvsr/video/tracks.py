@@ -35,7 +35,8 @@ _PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 def check_tracks(source: Path, suffix: str, audio: str = "copy") -> list[str]:
     """Check that the container ``suffix`` (a key of ``CONTAINERS``) can hold the audio of a file.
 
-    One warning names the tracks that are left out, for example because FFmpeg does not know their codec.
+    One warning names the tracks that are left out, for example because FFmpeg does not know their codec, and
+    one the further video tracks.
 
     Args:
         source: the file.
@@ -50,18 +51,22 @@ def check_tracks(source: Path, suffix: str, audio: str = "copy") -> list[str]:
     """
     if audio not in AUDIO:
         raise UserError(f"audio={audio} is not a way to treat audio; pass {', '.join(AUDIO)}")
-    left_out: list[str] = []
+    left_out, pictures = list[str](), list[str]()
     with open_video(source) as container:
         for stream in other_streams(source, container):
             if (stream.type == "audio" and audio == "none") or _can_hold(suffix, source, stream, audio):
                 continue
             if stream.type == "audio" and stream.codec_context:
                 raise UserError(_refusal(suffix, source, stream, audio))
-            left_out.append(track_name(stream))
+            is_picture = stream.type == "video" and not stream.disposition & Disposition.attached_pic
+            names = pictures if is_picture and stream.codec_context else left_out
+            names.append(track_name(stream))
         _try_header(source, suffix, audio)
     if left_out:
         log.warning("%s: %s cannot hold %s; leaving out", source, suffix, ", ".join(left_out))
-    return left_out
+    if pictures:
+        log.warning("%s: one video track is upscaled; leaving out %s", source, ", ".join(pictures))
+    return left_out + pictures
 
 
 def _try_header(source: Path, suffix: str, audio: str) -> None:

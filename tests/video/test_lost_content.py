@@ -103,6 +103,16 @@ def test_tracks_that_were_warned_of_before_are_not_named_again(
     assert len(caplog.records) == 1
 
 
+def test_a_second_video_track_is_named_in_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_tracks(tmp_path / "s.mkv", ["libx264", "mpeg2video", "aac"])
+    video = read_video(source)
+    write_video(tmp_path / "a.mkv", to_unit(video.frames), video)
+    lost = "one video track is upscaled; leaving out video track 1 (mpeg2video)"
+    assert caplog.messages == [f"{source}: {lost}"]
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 def test_the_title_of_a_track_comes_back_from_mp4(tmp_path: Path, source: Path, name: str) -> None:
     for before, after in ((source, tmp_path / "b.mp4"), (tmp_path / "b.mp4", tmp_path / name)):
