@@ -70,6 +70,7 @@ SAMPLING: list[Row] = [
     ("guidance.sigma_max", 700, "Eq. (10), sigma_0"),
     ("propagation._target_", "dcvsr.attention.alternating.Alternating", "section 3"),
     ("propagation.parity", "countdown", "Fig. 2; spec A4"),
+    ("propagation.joint", False, "section 3, in turn"),
     ("propagation.branches", "own", "spec A9"),
     ("propagation.sap._target_", "dcvsr.attention.propagation.SpatialPropagation", "section 3.1"),
     ("propagation.sap.rate", 0.25, "Fig. 2 (b); spec A1"),

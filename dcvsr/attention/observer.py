@@ -12,7 +12,7 @@ class Place:
 
     Attributes:
         step, sigma: sampler step and its noise level.
-        scheme: ``none``, ``sap`` or ``tap``.
+        scheme: ``none``, ``sap``, ``tap`` or ``joint``.
         direction: ``forward`` or ``backward`` in a TAP step.
         window, tiles: indices n and m.
         count: M, the tiles of the window.

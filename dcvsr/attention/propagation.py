@@ -41,7 +41,7 @@ class Round(Protocol):
 
     @property
     def scheme(self) -> str:
-        """Name of the exchange: ``sap``, ``tap`` or ``none``."""
+        """Name of the exchange: ``sap``, ``tap``, ``joint`` or ``none``."""
         ...
 
     def orders(self, windows: int) -> Sequence[Order]:
@@ -226,7 +226,7 @@ class TemporalPropagation:
         if self.frames < 1 or self.anchors < 0:
             raise ValueError(f"TAP needs frames >= 1 and anchors >= 0, got {self.frames}, {self.anchors}")
 
-    def round(self, step: int, steps: int) -> Round:
+    def round(self, step: int, steps: int) -> "TemporalRound":
         """Return the ``step``-th TAP step; its number decides the direction."""
         return TemporalRound(self, step)
 

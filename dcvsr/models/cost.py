@@ -16,7 +16,7 @@ from dcvsr.models.conditioning import pictures
 from dcvsr.models.flops import Flops
 from dcvsr.models.upscaler import TiledUpscaler
 
-PARTS = ("plain", "sap", "tap", "guidance", "upsample", "vae", "image_encoder")
+PARTS = ("plain", "sap", "tap", "joint", "guidance", "upsample", "vae", "image_encoder")
 
 
 class Ledger(Observer):

@@ -86,7 +86,9 @@ def _exchanges(upscaler: TiledUpscaler) -> list[Exchange | None]:
     propagation = upscaler.propagation
     if not isinstance(propagation, Alternating) or propagation.sap is None:
         return [None]
-    return ["lockstep", "two_pass"] if propagation.sap.exchange == "lockstep" else ["two_pass"]
+    lockstep_only = propagation.joint and propagation.tap is not None
+    exchange = propagation.sap.exchange
+    return ["lockstep", "two_pass"] if exchange == "lockstep" and not lockstep_only else [exchange]
 
 
 def _with_exchange(upscaler: TiledUpscaler, exchange: Exchange | None) -> TiledUpscaler:

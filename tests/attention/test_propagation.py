@@ -398,3 +398,61 @@ def test_each_step_is_that_of_its_scheme():
     spatial = estimate(denoiser, SAP, canvas=LONG)
     for result, expected in zip(results, (spatial, forward, spatial, backward), strict=True):
         assert torch.equal(result, expected)
+
+
+# Both at every step
+
+
+@cache
+def _joint(denoiser, canvas):
+    return estimate(denoiser, Alternating(SAP, tap(), "countdown", "own", joint=True), canvas=canvas)
+
+
+def test_joint_with_one_tile_in_a_window_is_tap(denoiser):
+    assert torch.equal(_joint(denoiser, LONG), _temporal(denoiser, 0))
+
+
+def test_joint_with_one_window_is_sap(denoiser):
+    assert torch.equal(_joint(denoiser, WIDE), _spatial(denoiser))
+
+
+@pytest.mark.parametrize(("sap", "temporal"), [(SAP, None), (None, tap()), (TWO_PASS, None)])
+def test_joint_with_one_of_them_off_is_the_other(sap, temporal):
+    both, turns = (Alternating(sap, temporal, "countdown", "own", joint=joint) for joint in (True, False))
+    assert torch.equal(*(estimate(_denoiser("nano"), one) for one in (both, turns)))
+
+
+def test_joint_attends_to_the_keys_of_both(denoiser):
+    """In the first propagated layer, whose own keys neither exchange has changed."""
+    first = propagated_layers(denoiser.unet)[0]
+    canvas, seen = (2 * FRAMES, 2 * SIDE, SIDE), []
+    joint = Alternating(SAP, tap(), "countdown", "own", joint=True)
+    for propagation in (SAP, Once(tap()), joint):
+        notes = Notes()
+        estimate(denoiser, propagation, canvas=canvas, observer=notes)
+        seen.append(
+            {
+                (place.window, place.tiles): (k, q.shape[-2])
+                for place, layer, q, k in notes.attentions
+                if layer == first
+            }
+        )
+    spatial, temporal, both = seen
+    assert len(both) == 4
+    for place, (k, own) in both.items():
+        others = temporal[place][0][..., own:, :]
+        assert others.shape[-2] == (0 if place[0] == 0 else 2 * own)
+        assert torch.equal(k, torch.cat([spatial[place][0], others], dim=-2))
+
+
+def test_joint_evaluates_each_tile_once():
+    notes = Notes()
+    estimate(_denoiser("nano"), Alternating(SAP, tap(), "countdown", "own", joint=True), observer=notes)
+    assert len(notes.evaluations) == 4
+    assert {place.scheme for place, _ in notes.evaluations} == {"joint"}
+
+
+@pytest.mark.parametrize(("sap", "changed"), [(TWO_PASS, {}), (SAP, {"source": "clean"})])
+def test_joint_refuses_exchanges_of_two_evaluations(sap, changed):
+    with pytest.raises(ValueError, match=r"joint=true needs sap.exchange=lockstep and tap.source=chained"):
+        Alternating(sap, tap(**changed), "countdown", "own", joint=True)

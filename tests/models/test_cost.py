@@ -1,6 +1,7 @@
 """The ledger agrees with torch's own count of the run."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 
@@ -23,7 +24,7 @@ SMALL = ("tile.size=12", "tile.overlap=0.25", "sampler.steps=1")
 
 class Bytes(Observer):
     def __init__(self):
-        self.numbers = {"sap": 0, "tap": 0}
+        self.numbers = Counter(sap=0, tap=0)
 
     def exchanged(self, place, layer, k, v):
         self.numbers[place.scheme] += 4 * (k.numel() + v.numel())
@@ -44,6 +45,7 @@ RUNS = {
     "tap": ["propagation=tap"],
     "clean": ["propagation=tap", "propagation.tap.source=clean"],
     "both": ["propagation=tap", "propagation.tap.direction=both"],
+    "joint": ["propagation.joint=true", "sampler.steps=2"],
     "dssag": ["guidance=dssag", "sampler.steps=2"],
     "shifted": ["guidance=cfg", "tile.schedule=shifted", "upscaler.batch=null", "sampler.steps=2"],
     "heun": ["propagation=none", "sampler.solver=heun", "sampler.steps=2"],
