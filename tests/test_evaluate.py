@@ -219,7 +219,10 @@ def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert summary["upscaler"] == "dcvsr"
     assert summary["weights"]["step"] == 1
     assert len(summary["weights"]["sha256"]) == 64
-    assert {part for part, flops in summary["cost"]["flops"].items() if flops == 0} == {"image_encoder"}
+    assert {part for part, flops in summary["cost"]["flops"].items() if flops == 0} == {
+        "image_encoder",
+        "joint",
+    }
     with (tmp_path / "run/attention.csv").open() as file:
         schemes = {row["scheme"]: float(row["mass"]) for row in csv.DictReader(file)}
     assert schemes.keys() == {"sap", "tap"}
