@@ -14,7 +14,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from dcvsr.models.denoiser import Condition
-from dcvsr.training.dropout import dropped_parts
 from dcvsr.training.module import Batch, VSRModule
 from dcvsr.training.pixel_losses import PixelLosses
 
@@ -70,28 +69,21 @@ class FewStepModule(VSRModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
 
     @override
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        y, c = self.encode(batch)
-        draw = self.drawn("dropout", batch, lambda g: torch.rand((), generator=g))
-        seen = c.dropped(*dropped_parts(draw, self.dropout, self.dropout_mode))
-        noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
+    def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Tensor:
+        """Compute the weighted losses at a drawn evaluation of the sampler for each clip; see the base."""
         evaluations = len(self.upscaler.sampler.evaluations)
         numbers = self.drawn("evaluation", batch, lambda g: torch.randint(evaluations, (), generator=g))
         estimates = [
             self.estimate(y[i : i + 1], noise[i : i + 1], _clip(seen, i), int(number))
             for i, number in enumerate(numbers)
         ]
-        D_x, sigma = torch.cat(estimates), self._sigmas(numbers)
+        D_x = torch.cat(estimates)
         with torch.autocast(self.device.type, enabled=False):  # frames in float32, as in inference
-            terms = dict(self.pixel_losses(*self.decode(D_x.float(), c.latent, batch)))
+            terms = self.pixel_losses(*self.decode(D_x.float(), l, batch))
             if self.latent:
-                terms["latent"] = self.latent * self.loss.of(D_x, y, sigma)
-        loss = torch.stack([*terms.values()]).sum()
-        self._require_finite("loss", loss)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(y))
+                terms["latent"] = self.latent * self.loss.of(D_x, y, self._sigmas(numbers))
         self.log_dict({f"train/{term}": value for term, value in terms.items()}, batch_size=len(y))
-        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(y))
-        return loss
+        return torch.stack([*terms.values()]).sum()
 
     def estimate(self, y: Tensor, noise: Tensor, c: Condition, number: int) -> Tensor:
         """Compute the denoiser's estimate of one clip at an evaluation of the sampler.

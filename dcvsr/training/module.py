@@ -89,14 +89,26 @@ class VSRModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         y, c = self.encode(batch)
         draw = self.drawn("dropout", batch, lambda g: torch.rand((), generator=g))
-        c = c.dropped(*dropped_parts(draw, self.dropout, self.dropout_mode))
-        sigma = self.drawn("sigma", batch, lambda g: self.loss.sigma(1, g)[0])
+        seen = c.dropped(*dropped_parts(draw, self.dropout, self.dropout_mode))
         noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
-        loss = self.loss(lambda x, sigma: self._estimate(x, sigma, c), y, noise, sigma)
+        loss = self.batch_loss(batch, y, noise, seen, c.latent)
         self._require_finite("loss", loss)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(y))
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(y))
         return loss
+
+    def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Tensor:
+        """Compute Eq. (11) at a drawn noise level of each clip.
+
+        Args:
+            batch: the clips.
+            y: clean latent.
+            noise: of standard deviation 1, like y.
+            seen: condition, of some clips dropped.
+            l: LR latent, of all clips.
+        """
+        sigma = self.drawn("sigma", batch, lambda g: self.loss.sigma(1, g)[0])
+        return self.loss(lambda x, sigma: self._estimate(x, sigma, seen), y, noise, sigma)
 
     def drawn(self, name: str, batch: Batch, draw: Callable[[Generator], Tensor]) -> Tensor:
         """Draw once per clip and stack the draws to ``b ...`` on the module's device.
