@@ -72,6 +72,18 @@ def test_stage_2_starts_from_the_newest_stage_1_and_says_so(stage1, train, tmp_p
     assert newest.stage == 2
 
 
+def test_a_checkpoint_that_does_not_fit_on_the_disk_ends_in_one_line(train, monkeypatch):
+    def full(content, file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dcvsr.training.checkpoint_files.torch.save", full)
+    done = train("stage1", "trainer.max_steps=1", "hydra.run.dir=outputs/full")
+    assert done.code == 2
+    assert "cannot write " in done.err
+    assert "last.ckpt: No space left on device; free disk space, and go on with resume=" in done.err
+    assert not list(Path("outputs/full/checkpoints").glob("*"))
+
+
 def test_stage_3_starts_from_the_newest_stage_2(stage1, train, tmp_path):
     assert train("stage2", "trainer.max_steps=1", "hydra.run.dir=outputs/b").code == 0
     quick = "module.losses.lpips=0", "module.losses.dists=0"

@@ -286,6 +286,12 @@ def test_lockstep_and_the_largest_batch_and_first_chunk_that_fit_are_chosen(
     assert (found.bytes <= budget) == (budget >= 3)
 
 
+def test_joint_stays_in_lockstep_where_little_fits(linear):
+    up = make("propagation.joint=true")
+    found = settled(up, "cpu", SIZE, [4], 0).upscaler.propagation
+    assert found == up.propagation
+
+
 def test_a_cpu_gets_one_tile_a_batch_and_two_pass_stays(linear):
     up = make("propagation=sap", "propagation.sap.exchange=two_pass")
     found = settled(up, "cpu", SIZE, [4], 1000)
