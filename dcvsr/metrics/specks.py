@@ -34,10 +34,9 @@ class Specks(Clipwise):
     def measure(self, restored: Tensor, reference: Tensor) -> Tensor:
         """Count the specks of one clip."""
         specks, smooth = 0, 0
-        for pair in zip(restored.split(1), reference.split(1), strict=True):
-            distance, reference_distance = (distance_to_median(frame) for frame in pair)
-            is_smooth = max_pool2d((reference_distance > self.smooth).double(), 5, stride=1) == 0
-            is_speck = distance[..., 2:-2, 2:-2] > self.speck
+        for frame, reference_frame in zip(restored.split(1), reference.split(1), strict=True):
+            is_smooth = smooth_pixels(reference_frame, self.smooth)
+            is_speck = distance_to_median(frame)[..., 2:-2, 2:-2].round(decimals=3) > self.speck
             specks += int((is_speck & is_smooth).sum())
             smooth += int(is_smooth.sum())
         if smooth < 0.01 * reference[:, 0].numel():
@@ -45,7 +44,13 @@ class Specks(Clipwise):
         return reference.new_tensor(1e4 * specks / smooth)
 
 
+def smooth_pixels(reference: Tensor, smooth: float) -> Tensor:
+    """Find the pixels of a reference without an outlier in the 5x5 around: ``f 1 h-6 w-6``."""
+    is_outlier = distance_to_median(reference).round(decimals=3) > smooth  # float errors decide no tie
+    return max_pool2d(is_outlier.double(), 5, stride=1) == 0
+
+
 def distance_to_median(clip: Tensor) -> Tensor:
     """Compute how far each inner pixel's luma is from its 3x3's median, in levels: ``f 1 h-2 w-2``."""
-    luma = (255 * rgb_to_ycbcr(clip)[:, :1]).round(decimals=3)  # so that float errors decide no tie
+    luma = 255 * rgb_to_ycbcr(clip)[:, :1]
     return (luma - median_blur(luma, 3))[..., 1:-1, 1:-1].abs()

@@ -46,7 +46,7 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["frames", "height", "*.stop", "upscaler.batch", "*.autoencoder.tile"], FROM_1_OR_NULL),
     **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay", "module.losses.*"], NOT_NEGATIVE),
     "module.latent": NOT_NEGATIVE,
-    **dict.fromkeys(["module.decoded", "decoded.*"], FROM_1_OR_NULL),
+    **dict.fromkeys(["module.decoded", "decoded.*", "module.perceived"], FROM_1_OR_NULL),
     **dict.fromkeys(
         ["module.optimizer.lr", "*.P_std", "trainer.val_check_interval", "*.side_by_side.rate"], POSITIVE
     ),

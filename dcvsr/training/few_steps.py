@@ -26,6 +26,7 @@ class FewStepModule(VSRModule):
 
     Args:
         losses: term -> weight; see `PixelLosses`.
+        perceived: frames of a clip that LPIPS and DISTS compare, null for all.
         latent: weight of Eq. (11) on the estimate.
         rollout: whether the state comes from the sampler, run from pure noise by the evaluations before; else
             it is y with noise of the evaluation's level, as in stages 1 and 2.
@@ -38,6 +39,7 @@ class FewStepModule(VSRModule):
     def __init__(
         self,
         losses: Mapping[str, float],
+        perceived: int | None,
         latent: float,
         rollout: bool,
         differentiated: int,
@@ -50,7 +52,9 @@ class FewStepModule(VSRModule):
             raise ValueError(f"decoded={decoded} is not a multiple of {factor} pixels")
         if differentiated < 1:
             raise ValueError(f"differentiated must be at least 1, got {differentiated}")
-        self.latent, self.rollout = latent, rollout
+        if perceived is not None and perceived < 1:
+            raise ValueError(f"perceived must be at least 1, or null for all frames, got {perceived}")
+        self.perceived, self.latent, self.rollout = perceived, latent, rollout
         self.differentiated, self.decoded = differentiated, decoded
         self.pixel_losses = PixelLosses(losses)
         if not self.pixel_losses.weights and not latent:
@@ -79,7 +83,7 @@ class FewStepModule(VSRModule):
         ]
         D_x = torch.cat(estimates)
         with torch.autocast(self.device.type, enabled=False):  # frames in float32, as in inference
-            terms = self.pixel_losses(*self.decode(D_x.float(), l, batch))
+            terms = self.pixel_losses(*self.decode(D_x.float(), l, batch), self._perceived(batch))
             if self.latent:
                 terms["latent"] = self.latent * self.loss.of(D_x, y, self._sigmas(numbers))
         self.log_dict({f"train/{term}": value for term, value in terms.items()}, batch_size=len(y))
@@ -106,21 +110,31 @@ class FewStepModule(VSRModule):
         return self._estimate(x, x.new_tensor(levels[number : number + 1]), c)
 
     def decode(self, D_x: Tensor, l: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Decode estimates, or a drawn crop of each, and return them with HR of the same place."""
-        factor, hr = self.upscaler.latents.autoencoder.factor, batch["hr"]
-        side = None if self.decoded is None else self.decoded // factor
-        if side is None or side >= min(D_x.shape[-2:]):
-            return self.upscaler.latents.decode(D_x, l), hr
-        rows, columns = (length - side + 1 for length in D_x.shape[-2:])
-        drawn = self.drawn("crop", batch, lambda g: torch.rand(2, generator=g)).tolist()
+        """Decode estimates, or a drawn crop of each, and return them with HR of the same place.
+
+        Both are cropped once more by a drawn shift below the autoencoder's factor. Strides of the networks of
+        LPIPS and DISTS would otherwise meet the latent's grid at the same place in every step.
+        """
+        factor, hr, limit = self.upscaler.latents.autoencoder.factor, batch["hr"], self.decoded
+        lengths = D_x.shape[-2:]
+        rows, columns = (length if limit is None else min(length, limit // factor) for length in lengths)
+        places = self.drawn("crop", batch, lambda g: torch.rand(2, generator=g)).tolist()
+        shifts = self.drawn("shift", batch, lambda g: torch.randint(factor, (2,), generator=g)).tolist()
         restored, true = [], []
-        for i, (v, u) in enumerate(drawn):
-            top, left = int(v * rows), int(u * columns)
-            crop = (slice(i, i + 1), ..., slice(top, top + side), slice(left, left + side))
-            restored.append(self.upscaler.latents.decode(D_x[crop], l[crop]))
-            pixels = (slice(factor * at, factor * (at + side)) for at in (top, left))
-            true.append(hr[(slice(i, i + 1), ..., *pixels)])
+        for i, ((v, u), (down, right)) in enumerate(zip(places, shifts, strict=True)):
+            top, left = int(v * (lengths[0] - rows + 1)), int(u * (lengths[1] - columns + 1))
+            crop = (slice(i, i + 1), ..., slice(top, top + rows), slice(left, left + columns))
+            pixels = (slice(factor * at, factor * (at + n)) for at, n in ((top, rows), (left, columns)))
+            inner = (..., *(slice(at, at + factor * (n - 1)) for at, n in ((down, rows), (right, columns))))
+            restored.append(self.upscaler.latents.decode(D_x[crop], l[crop])[inner])
+            true.append(hr[(slice(i, i + 1), ..., *pixels)][inner])
         return torch.cat(restored), torch.cat(true)
+
+    def _perceived(self, batch: Batch) -> Tensor | None:
+        if self.perceived is None:
+            return None
+        frames, count = batch["hr"].shape[1], self.perceived
+        return self.drawn("perceived", batch, lambda g: torch.randperm(frames, generator=g)[:count])
 
     def _sigmas(self, numbers: Tensor) -> Tensor:
         levels = numbers.new_tensor([s for _, s in self.upscaler.sampler.evaluations], dtype=torch.float32)

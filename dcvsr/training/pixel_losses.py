@@ -10,12 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dcvsr.metrics.specks import distance_to_median, smooth_pixels
 from dcvsr.runtime.choices import require_choice
 
-Term = Literal["l1", "charbonnier", "lpips", "dists", "differences"]
+Term = Literal["l1", "charbonnier", "lpips", "dists", "differences", "specks"]
 
 EPSILON = 1e-3
 """Of Charbonnier's loss, as in Lai et al. 2018."""
+
+SMOOTH = 4
+"""Levels of 255: a pixel of HR farther from the median of its 3x3 is an outlier; see `metrics.specks`."""
 
 
 class PixelLosses:
@@ -23,7 +27,9 @@ class PixelLosses:
 
     Args:
         weights: term -> weight. ``l1`` and ``charbonnier`` compare pixels, ``lpips`` (AlexNet) and ``dists``
-            frames, ``differences`` by L1 the differences of frames that follow each other.
+            frames, ``differences`` by L1 the differences of frames that follow each other. ``specks`` is the
+            mean, over pixels where HR is smooth, of the distance to the median of 3x3 pixels above `SMOOTH`,
+            in units of `SMOOTH`; 0 where HR has no smooth pixel.
 
     Raises:
         ValueError: if a term is not a choice, or a weight is negative.
@@ -43,21 +49,40 @@ class PixelLosses:
         for network in self.networks.values():
             network.to(device)
 
-    def __call__(self, restored: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Compute each term with its weight, a scalar; the loss is their sum."""
-        return {term: weight * self._term(term, restored, hr) for term, weight in self.weights.items()}
+    def __call__(self, restored: Tensor, hr: Tensor, seen: Tensor | None = None) -> dict[str, Tensor]:
+        """Compute each term with its weight, a scalar; the loss is their sum.
 
-    def _term(self, term: str, restored: Tensor, hr: Tensor) -> Tensor:
+        Args:
+            restored: decoded frames.
+            hr: true frames.
+            seen: indices of the frames that LPIPS and DISTS compare, ``b n``; None for all.
+        """
+        compared = [_frames(video, seen) for video in (restored, hr)]
+        return {
+            term: weight * self._term(term, restored, hr, compared) for term, weight in self.weights.items()
+        }
+
+    def _term(self, term: str, restored: Tensor, hr: Tensor, compared: list[Tensor]) -> Tensor:
         if term == "l1":
             return F.l1_loss(restored, hr)
         if term == "charbonnier":
             return ((restored - hr) ** 2 + EPSILON**2).sqrt().mean()
         if term == "differences":
             return F.l1_loss(restored.diff(dim=1), hr.diff(dim=1))
-        frames = restored.flatten(0, 1), hr.flatten(0, 1)
+        if term == "specks":
+            above = F.relu(distance_to_median(restored.flatten(0, 1))[..., 2:-2, 2:-2] / SMOOTH - 1)
+            is_smooth = smooth_pixels(hr.flatten(0, 1), SMOOTH)
+            return (above * is_smooth).sum() / is_smooth.sum().clamp(min=1)
         if term == "lpips":
-            return self.networks[term](*frames, normalize=True).mean()
-        return self.networks[term](*frames).mean()
+            return self.networks[term](*compared, normalize=True).mean()
+        return self.networks[term](*compared).mean()
+
+
+def _frames(video: Tensor, seen: Tensor | None) -> Tensor:
+    """Return all frames of all clips, or those ``seen``: ``n c h w``."""
+    if seen is None:
+        return video.flatten(0, 1)
+    return torch.cat([clip[frames] for clip, frames in zip(video, seen, strict=True)])
 
 
 def _network(term: str) -> nn.Module:

@@ -99,16 +99,34 @@ def test_without_pixel_losses_and_rollout_it_is_the_edm_loss_at_the_samplers_lev
     assert logged["train/latent"] == loss
 
 
-def test_a_decoded_crop_is_the_crop_of_what_is_decoded() -> None:
-    """Away from its border, where the local contrast of nano's latents sees less."""
-    batch = clip()
-    whole, cropped = module(), module("module.decoded=32")
-    y, c = whole.encode(batch)
-    video, _ = whole.decode(y, c.latent, batch)
-    crop, true = cropped.decode(y, c.latent, batch)
-    assert crop.shape == true.shape == (1, 4, 3, 32, 32)
-    torch.testing.assert_close(video, batch["hr"], rtol=0, atol=1e-4)
-    torch.testing.assert_close(crop[..., 4:-4, 4:-4], true[..., 4:-4, 4:-4], rtol=0, atol=1e-4)
+@pytest.mark.parametrize(("decoded", "side"), [("null", 60), ("32", 28)])
+def test_what_is_decoded_is_compared_with_hr_of_the_same_place(decoded: str, side: int) -> None:
+    """Away from a crop's border, where the local contrast of nano's latents sees less."""
+    batch = clip(clips=3)
+    stage3 = module(f"module.decoded={decoded}")
+    y, c = stage3.encode(batch)
+    restored, true = stage3.decode(y, c.latent, batch)
+    assert restored.shape == true.shape == (3, 4, 3, side, side)
+    torch.testing.assert_close(restored[..., 4:-4, 4:-4], true[..., 4:-4, 4:-4], rtol=0, atol=1e-4)
+
+
+def test_shifts_of_what_is_compared_are_drawn_below_the_latent_pixel() -> None:
+    batch = clip(clips=32)
+    y, c = (stage3 := module()).encode(batch)
+    _, true = stage3.decode(y, c.latent, batch)
+    inner = batch["hr"].unfold(3, 60, 1).unfold(4, 60, 1)[:, :, :, :4, :4]
+    same = (inner == true[:, :, :, None, None]).all(dim=(1, 2, 5, 6))
+    assert (same.sum(dim=(1, 2)) == 1).all()
+    assert same.any(dim=0).sum() > 8  # of 16 places
+
+
+def test_networks_compare_the_drawn_frames_of_each_clip() -> None:
+    drawn = module("module.perceived=2")._perceived(clip(clips=16))
+    assert drawn is not None
+    assert drawn.shape == (16, 2)
+    assert all(a != b for a, b in drawn.tolist())
+    assert {*drawn.flatten().tolist()} == {0, 1, 2, 3}
+    assert module()._perceived(clip()) is None
 
 
 def test_a_step_moves_weights_and_the_rate_decays_to_zero() -> None:
@@ -139,15 +157,17 @@ def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> N
     batch = clip()
     with torch.autocast("cpu", torch.bfloat16):
         stage3.training_step(batch, 0)
-    restored, true = seen
+    restored, true, _ = seen
     assert restored.dtype == torch.float32
-    assert torch.equal(true, batch["hr"])
+    y, c = stage3.encode(batch)
+    assert torch.equal(true, stage3.decode(y, c.latent, batch)[1])
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         (["module.decoded=30"], "decoded=30 is not a multiple of 4 pixels"),
+        (["module.perceived=0"], "perceived must be at least 1, or null for all frames, got 0"),
         (["module.differentiated=0"], "differentiated must be at least 1, got 0"),
         (["+module.losses.l2=1"], "a loss: 'l2' is not a choice"),
         (["module.losses.l1=-1"], "the weight of l1 is -1"),

@@ -36,9 +36,39 @@ def test_perceptual_terms_are_the_metrics() -> None:
         torch.testing.assert_close(found[name], metric.compute(), rtol=0.02, atol=0)  # it rounds to 8 bits
 
 
+def test_perceptual_terms_see_the_named_frames_and_the_others_all() -> None:
+    true, other = video(1), video(2)
+    losses = PixelLosses({"l1": 1, "lpips": 1})
+    some = losses(other, true, torch.tensor([[0, 2]]))
+    torch.testing.assert_close(some["lpips"], losses(other[:, ::2], true[:, ::2])["lpips"])
+    assert some["l1"] == losses(other, true)["l1"]
+    assert some["lpips"] != losses(other, true)["lpips"]
+
+
 def test_a_still_error_costs_no_differences() -> None:
     true = video(1)
     assert PixelLosses({"differences": 1})(true + 0.1, true)["differences"] == pytest.approx(0, abs=1e-6)
+
+
+def test_specks_cost_in_smooth_places_only() -> None:
+    """A speck of 12 levels in a flat frame is 2 thresholds above the first; one in a rough frame is free."""
+    flat = torch.full((1, 1, 3, 16, 16), 0.5)
+    flat[..., 8, 8] += 12 / 255
+    losses = PixelLosses({"specks": 1})
+    found = losses(flat, torch.full_like(flat, 0.5))["specks"]
+    assert found == pytest.approx(2 / 10**2, rel=1e-3)
+    assert losses(flat, flat)["specks"] == 0
+    rough = video(3)
+    assert losses(video(2), rough)["specks"] == 0
+
+
+def test_gradients_of_specks_equal_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(4)
+    hr = torch.full((1, 1, 3, 9, 9), 0.5, dtype=torch.float64)
+    restored = hr + 0.05 * torch.randn(hr.shape, dtype=torch.float64, generator=generator)
+    losses = PixelLosses({"specks": 1})
+    assert losses(restored, hr)["specks"] > 0.1
+    assert torch.autograd.gradcheck(lambda x: losses(x, hr)["specks"], (restored.requires_grad_(),))
 
 
 def test_gradients_reach_the_video_and_no_network() -> None:
