@@ -14,8 +14,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from dcvsr.models.denoiser import Condition
+from dcvsr.training.adversary import Adversary
 from dcvsr.training.module import Batch, VSRModule
 from dcvsr.training.pixel_losses import PixelLosses
+
+ADVERSARIAL = ("adversarial", "features")
+"""Terms of the loss that need a discriminator."""
 
 
 class FewStepModule(VSRModule):
@@ -25,7 +29,9 @@ class FewStepModule(VSRModule):
     with HR, and the estimate with y.
 
     Args:
-        losses: term -> weight; see `PixelLosses`.
+        losses: term -> weight; see `PixelLosses` and `Adversary.restoring_losses`.
+        adversary: the discriminator; trained and kept only where a weight of its terms is above 0.
+        adversary_lr: its learning rate.
         perceived: frames of a clip that LPIPS and DISTS compare, null for all.
         latent: weight of Eq. (11) on the estimate.
         rollout: whether the state comes from the sampler, run from pure noise by the evaluations before; else
@@ -39,6 +45,8 @@ class FewStepModule(VSRModule):
     def __init__(
         self,
         losses: Mapping[str, float],
+        adversary: Adversary,
+        adversary_lr: float,
         perceived: int | None,
         latent: float,
         rollout: bool,
@@ -56,7 +64,10 @@ class FewStepModule(VSRModule):
             raise ValueError(f"perceived must be at least 1, or null for all frames, got {perceived}")
         self.perceived, self.latent, self.rollout = perceived, latent, rollout
         self.differentiated, self.decoded = differentiated, decoded
-        self.pixel_losses = PixelLosses(losses)
+        self.adversarial = {term: losses[term] for term in ADVERSARIAL if losses[term] > 0}
+        self.adversary = adversary if self.adversarial else None
+        self.adversary_lr = adversary_lr
+        self.pixel_losses = PixelLosses({term: losses[term] for term in losses if term not in ADVERSARIAL})
         if not self.pixel_losses.weights and not latent:
             raise ValueError("all weights of losses are 0; set one above")
 
@@ -67,8 +78,10 @@ class FewStepModule(VSRModule):
 
     @override
     def configure_optimizers(self) -> Any:
-        """Return the optimizer, with a cosine decay of its rate to 0 at the last step."""
+        """Return the optimizer, with a cosine decay of its rates to 0 at the last step."""
         optimizer = super().configure_optimizers()
+        if self.adversary is not None:
+            optimizer.add_param_group({"params": [*self.adversary.parameters()], "lr": self.adversary_lr})
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
 
@@ -83,7 +96,12 @@ class FewStepModule(VSRModule):
         ]
         D_x = torch.cat(estimates)
         with torch.autocast(self.device.type, enabled=False):  # frames in float32, as in inference
-            terms = self.pixel_losses(*self.decode(D_x.float(), l, batch), self._perceived(batch))
+            restored, hr = self.decode(D_x.float(), l, batch)
+            terms = self.pixel_losses(restored, hr, self._perceived(batch))
+            if self.adversary is not None:
+                found = self.adversary.restoring_losses(restored, hr)
+                terms |= {term: weight * found[term] for term, weight in self.adversarial.items()}
+                terms["discriminator"] = self.adversary.judging_loss(restored, hr)
             if self.latent:
                 terms["latent"] = self.latent * self.loss.of(D_x, y, self._sigmas(numbers))
         self.log_dict({f"train/{term}": value for term, value in terms.items()}, batch_size=len(y))

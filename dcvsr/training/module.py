@@ -145,7 +145,7 @@ class VSRModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by the norm over all weights; Lightning's implementation refuses fused optimizers.
+        """Clip each group by the norm over its weights; Lightning's implementation refuses fused optimizers.
 
         Under ``16-mixed`` the gradient scaler skips a step that overflows and halves its scale. At scale 1 an
         overflow is not the scale's, and stops the run as it does in other precisions.
@@ -153,15 +153,16 @@ class VSRModule(pl.LightningModule):
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)  # a fused optimizer would unscale in its step, after clipping
-        learning = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(p.grad for p in learning)
-        self.log("train/grad_norm", norm)
+        groups = [[p for p in group["params"] if p.grad is not None] for group in optimizer.param_groups]
+        norms = [torch.nn.utils.get_total_norm(p.grad for p in group) for group in groups]
+        self.log("train/grad_norm", norms[0])
         scale = 1.0 if scaler is None else scaler.get_scale()
-        if scale > 1 and not all(p.grad.isfinite().all() for p in learning):
+        if scale > 1 and not all(p.grad.isfinite().all() for group in groups for p in group):
             return
-        self._require_finite("gradient" if scaler is None else f"gradient, its scale {scale:g},", norm)
-        if gradient_clip_val:
-            torch.nn.utils.clip_grads_with_norm_(learning, gradient_clip_val, norm)
+        for group, norm in zip(groups, norms, strict=True):
+            self._require_finite("gradient" if scaler is None else f"gradient, its scale {scale:g},", norm)
+            if gradient_clip_val:
+                torch.nn.utils.clip_grads_with_norm_(group, gradient_clip_val, norm)
 
     def _require_finite(self, name: str, value: Tensor) -> None:
         """Raise before a weight changes, so that checkpoints/last.ckpt stays valid."""

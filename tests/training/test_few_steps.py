@@ -1,5 +1,7 @@
 """Stage 3: its estimates are the sampler's, its gradients those of finite differences."""
 
+from pathlib import Path
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -143,6 +145,28 @@ def test_a_step_moves_weights_and_the_rate_decays_to_zero() -> None:
     assert not any("pixel_losses" in name for name in stage3.state_dict())
     terms = [trainer.callback_metrics[f"train/{term}"] for term in ("l1", "lpips", "differences")]
     torch.testing.assert_close(trainer.callback_metrics["train/loss"], torch.stack(terms).sum())
+
+
+def test_an_adversary_learns_beside_the_denoiser_and_is_saved(tmp_path: Path) -> None:
+    weights = ("module.losses.adversarial=0.1", "module.losses.features=1", "module.adversary.channels=4")
+    stage3 = module(*weights)
+    assert stage3.adversary is not None
+    before = {name: p.detach().clone() for name, p in stage3.named_parameters()}
+    samples: list = [{"hr": clip()["hr"][0], "lr": clip()["lr"][0], "epoch": 1, "number": n} for n in (0, 1)]
+    trainer = pl.Trainer(
+        **{"max_steps": 2, "accelerator": "cpu", "logger": False, "default_root_dir": tmp_path},
+        **{"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False},
+    )
+    trainer.fit(stage3, torch.utils.data.DataLoader(samples, batch_size=1))
+    moved = [name for name, p in stage3.named_parameters() if apart(p, before[name])]
+    assert {name.split(".")[0] for name in moved} == {"denoiser", "adversary"}
+    names = ("l1", "differences", "adversarial", "features", "discriminator")
+    terms = [trainer.callback_metrics[f"train/{term}"] for term in names]
+    torch.testing.assert_close(trainer.callback_metrics["train/loss"], torch.stack(terms).sum())
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert any(name.startswith("adversary.") for name in state)
+    assert module().adversary is None
 
 
 def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> None:
