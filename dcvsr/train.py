@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # advice on settings chosen on purpose
-    require_resumable(cfg.resume, cfg.scale, cfg.stage, cfg.trainer.max_steps)
+    require_resumable(cfg.resume, cfg.scale, cfg.stage, cfg.trainer.max_steps, instantiate(cfg.sampler))
     pl.seed_everything(cfg.seed % 2**32, verbose=False)  # NumPy's range
     trainer = _trainer(cfg)
     datamodule = instantiate(cfg.datamodule, _convert_="all")(

@@ -13,6 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.models.checkpoint import newest_checkpoint, open_checkpoint
 from tests.comparing import apart
 from tests.conftest import TINY, module_of, restored
@@ -95,8 +96,13 @@ def test_stage_3_starts_from_the_newest_stage_2(stage1, train, tmp_path):
     )
     assert third.stage == 3
     assert apart(second.weights["unet.conv_in.weight"], third.weights["unet.conv_in.weight"])
+    assert (second.sampler, third.sampler) == (None, Sampler(1, sigma_min=15, sigma_max=60, rho=7))
     frozen = [name for name in third.weights if "temporal_res_block" in name]
     assert all(torch.equal(second.weights[name], third.weights[name]) for name in frozen)
+    more = (*quick, "trainer.max_steps=2", "hydra.run.dir=outputs/d")
+    done = train("stage3", "sampler.steps=2", "resume=outputs/c/checkpoints/last.ckpt", *more)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "was trained for sampler.steps=1 (noise levels 60), this run uses sampler.steps=2" in done.err
 
 
 def test_stage_2_without_stage_1_warns_in_one_line_and_trains(train, tmp_path):

@@ -11,9 +11,12 @@ import av
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from PIL import Image
 
 from dcvsr.data.packaged import packaged
+from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.device import settled_precision
 from dcvsr.video.io import read_video, to_unit, write_clip
 from tests.conftest import TINY_MODEL
@@ -207,6 +210,32 @@ def test_a_checkpoint_of_another_model_is_refused(run, clip, tmp_path):
     done = run("upscale", f"input={clip}", "output=b.mp4", "ckpt=other.ckpt")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "holds another model" in done.err
+
+
+@pytest.mark.parametrize("command", ["upscale", "plan", "evaluate"])
+def test_a_checkpoint_of_another_sampler_is_warned_of_before_the_work(command, run, clip, tmp_path):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        denoiser = instantiate(compose("upscale", ["input=a", "output=b", *TINY_MODEL]).model.denoiser)
+    state = {f"denoiser.{name}": weight for name, weight in denoiser.state_dict().items()}
+    sampler = {"steps": 1, "solver": "euler", "sigma_min": 15, "sigma_max": 60, "rho": 7}
+    about = {"scale": "nano", "stage": 3, "sampler": sampler}
+    torch.save({"dcvsr": about, "state_dict": state, "global_step": 1}, tmp_path / "one.ckpt")
+    given = {
+        "upscale": [f"input={clip}", "output=b.mp4", "dry_run=true"],
+        "plan": [f"input={clip}", "probe=false"],
+        "evaluate": ["data=synthetic", "metrics=fidelity", "dry_run=true"],
+    }[command]
+    done = run(command, *TINY_MODEL, "ckpt=one.ckpt", "sampler.steps=2", *given)
+    assert done.code == 0, done.err
+    warning, *others = done.out.splitlines()
+    assert warning.endswith(
+        "one.ckpt was trained for sampler.steps=1 (noise levels 60), this run uses sampler.steps=2 (60, 15): "
+        "add sampler.steps=1"
+    )
+    assert not any("was trained for" in line for line in others)
+    if command == "evaluate":
+        same = run(command, *TINY_MODEL, "ckpt=one.ckpt", "sampler.steps=1", *given)
+        assert (same.code, "was trained for" in same.out) == (0, False)
 
 
 def test_a_checkpoint_is_never_executed(run, clip, tmp_path):

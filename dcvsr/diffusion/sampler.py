@@ -1,7 +1,7 @@
 """Sampler: solvers of the probability-flow ODE from noise at sigma_max to the clean latent."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -52,6 +52,31 @@ class Sampler:
         if self.solver == "euler":
             return starts
         return [each for pair in zip(starts, ends, strict=True) for each in pair][:-1]
+
+    def mismatch(self, trained: "Sampler") -> str | None:
+        """Describe the difference from the sampler that weights were trained for, with the way out.
+
+        Returns:
+            The predicate of a sentence on the weights; None if both evaluate at the same noise levels.
+        """
+        if self.evaluations == trained.evaluations:
+            return None
+        names = [
+            each.name for each in fields(self) if getattr(self, each.name) != getattr(trained, each.name)
+        ]
+        theirs, ours = (
+            " ".join(f"sampler.{name}={getattr(sampler, name)}" for name in names)
+            for sampler in (trained, self)
+        )
+        return (
+            f"was trained for {theirs} (noise levels {trained._levels}), this run uses {ours} "
+            f"({self._levels}): add {theirs}"
+        )
+
+    @property
+    def _levels(self) -> str:
+        levels = [f"{sigma:.3g}" for sigma in self.sigmas[:-1]]
+        return ", ".join(levels if len(levels) <= 5 else [*levels[:3], "...", levels[-1]])
 
     def __call__(self, denoise: DenoiseCanvas, noise: Tensor) -> Tensor:
         """Compute the clean latent from unit ``noise``; the state is float32."""

@@ -4,6 +4,7 @@ A checkpoint is Lightning's file with two entries of ours: ``dcvsr`` describes t
 and ``ema`` holds the averaged weights, if the run kept an average. A shipped model is a file of weights only.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.diffusers_unet import DiffusersUNet
 from dcvsr.runtime.errors import UserError
@@ -31,13 +33,14 @@ SHIPPED = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Contents of an opened checkpoint."""
+    """Contents of an opened checkpoint; ``sampler`` is the one that stage 3 trained for, else None."""
 
     path: Path
     scale: str
     stage: int
     step: int
     weights: dict[str, torch.Tensor]
+    sampler: Sampler | None = None
 
     def __str__(self) -> str:
         return f"{self.path} (scale={self.scale}, stage {self.stage}, step {self.step})"
@@ -101,7 +104,8 @@ def _of_a_run(path: Path) -> Checkpoint:
         weights = content["ema"]["weights"]
     else:
         weights = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
-    return Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights)
+    sampler = Sampler(**about["sampler"]) if "sampler" in about else None
+    return Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights, sampler)
 
 
 def _of_the_package(path: Path) -> Checkpoint:
@@ -109,10 +113,11 @@ def _of_the_package(path: Path) -> Checkpoint:
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    return Checkpoint(path, about["scale"], int(about["stage"]), int(about["step"]), weights)
+    sampler = Sampler(**json.loads(about["sampler"])) if "sampler" in about else None
+    return Checkpoint(path, about["scale"], int(about["stage"]), int(about["step"]), weights, sampler)
 
 
-def require_resumable(resume: str | None, scale: str, stage: int, steps: int) -> None:
+def require_resumable(resume: str | None, scale: str, stage: int, steps: int, sampler: Sampler) -> None:
     """Raise UserError unless ``resume`` is None or a run of ``scale`` and ``stage`` can resume from it.
 
     Args:
@@ -120,6 +125,7 @@ def require_resumable(resume: str | None, scale: str, stage: int, steps: int) ->
         scale: scale of the run that resumes.
         stage: its training stage.
         steps: optimizer steps that the run takes, those of the checkpoint included.
+        sampler: its sampler, which must be the checkpoint's if that was trained for one.
     """
     if resume is None:
         return
@@ -132,6 +138,8 @@ def require_resumable(resume: str | None, scale: str, stage: int, steps: int) ->
         raise UserError(
             f"{found} belongs to another stage than {stage}; start from its weights with ckpt={resume}"
         )
+    if found.sampler and (mismatch := sampler.mismatch(found.sampler)):
+        raise UserError(f"{found} {mismatch}, or start from its weights with ckpt={resume}")
     if found.step >= steps:
         raise UserError(f"{found}: all {steps} steps are done; raise trainer.max_steps")
 

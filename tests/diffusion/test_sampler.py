@@ -70,3 +70,42 @@ def test_impossible_numbers_are_refused_at_once(solver, bad):
 def test_an_unknown_solver_is_refused_with_both_known():
     with pytest.raises(ValueError, match=r"^solver: 'rk4' is not a choice; choose euler or heun$"):
         Sampler(4, 0.1, 10, 7, "rk4")
+
+
+@pytest.mark.parametrize("same", [{"sigma_min": 2}, {"rho": 3}, {"solver": "heun"}])
+def test_settings_that_change_no_noise_level_are_no_mismatch(same):
+    """One step evaluates at sigma_max, whatever the others are."""
+    assert (
+        Sampler(**{"steps": 1, "sigma_min": 15, "sigma_max": 60, "rho": 7, **same}).mismatch(
+            Sampler(1, 15, 60, 7)
+        )
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("used", "trained", "said"),
+    [
+        (
+            Sampler(3, 15, 60, 7),
+            Sampler(1, 15, 60, 7),
+            "was trained for sampler.steps=1 (noise levels 60), this run uses sampler.steps=3 "
+            "(60, 31, 15): add sampler.steps=1",
+        ),
+        (
+            Sampler(2, 15, 60, 7),
+            Sampler(2, 15, 60, 7, "heun"),
+            "was trained for sampler.solver=heun (noise levels 60, 15), this run uses sampler.solver=euler "
+            "(60, 15): add sampler.solver=heun",
+        ),
+        (
+            Sampler(25, 0.002, 700, 7),
+            Sampler(2, 1, 700, 7),
+            "was trained for sampler.steps=2 sampler.sigma_min=1 (noise levels 700, 1), this run uses "
+            "sampler.steps=25 sampler.sigma_min=0.002 (700, 546, 422, ..., 0.002): "
+            "add sampler.steps=2 sampler.sigma_min=1",
+        ),
+    ],
+)
+def test_a_mismatch_names_both_samplers_and_the_way_out(used, trained, said):
+    assert used.mismatch(trained) == said

@@ -1,11 +1,13 @@
 """Which weights a denoiser gets: a run's, their average, or the package's."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.models.checkpoint import open_checkpoint, require_resumable, restored
 from dcvsr.runtime.errors import UserError
 
@@ -37,11 +39,11 @@ def model(package: Path) -> Path:
     return path
 
 
-def _run(folder: Path, stage: int, value: float, **more) -> Path:
+def _run(folder: Path, stage: int, value: float, about: dict[str, Any] | None = None, **more) -> Path:
     path = folder / "checkpoints" / "last.ckpt"
     path.parent.mkdir(parents=True)
     state = {"denoiser.weight": torch.full((2, 2), value)}
-    about = {"scale": "nano", "stage": stage}
+    about = {"scale": "nano", "stage": stage, **(about or {})}
     torch.save({"dcvsr": about, "global_step": 3, "state_dict": state, **more}, path)
     return path
 
@@ -113,6 +115,7 @@ def test_a_package_s_model_of_another_configuration_is_taken_only_by_name(model,
         (None, "is not a dcvsr checkpoint"),
         ({"scale": "svd"}, "has scale=svd and this run scale=nano"),
         ({"stage": "two"}, "is not a dcvsr checkpoint"),
+        ({"sampler": '{"steps": 0}'}, "is not a dcvsr checkpoint"),
     ],
 )
 def test_another_file_is_refused_in_one_line(content, said, tmp_path):
@@ -136,4 +139,16 @@ def test_weights_alone_cannot_be_resumed(model):
     with pytest.raises(
         UserError, match="holds only weights and cannot be resumed; start from them with ckpt="
     ):
-        require_resumable(str(model), "nano", 2, 1)
+        require_resumable(str(model), "nano", 2, 1, Sampler(3, 15, 60, 7))
+
+
+def test_a_run_resumes_only_with_the_sampler_that_its_checkpoint_was_trained_for(tmp_path):
+    used = {"steps": 1, "sigma_min": 15, "sigma_max": 60, "rho": 7, "solver": "euler"}
+    path = str(_run(tmp_path, 3, 1.0, {"sampler": used}))
+    require_resumable(path, "nano", 3, 9, Sampler(**used))
+    with pytest.raises(
+        UserError, match=r"for sampler.steps=1 .*: add sampler.steps=1, or start .* with ckpt="
+    ):
+        require_resumable(path, "nano", 3, 9, Sampler(2, 15, 60, 7))
+    older = str(_run(tmp_path / "older", 3, 1.0))
+    require_resumable(older, "nano", 3, 9, Sampler(2, 15, 60, 7))
