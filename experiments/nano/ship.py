@@ -4,7 +4,9 @@ The averaged weights, in half precision, become dcvsr/models/nano.safetensors; i
 """
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -54,7 +56,8 @@ def _half(name: str, tensor: Tensor) -> Tensor:
 
 def _about(found: Checkpoint) -> dict[str, str]:
     """Return the metadata of the file."""
-    return {
+    trained = {} if found.sampler is None else {"sampler": json.dumps(asdict(found.sampler))}
+    return trained | {
         "scale": found.scale,
         "stage": str(found.stage),
         "step": str(found.step),

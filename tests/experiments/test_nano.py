@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from safetensors import safe_open
 from torch import Tensor
 
+from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import upsample
 from dcvsr.models.checkpoint import open_checkpoint
 from dcvsr.models.upsampler import frozen
@@ -44,7 +45,9 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Pa
     return invoke
 
 
-def _run(folder: Path, weights: dict[str, torch.Tensor], step: int = 5) -> Path:
+def _run(
+    folder: Path, weights: dict[str, torch.Tensor], step: int = 5, about: dict[str, Any] | None = None
+) -> Path:
     last = folder / "checkpoints" / "last.ckpt"
     last.parent.mkdir(parents=True)
     (folder / ".hydra").mkdir()
@@ -56,7 +59,7 @@ def _run(folder: Path, weights: dict[str, torch.Tensor], step: int = 5) -> Path:
         "hydra.run.dir=b",
     ]
     OmegaConf.save(given, folder / ".hydra" / "overrides.yaml")
-    about = {"scale": "nano", "stage": 2}
+    about = {"scale": "nano", "stage": 2, **(about or {})}
     content = {"dcvsr": about, "global_step": step, "state_dict": {}, "ema": {"weights": weights, "steps": 5}}
     torch.save(content, last)
     return last
@@ -74,6 +77,12 @@ def test_a_shipped_model_is_the_average_in_half_precision_and_says_where_it_is_f
     assert about["recipe"] == "python -m dcvsr.train +experiment=nano_stage2 seed=3"
     assert len(about["source_sha256"]) == 64
     assert f"{1 / 2049:.2g} of its tensor's largest (b)" in capsys.readouterr().out
+
+
+def test_a_shipped_model_of_stage_3_keeps_the_sampler_that_it_was_trained_for(ship, tmp_path):
+    sampler = {"steps": 2, "sigma_min": 0.1, "sigma_max": 60, "rho": 7, "solver": "heun"}
+    path = ship(_run(tmp_path / "run", {"a": torch.ones(2)}, about={"stage": 3, "sampler": sampler}))
+    assert open_checkpoint(path, "nano").sampler == Sampler(**sampler)
 
 
 @pytest.mark.parametrize(
