@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 @command("train")
 def main(cfg: DictConfig) -> None:
     """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/ to the run folder."""
-    cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
+    _require_teacher(cfg)
+    if not cfg.module.get("teacher"):
+        cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
     preflight(cfg)
     _refuse_sweep_over_processes(cfg)
     _refuse_to_write_over(_folder())
@@ -95,6 +97,15 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
 
 def _folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def _require_teacher(cfg: DictConfig) -> None:
+    """Refuse to resume a run with a teacher, the network that it started from, unless ``ckpt`` names it."""
+    if cfg.resume and cfg.module.get("teacher") and cfg.ckpt in (None, "newest", "required"):
+        raise UserError(
+            "a resumed run with a teacher needs the weights that it started from: add ckpt=FILE, "
+            f"'start' in {Path(cfg.resume).parents[1] / 'config.yaml'}"
+        )
 
 
 def _refuse_to_write_over(folder: Path) -> None:

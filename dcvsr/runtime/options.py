@@ -19,6 +19,7 @@ PACKAGES = {
     "metrics": "metrics",
     "metrics.flow": "flow",
     "table2": "_global_",
+    "teacher.guidance": "module",
 }
 """Group that ``conf/<group>.yaml`` lists, option by option -> place of its keys in the configuration."""
 

@@ -7,28 +7,40 @@ Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from dcvsr.diffusion.protocols import Guidance
+from dcvsr.diffusion.schedule import karras_sigmas
 from dcvsr.models.denoiser import Condition
+from dcvsr.runtime.choices import require_choice
 from dcvsr.training.adversary import Adversary
 from dcvsr.training.module import Batch, VSRModule
 from dcvsr.training.pixel_losses import PixelLosses
+from dcvsr.training.teacher import Teacher
 
 ADVERSARIAL = ("adversarial", "features")
 """Terms of the loss that need a discriminator."""
+
+Objective = Literal["regression", "consistency"]
 
 
 class FewStepModule(VSRModule):
     """Training of the estimates that the upscaler's own sampler computes, by losses on decoded frames.
 
-    For each clip an evaluation of the sampler is drawn. The loss compares the video decoded from its estimate
-    with HR, and the estimate with y.
+    For each clip a noise level is drawn. The loss compares the estimate there with a target, and the decoded
+    video with true frames. Under ``regression`` levels are those of the sampler's evaluations, the target is
+    y, or the teacher's estimate, and true frames are HR. Under ``consistency`` (Song et al. 2023) the target
+    is the denoiser's own estimate at the next lower level, where the teacher's estimate, or y, leads the
+    state, and true frames are decoded from it; the last target is the teacher's estimate, or y.
 
     Args:
+        objective: ``regression`` or ``consistency``.
+        levels: noise levels of ``consistency``, spaced as the sampler's from its sigma_max to sigma_min.
+        teacher: guidance of the teacher, a copy of the denoiser as given; None for no teacher.
         losses: term -> weight; see `PixelLosses` and `Adversary.restoring_losses`.
         adversary: the discriminator; trained and kept only where a weight of its terms is above 0.
         adversary_lr: its learning rate.
@@ -44,6 +56,9 @@ class FewStepModule(VSRModule):
 
     def __init__(
         self,
+        objective: Objective,
+        levels: int,
+        teacher: Guidance[Condition] | None,
         losses: Mapping[str, float],
         adversary: Adversary,
         adversary_lr: float,
@@ -55,6 +70,15 @@ class FewStepModule(VSRModule):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
+        require_choice("objective", objective, get_args(Objective))
+        self.objective: Objective = objective
+        self.teacher = None if teacher is None else Teacher(self.denoiser, teacher)
+        sampler = self.upscaler.sampler
+        self.levels = [sigma for _, sigma in sampler.evaluations]
+        if objective == "consistency":
+            self.levels = karras_sigmas(levels, sampler.sigma_min, sampler.sigma_max, sampler.rho).tolist()[
+                :-1
+            ]
         factor = self.upscaler.latents.autoencoder.factor
         if decoded is not None and (decoded < factor or decoded % factor):
             raise ValueError(f"decoded={decoded} is not a multiple of {factor} pixels")
@@ -70,11 +94,15 @@ class FewStepModule(VSRModule):
         self.pixel_losses = PixelLosses({term: losses[term] for term in losses if term not in ADVERSARIAL})
         if not self.pixel_losses.weights and not latent:
             raise ValueError("all weights of losses are 0; set one above")
+        if teacher is not None and objective == "regression" and not latent:
+            raise ValueError("latent is 0, so no loss would use the teacher; set module.latent above")
 
     @override
     def on_fit_start(self) -> None:
         super().on_fit_start()
         self.pixel_losses.to(self.device)
+        if self.teacher is not None:
+            self.teacher.to(self.device)
 
     @override
     def configure_optimizers(self) -> Any:
@@ -87,48 +115,64 @@ class FewStepModule(VSRModule):
 
     @override
     def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Tensor:
-        """Compute the weighted losses at a drawn evaluation of the sampler for each clip; see the base."""
-        evaluations = len(self.upscaler.sampler.evaluations)
-        numbers = self.drawn("evaluation", batch, lambda g: torch.randint(evaluations, (), generator=g))
-        estimates = [
-            self.estimate(y[i : i + 1], noise[i : i + 1], _clip(seen, i), int(number))
+        """Compute the weighted losses at a drawn noise level of each clip; see the base."""
+        numbers = self.drawn("evaluation", batch, lambda g: torch.randint(len(self.levels), (), generator=g))
+        pairs = [
+            self.estimates(y[i : i + 1], noise[i : i + 1], _clip(seen, i), int(number))
             for i, number in enumerate(numbers)
         ]
-        D_x = torch.cat(estimates)
+        D_x, target = map(torch.cat, zip(*pairs, strict=True))
         with torch.autocast(self.device.type, enabled=False):  # frames in float32, as in inference
-            restored, hr = self.decode(D_x.float(), l, batch)
-            terms = self.pixel_losses(restored, hr, self._perceived(batch))
+            restored, true = self.decode(D_x.float(), target.float(), l, batch)
+            terms = self.pixel_losses(restored, true, self._perceived(batch))
             if self.adversary is not None:
-                found = self.adversary.restoring_losses(restored, hr)
+                found = self.adversary.restoring_losses(restored, true)
                 terms |= {term: weight * found[term] for term, weight in self.adversarial.items()}
-                terms["discriminator"] = self.adversary.judging_loss(restored, hr)
+                terms["discriminator"] = self.adversary.judging_loss(restored, true)
             if self.latent:
-                terms["latent"] = self.latent * self.loss.of(D_x, y, self._sigmas(numbers))
+                sigmas = y.new_tensor(self.levels)[numbers]
+                terms["latent"] = self.latent * self.loss.of(D_x, target, sigmas)
         self.log_dict({f"train/{term}": value for term, value in terms.items()}, batch_size=len(y))
         return torch.stack([*terms.values()]).sum()
 
-    def estimate(self, y: Tensor, noise: Tensor, c: Condition, number: int) -> Tensor:
-        """Compute the denoiser's estimate of one clip at an evaluation of the sampler.
+    def estimates(self, y: Tensor, noise: Tensor, c: Condition, number: int) -> tuple[Tensor, Tensor]:
+        """Compute the denoiser's estimate of one clip at a noise level, and its target.
 
         Args:
             y: clean latent, ``1 f k h w``.
             noise: of standard deviation 1, like y.
             c: condition of the clip.
-            number: index in ``sampler.evaluations``.
+            number: index in ``levels``.
         """
+        sigma = self.levels[number]
+        x = self.state(y, noise, c, number)
+        D_x = self._estimated(x, sigma, c)
+        target = y if self.teacher is None else self.teacher(x.detach(), sigma, c)
+        if self.objective == "regression":
+            return D_x, target
+        sigma_next = [*self.levels, 0.0][number + 1]
+        with torch.no_grad():
+            x = x + (sigma_next - sigma) * (x - target) / sigma  # without a teacher: y + sigma_next noise
+            return D_x, self._estimated(x, sigma_next, c) if sigma_next else x
+
+    def state(self, y: Tensor, noise: Tensor, c: Condition, number: int) -> Tensor:
+        """Compute the noisy latent that the denoiser sees at a noise level; see ``estimates``."""
+        if self.objective == "consistency" or not self.rollout:
+            return y + self.levels[number] * noise
         sampler = self.upscaler.sampler
-        levels = [sigma for _, sigma in sampler.evaluations]
-        if not self.rollout:
-            return self._estimate(y + levels[number] * noise, y.new_tensor(levels[number : number + 1]), c)
         before = x = sampler.initial(noise)
         for earlier in range(number):
             with torch.set_grad_enabled(torch.is_grad_enabled() and earlier > number - self.differentiated):
-                D_x = self._estimate(x, x.new_tensor(levels[earlier : earlier + 1]), c)
-                before, x = x, sampler.update(earlier, x, D_x, before)
-        return self._estimate(x, x.new_tensor(levels[number : number + 1]), c)
+                before, x = x, sampler.update(earlier, x, self._estimated(x, self.levels[earlier], c), before)
+        return x
 
-    def decode(self, D_x: Tensor, l: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Decode estimates, or a drawn crop of each, and return them with HR of the same place.
+    def _estimated(self, x: Tensor, sigma: float, c: Condition) -> Tensor:
+        return self._estimate(x, x.new_tensor([sigma]), c)
+
+    def decode(self, D_x: Tensor, target: Tensor, l: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Decode estimates, or a drawn crop of each, and return them with true frames of the same place.
+
+        True frames are HR, or for consistency what ``target`` decodes to.
 
         Both are cropped once more by a drawn shift below the autoencoder's factor. Strides of the networks of
         LPIPS and DISTS would otherwise meet the latent's grid at the same place in every step.
@@ -145,7 +189,10 @@ class FewStepModule(VSRModule):
             pixels = (slice(factor * at, factor * (at + n)) for at, n in ((top, rows), (left, columns)))
             inner = (..., *(slice(at, at + factor * (n - 1)) for at, n in ((down, rows), (right, columns))))
             restored.append(self.upscaler.latents.decode(D_x[crop], l[crop])[inner])
-            true.append(hr[(slice(i, i + 1), ..., *pixels)][inner])
+            if self.objective == "regression":
+                true.append(hr[(slice(i, i + 1), ..., *pixels)][inner])
+            else:
+                true.append(self.upscaler.latents.decode(target[crop], l[crop])[inner])
         return torch.cat(restored), torch.cat(true)
 
     def _perceived(self, batch: Batch) -> Tensor | None:
@@ -153,10 +200,6 @@ class FewStepModule(VSRModule):
             return None
         frames, count = batch["hr"].shape[1], self.perceived
         return self.drawn("perceived", batch, lambda g: torch.randperm(frames, generator=g)[:count])
-
-    def _sigmas(self, numbers: Tensor) -> Tensor:
-        levels = numbers.new_tensor([s for _, s in self.upscaler.sampler.evaluations], dtype=torch.float32)
-        return levels[numbers]
 
 
 def _clip(c: Condition, i: int) -> Condition:

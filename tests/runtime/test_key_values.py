@@ -40,7 +40,7 @@ COMPOSED = {
 }
 """Commands and choices."""
 
-SWITCHED_OFF = ("propagation.sap", "propagation.tap")
+SWITCHED_OFF = ("propagation.sap", "propagation.tap", "module.teacher")
 """Groups of keys that an option sets to null."""
 
 

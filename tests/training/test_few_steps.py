@@ -50,7 +50,7 @@ def test_the_last_estimate_is_the_sample(solver: str) -> None:
     denoise = linear(torch.tensor(0.7))
     stage3._estimate = denoise
     expected = sampler(lambda x, sigma, _: denoise(x, torch.tensor([sigma]), c), noise)
-    found = stage3.estimate(y, noise, c, len(sampler.evaluations) - 1)
+    found, _ = stage3.estimates(y, noise, c, len(sampler.evaluations) - 1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -63,7 +63,7 @@ def test_gradients_through_the_whole_rollout_equal_finite_differences(number: in
 
     def loss(a: Tensor) -> Tensor:
         stage3._estimate = linear(a)
-        return (stage3.estimate(y, noise, c, number) ** 2).mean()
+        return (stage3.estimates(y, noise, c, number)[0] ** 2).mean()
 
     a = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(loss, (a,))
@@ -76,7 +76,7 @@ def test_one_differentiated_evaluation_takes_the_state_as_given() -> None:
     a = torch.tensor(0.6, requires_grad=True)
     denoise = linear(a)
     stage3._estimate = lambda x, sigma, c: states.append(x) or denoise(x, sigma, c)
-    stage3.estimate(y, noise, c, 2).sum().backward()
+    stage3.estimates(y, noise, c, 2)[0].sum().backward()
     sigma = stage3.upscaler.sampler.sigmas[2]
     assert a.grad is not None
     torch.testing.assert_close(a.grad, states[-1].detach().sum() / (1 + sigma))
@@ -107,7 +107,7 @@ def test_what_is_decoded_is_compared_with_hr_of_the_same_place(decoded: str, sid
     batch = clip(clips=3)
     stage3 = module(f"module.decoded={decoded}")
     y, c = stage3.encode(batch)
-    restored, true = stage3.decode(y, c.latent, batch)
+    restored, true = stage3.decode(y, y, c.latent, batch)
     assert restored.shape == true.shape == (3, 4, 3, side, side)
     torch.testing.assert_close(restored[..., 4:-4, 4:-4], true[..., 4:-4, 4:-4], rtol=0, atol=1e-4)
 
@@ -115,7 +115,7 @@ def test_what_is_decoded_is_compared_with_hr_of_the_same_place(decoded: str, sid
 def test_shifts_of_what_is_compared_are_drawn_below_the_latent_pixel() -> None:
     batch = clip(clips=32)
     y, c = (stage3 := module()).encode(batch)
-    _, true = stage3.decode(y, c.latent, batch)
+    _, true = stage3.decode(y, y, c.latent, batch)
     inner = batch["hr"].unfold(3, 60, 1).unfold(4, 60, 1)[:, :, :, :4, :4]
     same = (inner == true[:, :, :, None, None]).all(dim=(1, 2, 5, 6))
     assert (same.sum(dim=(1, 2)) == 1).all()
@@ -184,7 +184,7 @@ def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> N
     restored, true, _ = seen
     assert restored.dtype == torch.float32
     y, c = stage3.encode(batch)
-    assert torch.equal(true, stage3.decode(y, c.latent, batch)[1])
+    assert torch.equal(true, stage3.decode(y, y, c.latent, batch)[1])
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,9 @@ def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> N
     [
         (["module.decoded=30"], "decoded=30 is not a multiple of 4 pixels"),
         (["module.perceived=0"], "perceived must be at least 1, or null for all frames, got 0"),
+        (["module.objective=l2"], "objective: 'l2' is not a choice"),
+        (["module.objective=consistency", "module.levels=0"], "steps must be at least 1, got 0"),
+        (["teacher.guidance=cfg"], "latent is 0, so no loss would use the teacher"),
         (["module.differentiated=0"], "differentiated must be at least 1, got 0"),
         (["+module.losses.l2=1"], "a loss: 'l2' is not a choice"),
         (["module.losses.l1=-1"], "the weight of l1 is -1"),
