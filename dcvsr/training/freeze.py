@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 import lightning.pytorch as pl
+from torch import nn
 from typing_extensions import override
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,18 @@ class FreezeTemporalLayers(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        for group in self.groups:
-            inside = [p for name, p in pl_module.named_parameters() if group in name.split(".")]
-            if not inside:
-                raise ValueError(f"no parameter lies in a module named {group!r}")
-            for parameter in inside:
-                parameter.requires_grad_(False)
-        frozen = sum(p.numel() for p in pl_module.parameters() if not p.requires_grad)
+        frozen = self.freeze(pl_module)
         total = sum(p.numel() for p in pl_module.parameters())
         log.info(f"frozen: {frozen / 1e6:.1f} of {total / 1e6:.1f} M parameters ({', '.join(self.groups)})")
+
+    def freeze(self, module: nn.Module) -> int:
+        """Freeze the groups and return their number of parameters."""
+        frozen: dict[str, nn.Parameter] = {}
+        for group in self.groups:
+            inside = {name: p for name, p in module.named_parameters() if group in name.split(".")}
+            if not inside:
+                raise ValueError(f"no parameter lies in a module named {group!r}")
+            frozen |= inside
+        for parameter in frozen.values():
+            parameter.requires_grad_(False)
+        return sum(p.numel() for p in frozen.values())
