@@ -56,7 +56,9 @@ def test_every_module_imports_without_the_extras(core: Path, tmp_path: Path) -> 
     assert {"dcvsr.upscale", "dcvsr.report.__main__"} <= {*done.stdout.split()}
 
 
-@pytest.mark.parametrize("package", ["skvideo", "jinja2", "matplotlib", "torch_fidelity", "wandb_workspaces"])
+@pytest.mark.parametrize(
+    "package", ["skvideo", "jinja2", "matplotlib", "torch_fidelity", "wandb_workspaces", "peft"]
+)
 def test_the_extras_are_not_there(core: Path, tmp_path: Path, package: str) -> None:
     assert f"No module named '{package}'" in run(core, tmp_path, "-c", f"import {package}").stderr
 

@@ -46,6 +46,8 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["frames", "height", "*.stop", "upscaler.batch", "*.autoencoder.tile"], FROM_1_OR_NULL),
     **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay", "module.losses.*"], NOT_NEGATIVE),
     "module.latent": NOT_NEGATIVE,
+    "callbacks.lora.rank": FROM_1,
+    "callbacks.lora.alpha": POSITIVE,
     **dict.fromkeys(["module.decoded", "decoded.*", "module.perceived"], FROM_1_OR_NULL),
     **dict.fromkeys(
         ["module.optimizer.lr", "*.P_std", "trainer.val_check_interval", "*.side_by_side.rate"], POSITIVE

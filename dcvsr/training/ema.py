@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
+from dcvsr.training.lora import merged_weights
+
 
 class EMA(pl.Callback):
     """Float32 average of the denoiser's weights over optimizer steps; validation and upscaling use it.
@@ -16,6 +18,8 @@ class EMA(pl.Callback):
     their influence. A checkpoint holds the average under ``ema``, beside the trained weights. Resuming a run
     whose checkpoint has no average starts one. Lightning's own callback would copy the whole module with the
     VAE.
+
+    With `LoRA` the average is of merged weights: the average of products B A, not the product of averages.
 
     ``average`` and ``steps`` are written by the hooks of fitting only.
 
@@ -34,7 +38,7 @@ class EMA(pl.Callback):
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        start = self.average or pl_module.denoiser.state_dict()
+        start = self.average or merged_weights(pl_module.denoiser)
         self.average = {
             name: value.to(pl_module.device, torch.float32, copy=True) for name, value in start.items()
         }
@@ -50,7 +54,7 @@ class EMA(pl.Callback):
         if trainer.global_step == self._seen:  # the batch only accumulates gradients
             return
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        weights = pl_module.denoiser.state_dict()
+        weights = merged_weights(pl_module.denoiser)
         current = [weights[name].float() for name in self.average]
         get_ema_multi_avg_fn(decay)([*self.average.values()], current, None)
         self.steps += 1

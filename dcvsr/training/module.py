@@ -19,6 +19,7 @@ from dcvsr.models.denoiser import Condition
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
+from dcvsr.training.lora import adapted
 
 Batch = dict[str, Any]
 """``hr`` and ``lr`` video; training batches add ``epoch`` and ``number``, ``b``; validation adds ``name``."""
@@ -190,6 +191,11 @@ class VSRModule(pl.LightningModule):
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Recount the batches of a resumed run, whose number of processes may differ."""
+        if "lora" in checkpoint and not adapted(self.denoiser):
+            raise UserError(
+                "the run to resume trains adapters; resume it with lora=attention, or start from its weights "
+                "with ckpt=..."
+            )
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
         difference = batches - progress["total"]["ready"]
