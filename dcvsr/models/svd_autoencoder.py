@@ -44,6 +44,7 @@ class SVDAutoencoder(nn.Module):
         super().__init__()
         chunks(1, chunk, overlap)
         self.vae = vae.requires_grad_(False).eval()
+        self.vae.enable_gradient_checkpointing()  # used where a latent requires gradients
         self.chunk, self.overlap = chunk, overlap
         self.grid = None if tile is None else TileGrid(tile, chunk, tile_overlap)
         self.factor = 2 ** (len(vae.config["block_out_channels"]) - 1)
@@ -56,9 +57,12 @@ class SVDAutoencoder(nn.Module):
         latent = torch.cat([self.vae.encode(frame).latent_dist.mode() for frame in frames])  # type: ignore
         return rearrange(latent, "(b f) k h w -> b f k h w", b=len(video))
 
-    @torch.no_grad()
     def decode(self, latent: Tensor) -> Tensor:
-        """Decode an unscaled latent ``b f k h w`` to video ``b f c 8h 8w``, not clamped."""
+        """Decode an unscaled latent ``b f k h w`` to video ``b f c 8h 8w``, not clamped.
+
+        A latent that requires gradients is decoded by diffusers' layers, recomputed in the backward pass,
+        because `decoded` works in place.
+        """
         parts = (
             (chunk, torch.stack([self._decode_chunk(clip) for clip in latent[:, chunk].float()]))
             for chunk in chunks(latent.shape[1], self.chunk, self.overlap)
@@ -83,6 +87,8 @@ class SVDAutoencoder(nn.Module):
     def _decode_chunk(self, latent: Tensor) -> Tensor:
         """Decode a chunk of a clip, ``f k h w``."""
         frames, _, rows, columns = latent.shape
+        if torch.is_grad_enabled() and latent.requires_grad:
+            return self.vae.decode(latent, num_frames=frames).sample  # type: ignore[union-attr]
         tiles = self._tiles(frames, rows, columns)
         if len(tiles) == 1:
             return decoded(self.vae.decoder, latent)

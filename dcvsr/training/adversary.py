@@ -5,6 +5,7 @@ Axes: video ``b f c h w`` in [0, 1]; restored video may lie outside.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from einops import rearrange
@@ -32,8 +33,8 @@ class Adversary(nn.Module):
         widths = [3 * frames, channels, 2 * channels, 4 * channels, 8 * channels]
         strides = [2, 2, 2, 1]
         self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(*ends, 4, stride, padding=1))
-            for *ends, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+            spectral_norm(nn.Conv2d(before, after, 4, stride, padding=1))
+            for (before, after), stride in zip(pairwise(widths), strides, strict=True)
         )
         self.last = spectral_norm(nn.Conv2d(widths[-1], 1, 4, padding=1))
 

@@ -233,6 +233,20 @@ def test_chunks_of_the_vae_overlap_and_are_crossfaded(folder):
     assert vae.decoded_sizes(5, 32, 24) == [(3, 32, 24), (3, 32, 24)]
 
 
+def test_gradients_flow_through_decoding(folder):
+    """Equal to those of diffusers' decoder on the two chunks, whose weights learn nothing."""
+    vae = pretrained_autoencoder(str(folder), chunk=2)
+    latent, weight = torch.randn(1, 4, 4, 4, 3, requires_grad=True), torch.randn(1, 4, 3, 32, 24)
+    video = vae.decode(latent)
+    (found,) = torch.autograd.grad((weight * video).sum(), latent)
+    chunks = [vae.vae.decode(latent[0, start : start + 2], num_frames=2).sample for start in (0, 2)]
+    whole = (torch.cat(chunks)[None] + 1) / 2
+    (expected,) = torch.autograd.grad((weight * whole).sum(), latent)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert found.abs().max() > 0
+    torch.testing.assert_close(video.detach(), vae.decode(latent.detach()), rtol=1e-4, atol=1e-5)
+
+
 def test_one_tile_decodes_as_without_tiles(folder):
     latent = torch.randn(1, 3, 4, 6, 5)
     whole, tiled = (pretrained_autoencoder(str(folder), chunk=2, tile=tile) for tile in (None, 6))
