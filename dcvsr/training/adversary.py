@@ -17,8 +17,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 class Adversary(nn.Module):
     """Patch discriminator of a few frames (Isola et al. 2017) and its hinge losses.
 
-    It sees ``frames`` frames that follow each other as one picture, so it judges flicker too. Its layers are
-    normalised spectrally (Miyato et al. 2018), so that it stays stable at batches of one clip.
+    It sees ``frames`` frames that follow each other as one picture, so it judges flicker too. Its inner
+    layers are normalised spectrally (Miyato et al. 2018), so that it stays stable at batches of one clip. The
+    first and the last are not, as in Real-ESRGAN: scores must reach the margins of the hinge loss.
 
     Args:
         frames: frames that are judged together.
@@ -32,11 +33,12 @@ class Adversary(nn.Module):
         self.frames = frames
         widths = [3 * frames, channels, 2 * channels, 4 * channels, 8 * channels]
         strides = [2, 2, 2, 1]
-        self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(before, after, 4, stride, padding=1))
+        first, *inner = (
+            nn.Conv2d(before, after, 4, stride, padding=1)
             for (before, after), stride in zip(pairwise(widths), strides, strict=True)
         )
-        self.last = spectral_norm(nn.Conv2d(widths[-1], 1, 4, padding=1))
+        self.layers = nn.ModuleList([first, *map(spectral_norm, inner)])
+        self.last = nn.Conv2d(widths[-1], 1, 4, padding=1)
 
     def forward(self, video: Tensor) -> list[Tensor]:
         """Compute the features of each layer, and last the scores of patches: high for true frames.
