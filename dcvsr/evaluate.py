@@ -110,7 +110,8 @@ def _write(cfg: DictConfig, folder: Path, found: dict[str, Any], probes: Sequenc
         write_csv(folder / f"{table.name}.csv", table.columns, table.rows)
     write_json(folder / "summary.json", {**about, **found, "overrides": overrides})
     _publish(cfg, found, rows, probes)
-    means = ", ".join(f"{name} {mean:.4f}" for name, mean in _known(found))
+    losses = (found["weights"] or {}).get("losses", ())
+    means = ", ".join(f"{name} {mean:.4f}{' (a loss)' * (name in losses)}" for name, mean in _known(found))
     if found["unscored"]:
         left_out = ", ".join(f"{name} ({' '.join(clips)})" for name, clips in found["unscored"].items())
         log.warning(f"means without the clips that have no score: {left_out}")

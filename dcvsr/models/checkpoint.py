@@ -33,7 +33,12 @@ SHIPPED = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Contents of an opened checkpoint; ``sampler`` is the one that stage 3 trained for, else None."""
+    """Contents of an opened checkpoint.
+
+    Attributes:
+        sampler: the sampler that stage 3 trained for, else None.
+        losses: terms of the loss of stage 3, some of which are metrics too.
+    """
 
     path: Path
     scale: str
@@ -41,13 +46,15 @@ class Checkpoint:
     step: int
     weights: dict[str, torch.Tensor]
     sampler: Sampler | None = None
+    losses: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path} (scale={self.scale}, stage {self.stage}, step {self.step})"
 
     def record(self) -> dict[str, Any]:
-        """Return file, hash, stage and step for a run's JSON."""
-        return file_record(self.path, self.stage, self.step)
+        """Return file, hash, stage, step and losses for a run's JSON."""
+        losses = {"losses": [*self.losses]} if self.losses else {}
+        return file_record(self.path, self.stage, self.step) | losses
 
     def fits(self, denoiser: Denoiser) -> bool:
         """Return True if names and shapes of the weights match those of ``denoiser``."""
@@ -104,8 +111,7 @@ def _of_a_run(path: Path) -> Checkpoint:
         weights = content["ema"]["weights"]
     else:
         weights = {name.removeprefix(PREFIX): state[name] for name in state if name.startswith(PREFIX)}
-    sampler = Sampler(**about["sampler"]) if "sampler" in about else None
-    return Checkpoint(path, about["scale"], about["stage"], content["global_step"], weights, sampler)
+    return _checkpoint(path, about, content["global_step"], weights)
 
 
 def _of_the_package(path: Path) -> Checkpoint:
@@ -113,8 +119,14 @@ def _of_the_package(path: Path) -> Checkpoint:
     with safe_open(path, framework="pt") as file:
         about = file.metadata()
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    sampler = Sampler(**json.loads(about["sampler"])) if "sampler" in about else None
-    return Checkpoint(path, about["scale"], int(about["stage"]), int(about["step"]), weights, sampler)
+    stage3 = {name: json.loads(about[name]) for name in ("sampler", "losses") if name in about}
+    return _checkpoint(path, about | stage3, int(about["step"]), weights)
+
+
+def _checkpoint(path: Path, about: dict[str, Any], step: int, weights: dict[str, torch.Tensor]) -> Checkpoint:
+    sampler = Sampler(**about["sampler"]) if "sampler" in about else None
+    losses = tuple(term for term, weight in about.get("losses", {}).items() if weight > 0)
+    return Checkpoint(path, about["scale"], int(about["stage"]), step, weights, sampler, losses)
 
 
 def require_resumable(resume: str | None, scale: str, stage: int, steps: int, sampler: Sampler) -> None:

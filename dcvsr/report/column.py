@@ -13,6 +13,9 @@ NOISE = "within noise"
 MARK = "*"
 """Mark of a difference that is significant after correction for all comparisons of its table."""
 
+TRAINED = "†"
+"""Mark of a score that was a loss of the row's training."""
+
 UNKNOWN = "-"
 
 
@@ -26,6 +29,7 @@ class Cell:
         difference: difference of the reference to this row, with its interval.
         rank: 1 and 2 for the best and the second best printed values.
         p: p-value of the difference, Holm-corrected over the table; None if it was not tested.
+        is_loss: whether the metric was a loss of the row's training.
     """
 
     text: str = UNKNOWN
@@ -33,6 +37,12 @@ class Cell:
     difference: str = ""
     rank: int = 0
     p: float | None = None
+    is_loss: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The text, marked if the score was a loss."""
+        return self.text + TRAINED * self.is_loss
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Column:
         higher_is_better: None if no run records it.
         clips: clips of the means: those with a score for every seed of every row that has the metric.
         lacking: clips that the means leave out.
+        trained: labels of rows whose training had the metric as a loss.
     """
 
     metric: str
@@ -55,6 +66,7 @@ class Column:
     higher_is_better: bool | None
     clips: list[str]
     lacking: list[str]
+    trained: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -72,6 +84,7 @@ class Column:
             higher_is_better,
             kept,
             lacking,
+            frozenset(label for label in rows if any(metric in run.weights.losses for run in rows[label])),
         )
 
     @property
@@ -91,6 +104,7 @@ class Column:
             if label in printed:
                 rank = ranks.index(printed[label]) + 1 if len(printed) > 1 else 0
                 cell = replace(cell, text=self._text(label), rank=rank if rank < 3 else 0)
+                cell = replace(cell, is_loss=label in self.trained)
             if label in self.differences:
                 p = corrected.get(label)
                 cell = replace(cell, difference=_shown(self.differences[label], p, self.digits), p=p)

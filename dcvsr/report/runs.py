@@ -38,11 +38,13 @@ class Weights:
         name: of their file; ``none`` for a run without weights, ``unknown`` where the summary does not tell.
         recipe: of their training without its seed (`dcvsr.runtime.provenance.training`), and their step;
             empty where not known.
+        losses: metrics that were terms of the training's loss.
     """
 
     sha256: str = ""
     name: str = "unknown"
     recipe: str = ""
+    losses: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -175,7 +177,8 @@ def _weights(summary: Mapping[str, Any]) -> Weights:
         return Weights(name="none" if "weights" in summary else "unknown")
     trained = told.get("training")
     recipe = f"{trained['recipe']} {told['stage']} {told['step']}" if trained else ""
-    return Weights(told["sha256"], Path(told["file"] or "unnamed").name, recipe)
+    name = Path(told["file"] or "unnamed").name
+    return Weights(told["sha256"], name, recipe, tuple(told.get("losses", ())))
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dcvsr.evaluation.paper_tables import Paper, without_weights
-from dcvsr.report.column import MARK, NOISE, Cell, Column, corrected
+from dcvsr.report.column import MARK, NOISE, TRAINED, Cell, Column, corrected
 from dcvsr.report.row_scores import directions, heading
 from dcvsr.report.runs import Run, by_label, on_the_same_clips
 from dcvsr.report.statistics import FEWEST, LEVEL
@@ -84,7 +84,14 @@ def table(rows: Mapping[str, list[Run]], paper: Paper | None = None, reference: 
     titles = [heading(metric, better.get(metric)) for metric in metrics]
     title, note = (paper.title, paper.note(dataset)) if paper else ("Metrics", "")
     clips = tuple(sorted(runs[0].scores))
-    notes = [note, *_of_fewer_clips(columns, clips), *_conflicts(rows), *_ambiguous(rows, reference)]
+    trained = f"{TRAINED} was a loss of the row's training: a gain there alone says little."
+    notes = [
+        note,
+        trained * any(column.trained for column in columns),
+        *_of_fewer_clips(columns, clips),
+        *_conflicts(rows),
+        *_ambiguous(rows, reference),
+    ]
     return Table(
         title,
         dataset,

@@ -10,7 +10,8 @@ from dcvsr.report.plots import Plot
 from dcvsr.report.table import Table, TableRow
 
 LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "_&%#${}"} | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
+    {c: f"\\{c}" for c in "_&%#${}"}
+    | {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "†": r"$\dagger$"}
 )
 
 OVER_TRAININGS = "Mean ± standard deviation over training seeds, each averaged over clips and sampling seeds."
@@ -26,7 +27,7 @@ def latex(tables: Sequence[Table]) -> str:
     """Format tables as LaTeX ``tabular``: best bold, second underlined, as in the paper."""
 
     def cell(cell: Cell) -> str:
-        text = cell.text.translate(LATEX)
+        text = cell.shown.translate(LATEX)
         marked = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.rank, text)
         return marked + (f" ({cell.paper})" if cell.paper else "")
 
@@ -56,14 +57,16 @@ def comma_separated(tables: Sequence[Table]) -> str:
     """Format tables as CSV with one line per cell."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["dataset", "row", "metric", "ours", "paper", "difference", "p (Holm)", "clips", "seeds"])
+    writer.writerow(
+        ["dataset", "row", "metric", "ours", "paper", "difference", "p (Holm)", "clips", "seeds", "a loss"]
+    )
     for table in tables:
         trainings = [replace(row, label=f"{row.label} over {row.seeds} trainings") for row in table.trainings]
         for row in [*table.rows, *trainings]:
             for title, clips, cell in zip(table.columns, table.averaged, row.cells, strict=True):
                 metric = title[:-2] if title[-1] in "↑↓" else title
                 p = "" if cell.p is None else f"{cell.p:.3g}"
-                shown = [cell.text, cell.paper, cell.difference, p, clips, row.seeds]
+                shown = [cell.text, cell.paper, cell.difference, p, clips, row.seeds, "yes" * cell.is_loss]
                 writer.writerow([table.dataset, row.label, metric, *shown])
     return file.getvalue()
 
@@ -84,7 +87,7 @@ def points(plots: Sequence[Plot]) -> str:
 
 def _scores(table: Table) -> str:
     def cell(cell: Cell) -> str:
-        marked = {1: f"**{cell.text}**", 2: f"*{cell.text}*"}.get(cell.rank, cell.text)
+        marked = {1: f"**{cell.shown}**", 2: f"*{cell.shown}*"}.get(cell.rank, cell.shown)
         return marked + (f" ({cell.paper})" if cell.paper else "")
 
     def cost(row: TableRow) -> list[str]:

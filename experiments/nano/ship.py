@@ -56,8 +56,10 @@ def _half(name: str, tensor: Tensor) -> Tensor:
 
 def _about(found: Checkpoint) -> dict[str, str]:
     """Return the metadata of the file."""
-    trained = {} if found.sampler is None else {"sampler": json.dumps(asdict(found.sampler))}
-    return trained | {
+    stage3 = {} if found.sampler is None else {"sampler": asdict(found.sampler)}
+    if found.losses:
+        stage3["losses"] = dict.fromkeys(found.losses, 1)
+    return {name: json.dumps(value) for name, value in stage3.items()} | {
         "scale": found.scale,
         "stage": str(found.stage),
         "step": str(found.step),

@@ -1,5 +1,6 @@
 """Which weights a denoiser gets: a run's, their average, or the package's."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_another_file_is_refused_in_one_line(content, said, tmp_path):
     with pytest.raises(UserError, match=said) as error:
         open_checkpoint(path, "nano")
     assert "\n" not in str(error.value)
+
+
+def test_losses_of_stage_3_are_recorded(tmp_path):
+    losses = {"l1": 2, "lpips": 0.5, "dists": 0}
+    of_run = open_checkpoint(_run(tmp_path, 3, 1.0, {"losses": losses}))
+    assert (of_run.losses, of_run.record()["losses"]) == (("l1", "lpips"), ["l1", "lpips"])
+    of_file = tmp_path / "a.safetensors"
+    save_file({"weight": torch.ones(2, 2)}, of_file, metadata=ABOUT | {"losses": json.dumps(losses)})
+    assert open_checkpoint(of_file).losses == of_run.losses
+    save_file({"weight": torch.ones(2, 2)}, of_file, metadata=ABOUT)
+    assert "losses" not in open_checkpoint(of_file).record()
 
 
 def test_a_model_cut_off_is_refused(model):

@@ -203,5 +203,5 @@ def test_training_seeds_are_a_spread_of_their_own(tmp_path: Path) -> None:
     [row] = table.trainings
     assert (row.label, row.seeds, row.cells[0].text) == ("dcvsr", 3, "31.00 ± 1.00")
     assert "| dcvsr | 31.00 ± 1.00 | 3 |" in markdown([table])
-    assert "packaged,dcvsr over 3 trainings,PSNR,31.00 ± 1.00,,,,1,3" in comma_separated([table])
+    assert "packaged,dcvsr over 3 trainings,PSNR,31.00 ± 1.00,,,,1,3," in comma_separated([table])
     assert r"dcvsr & 31.00 $\pm$ 1.00 \\" in latex([table])

@@ -85,7 +85,7 @@ def test_strata_print_as_other_tables_do_but_for_their_cost() -> None:
     rows = [degraded(run(name, psnr=PSNR), noise=KINDS["noise"]) for name in ("bicubic", "dcvsr")]
     found = strata(rows)
     assert "| bicubic | **33.00** | 1 |  |  |" in markdown(found)
-    assert '"X, noise lighter",bicubic,PSNR,33.00,,+0.00 (too few clips: 3),,3,1' in comma_separated(found)
+    assert '"X, noise lighter",bicubic,PSNR,33.00,,+0.00 (too few clips: 3),,3,1,' in comma_separated(found)
 
 
 def test_fewer_than_two_clips_are_no_stratum() -> None:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from dcvsr.evaluation.paper_tables import Paper
 from dcvsr.report.column import MARK, NOISE, Cell
+from dcvsr.report.runs import Weights
 from dcvsr.report.table import tables
 from dcvsr.report.table_files import comma_separated, latex, markdown
 from dcvsr.runtime.cli import CONF
@@ -54,7 +55,7 @@ def test_a_column_of_fewer_clips_than_the_table_says_so() -> None:
     assert table.note == note
     assert note in markdown([table])
     assert f"% {note}" in latex([table])
-    assert "X,dcvsr,PSNR,31.00,,,,2,1" in comma_separated([table])
+    assert "X,dcvsr,PSNR,31.00,,,,2,1," in comma_separated([table])
 
 
 def test_columns_over_all_clips_need_no_note() -> None:
@@ -168,7 +169,7 @@ def test_all_formats_show_every_row_and_mark_the_best() -> None:
     assert r"bicubic & \textbf{26.00} (25.9) & - \\" in latex(found)
     assert r"a\_b & \underline{25.00} & - \\" in latex(found)
     assert r" & PSNR $\uparrow$ & MUSIQ \\" in latex(found)
-    assert "X,bicubic,PSNR,26.00,25.9,-2.00 (too few clips: 1),,1,1" in comma_separated(found).splitlines()
+    assert "X,bicubic,PSNR,26.00,25.9,-2.00 (too few clips: 1),,1,1," in comma_separated(found).splitlines()
 
 
 def test_four_clips_have_no_interval_however_many_their_seeds() -> None:
@@ -182,3 +183,23 @@ def test_both_texts_mark_what_stands_and_csv_has_its_p_value() -> None:
     assert r"| +1.0800 [+0.9761, +1.1839] \* |" in markdown([table])
     p = stats.ttest_1samp([1.0, 1.1, 1.2, 1.1, 1.0], 0).pvalue
     assert f'X,bicubic,PSNR,0.0000,,"+1.0800 [+0.9761, +1.1839] *",{p:.3g},5,1' in comma_separated([table])
+
+
+def test_a_score_that_was_a_loss_is_marked_wherever_it_is_shown():
+    weights = Weights("a" * 64, "a.ckpt", losses=("l1", "lpips"))
+    runs = [
+        run("dcvsr", lpips=[0.2, 0.4], psnr=[30, 32], weights=weights),
+        run("bicubic", lpips=[0.5, 0.5], psnr=[25, 27]),
+    ]
+    found = tables(runs)
+    for label, lossy in (("dcvsr", True), ("bicubic", False)):
+        shown = cells(found[0], next(row.label for row in found[0].rows if row.label.startswith(label)))
+        assert (shown["LPIPS"].is_loss, shown["PSNR"].is_loss) == (lossy, False)
+    assert "0.3000†" in markdown(found)
+    assert "31.00†" not in markdown(found)
+    assert r"0.3000$\dagger$" in latex(found)
+    assert "† was a loss of the row's training" in markdown(found)
+    lines = {tuple(line.split(",")[1:3]): line for line in comma_separated(found).splitlines()}
+    assert lines["bicubic", "LPIPS"].endswith(",")
+    assert [line.endswith(",yes") for line in lines.values()].count(True) == 1
+    assert "†" not in markdown(tables(runs[1:]))
