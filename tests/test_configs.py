@@ -37,6 +37,7 @@ SWEEPS = GROUPS.pop("sweep")
 IMAGES = {group: GROUPS.pop(group) for group in ("captions", "image_guidance", "pipeline")}
 """Groups that only python -m dcvsr.text2image reads."""
 ADDED = {group: GROUPS.pop(group) for group in ("alternative", "table2")}
+TEACHERS = GROUPS.pop("teacher.guidance")
 for group in ("paper", "calibration"):
     GROUPS.pop(group)
 ELSEWHERE = ("DCVSR_WEIGHTS", "pip install")
@@ -130,6 +131,14 @@ def test_every_option_composes_in_a_command_that_has_its_group(group, option):
     assert commands, f"no command reads conf/{group}"
     for command in commands:
         _compose(command, f"{group}={option}")
+
+
+@pytest.mark.parametrize("guidance", TEACHERS)
+def test_every_guidance_of_a_teacher_is_that_of_upscaling(guidance):
+    found = _compose("train", "+experiment=stage3", f"teacher.guidance={guidance}").module.teacher
+    assert found == (
+        None if guidance == "no_teacher" else _compose("upscale", f"guidance={guidance}").guidance
+    )
 
 
 @pytest.mark.parametrize(("key", "choices"), CHOICES.items())

@@ -72,7 +72,7 @@ KEYS = [
     (DSSAG, "guidance.interval.hi", "inf 10"),
     (UPSCALE, "tile.schedule", "overlap shifted"),
     (UPSCALE, "sampler.solver", "euler heun"),
-    (UPSCALE, "sampler.steps", "3 25"),
+    (UPSCALE, "sampler.steps", "1 25"),
     (SVD, "upscaler.image_frames", "first each first_of_video"),
     (UPSCALE, "model.noise_augmentation", "0 0.02"),
     ("train +experiment=stage1", "module.noise_augmentation", "null [-3,0.5]"),

@@ -34,7 +34,7 @@ MODEL = {
     "upscaler.image_encoder": {"_target_": "dcvsr.models.image_encoder.ZeroEmbedding", "size": 32},
 }
 SAMPLING = {
-    "upscaler.sampler.steps": 3,
+    "upscaler.sampler.steps": 1,
     "upscaler.sampler.sigma_min": 15,
     "upscaler.sampler.sigma_max": 60,
     "upscaler.sampler.rho": 7,
@@ -99,7 +99,26 @@ def found(command: str, key: str) -> Any:
 @pytest.mark.parametrize(("key", "value"), [*MODEL.items(), *SAMPLING.items()])
 def test_a_number_of_the_shipped_model_is_that_which_it_was_trained_with(key: str, value: Any) -> None:
     assert leaves(found("upscale", key), key) == leaves(value, key)
-    assert leaves(found("nano_stage1", key), key) == leaves(value, key)
+    assert leaves(found("nano_stage3", key), key) == leaves(value, key)
+
+
+def test_stages_1_and_2_are_validated_with_three_steps() -> None:
+    assert [found(f"nano_stage{stage}", "upscaler.sampler.steps") for stage in (1, 2)] == [3, 3]
+
+
+def test_stage_3_is_trained_by_its_numbers() -> None:
+    losses = {"l1": 2, "charbonnier": 0, "lpips": 1, "dists": 1, "differences": 1, "specks": 2}
+    assert found("nano_stage3", "module.losses") == losses | {"adversarial": 0.05, "features": 1}
+    wanted = {
+        **{"trainer.max_steps": 1250, "callbacks.ema.decay": 0.995, "module.optimizer.lr": 1.5e-4},
+        **{
+            "module.adversary_lr": 4e-4,
+            "module.perceived": 1,
+            "datamodule.frames": 4,
+            "datamodule.crop": 128,
+        },
+    }
+    assert {key: found("nano_stage3", key) for key in wanted} == wanted
 
 
 @pytest.mark.parametrize("stage", STAGES)

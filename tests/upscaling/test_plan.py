@@ -3,7 +3,11 @@
 import json
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
+from dcvsr.models.svd_architecture import without_weights
+from dcvsr.runtime.cli import CONF
 from tests.conftest import TINY_MODEL
 
 TINY = [*TINY_MODEL, "ckpt=null"]
@@ -32,6 +36,21 @@ def test_svd_is_planned_without_weights(run, clip):
     assert "2 windows of up to 1 tiles, 4 U-Net evaluations" in done.out
     assert "memory: 9 GB of weights" in done.out
     assert "time" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("changes", "evaluations"),
+    [
+        (["guidance=dssag"], 5600),
+        (["guidance=none", "sampler.steps=2"], 224),
+        (["guidance=none", "sampler.steps=1", "propagation.joint=true"], 112),
+    ],
+)
+def test_evaluations_of_a_clip_of_reds4(changes, evaluations):
+    """100 frames of 1280x720: 25 guided steps, and what stage 3 leaves of them."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("upscale", ["scale=svd", "input=a", "output=b.mp4", *changes])
+    assert instantiate(without_weights(cfg).upscaler, _convert_="all").work(100, 180, 320) == evaluations
 
 
 def test_a_baseline_has_no_plan(run, clip):
