@@ -76,12 +76,11 @@ class FewStepModule(VSRModule):
         sampler = self.upscaler.sampler
         self.levels = [sigma for _, sigma in sampler.evaluations]
         if objective == "consistency":
-            self.levels = karras_sigmas(levels, sampler.sigma_min, sampler.sigma_max, sampler.rho).tolist()[
-                :-1
-            ]
+            ends = sampler.sigma_min, sampler.sigma_max
+            self.levels = karras_sigmas(levels, *ends, sampler.rho)[:-1].tolist()
         factor = self.upscaler.latents.autoencoder.factor
-        if decoded is not None and (decoded < factor or decoded % factor):
-            raise ValueError(f"decoded={decoded} is not a multiple of {factor} pixels")
+        if decoded is not None and (decoded < 2 * factor or decoded % factor):
+            raise ValueError(f"decoded={decoded} is not a multiple of {factor} pixels from {2 * factor} on")
         if differentiated < 1:
             raise ValueError(f"differentiated must be at least 1, got {differentiated}")
         if perceived is not None and perceived < 1:
@@ -92,7 +91,7 @@ class FewStepModule(VSRModule):
         self.adversary = adversary if self.adversarial else None
         self.adversary_lr = adversary_lr
         self.pixel_losses = PixelLosses({term: losses[term] for term in losses if term not in ADVERSARIAL})
-        if not self.pixel_losses.weights and not latent:
+        if not (self.pixel_losses.weights or self.adversarial or latent):
             raise ValueError("all weights of losses are 0; set one above")
         if teacher is not None and objective == "regression" and not latent:
             raise ValueError("latent is 0, so no loss would use the teacher; set module.latent above")

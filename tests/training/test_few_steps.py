@@ -190,7 +190,8 @@ def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> N
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (["module.decoded=30"], "decoded=30 is not a multiple of 4 pixels"),
+        (["module.decoded=30"], "decoded=30 is not a multiple of 4 pixels from 8 on"),
+        (["module.decoded=4"], "decoded=4 is not a multiple of 4 pixels from 8 on"),
         (["module.perceived=0"], "perceived must be at least 1, or null for all frames, got 0"),
         (["module.objective=l2"], "objective: 'l2' is not a choice"),
         (["module.objective=consistency", "module.levels=0"], "steps must be at least 1, got 0"),
