@@ -91,7 +91,7 @@ def test_a_pipeline_has_svd_s_parts_and_the_trained_network(run: Run, tmp_path: 
 def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
     done = run("export", "output=out", "dry_run=true")
     assert done.code == 0
-    assert "nano.safetensors (scale=nano, stage 2, step " in done.out
+    assert "nano.safetensors (scale=nano, stage 3, step " in done.out
     assert "U-Net of 26 MB in float32" in done.out
     assert not (tmp_path / "out").exists()
 

@@ -161,7 +161,10 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_tried(upscale, cl
         (["input=clip.mp4", "output=b.gif"], "b.gif"),
         (["input=clip.mp4", "output=nowhere/b.mp4"], "nowhere"),
         (["input=clip.mp4", "output=b.mp4", "ckpt=text.mp4"], "text.mp4 is not a dcvsr checkpoint"),
-        (["input=clip.mp4", "output=b.mp4", "ckpt=required"], "no stage-2 or -1 checkpoint of scale=nano"),
+        (
+            ["input=clip.mp4", "output=b.mp4", "ckpt=required"],
+            "no stage-3 or -2 or -1 checkpoint of scale=nano",
+        ),
         (["input=clip.mp4", "output=b.mp4", "device=tpu"], "device=tpu is not one of auto, cpu, cuda"),
         (
             ["input=clip.mp4", "output=b.mp4", "precision=half"],
