@@ -13,6 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from dcvsr.runtime.errors import UserError
+
+SMALLEST = 24
+"""Pixels of a side that leave a score after the discriminator's layers."""
+
 
 class Adversary(nn.Module):
     """Patch discriminator of a few frames (Isola et al. 2017) and its hinge losses.
@@ -44,10 +49,19 @@ class Adversary(nn.Module):
         """Compute the features of each layer, and last the scores of patches: high for true frames.
 
         Raises:
-            ValueError: if the video has fewer frames than are judged together.
+            UserError: if the video has fewer frames than are judged together, or sides below `SMALLEST`.
         """
         if video.shape[1] < self.frames:
-            raise ValueError(f"{video.shape[1]} frames are fewer than the discriminator's {self.frames}")
+            raise UserError(
+                f"clips of {video.shape[1]} frames are shorter than the discriminator's {self.frames}: raise "
+                "data.frames, or lower module.adversary.frames"
+            )
+        if min(video.shape[-2:]) < SMALLEST:
+            height, width = video.shape[-2:]
+            raise UserError(
+                f"the discriminator needs {SMALLEST} pixels a side, got {width}x{height}: raise data.crop or "
+                "module.decoded"
+            )
         windows = video.unfold(1, self.frames, 1)
         found = [rearrange(windows, "b n c h w f -> (b n) (f c) h w") - 0.5]
         for layer in self.layers:

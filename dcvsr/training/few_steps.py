@@ -17,6 +17,7 @@ from dcvsr.diffusion.protocols import Guidance
 from dcvsr.diffusion.schedule import karras_sigmas
 from dcvsr.models.denoiser import Condition
 from dcvsr.runtime.choices import require_choice
+from dcvsr.runtime.errors import UserError
 from dcvsr.training.adversary import Adversary
 from dcvsr.training.module import Batch, VSRModule
 from dcvsr.training.pixel_losses import PixelLosses
@@ -111,6 +112,17 @@ class FewStepModule(VSRModule):
             optimizer.add_param_group({"params": [*self.adversary.parameters()], "lr": self.adversary_lr})
         decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume with a discriminator where there was none, or without it; see the base."""
+        had = any(name.startswith("adversary.") for name in checkpoint["state_dict"])
+        if had != (self.adversary is not None):
+            raise UserError(
+                f"the run was trained {'with' if had else 'without'} a discriminator: resume with its "
+                "module.losses.adversarial and features, or start from its weights with ckpt=..."
+            )
+        super().on_load_checkpoint(checkpoint)
 
     @override
     def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Tensor:

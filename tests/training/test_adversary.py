@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dcvsr.runtime.errors import UserError
 from dcvsr.training.adversary import Adversary
 
 
@@ -79,8 +80,22 @@ def test_it_learns_to_tell_flicker() -> None:
     assert judge(true)[-1].mean() > judge(flickering)[-1].mean() + 0.3
 
 
-def test_sizes_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 frames are fewer than the discriminator's 3"):
-        adversary()(video(1, 2))
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((2, 3, 32, 32), "clips of 2 frames are shorter than the discriminator's 3: raise data.frames"),
+        ((4, 3, 32, 23), "needs 24 pixels a side, got 23x32: raise data.crop"),
+    ],
+)
+def test_clips_that_are_too_small_are_refused(shape: tuple[int, ...], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        adversary()(torch.zeros(1, *shape))
+
+
+def test_the_smallest_clip_has_a_score() -> None:
+    assert adversary()(torch.zeros(1, 3, 3, 24, 24))[-1].numel() == 1
+
+
+def test_sizes_of_a_discriminator_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="frames and channels must be at least 1, got 0 and 4"):
         Adversary(0, 4)

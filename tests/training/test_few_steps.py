@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dcvsr.models.denoiser import Condition
 from dcvsr.runtime.cli import CONF
+from dcvsr.runtime.errors import UserError
 from dcvsr.training.few_steps import FewStepModule
 from tests.comparing import apart
 from tests.conftest import TINY
@@ -167,6 +168,17 @@ def test_an_adversary_learns_beside_the_denoiser_and_is_saved(tmp_path: Path) ->
     state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert any(name.startswith("adversary.") for name in state)
     assert module().adversary is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 0), (0, 1)])
+def test_a_run_resumes_only_with_the_discriminator_that_it_had(before: int, after: int) -> None:
+    was, now = (
+        module(f"module.losses.adversarial={weight}", "module.adversary.channels=4")
+        for weight in (before, after)
+    )
+    said = f"was trained {'with' if before else 'without'} a discriminator: resume with its"
+    with pytest.raises(UserError, match=said):
+        now.on_load_checkpoint({"state_dict": was.state_dict()})
 
 
 def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> None:
