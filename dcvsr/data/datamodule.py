@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from dcvsr.data.crops import CentreCrops, Clips, RandomCrops
 from dcvsr.data.loader import Batch, DegradingLoader
 from dcvsr.data.pairs import require_one_lr
+from dcvsr.data.share import Share
 from dcvsr.data.stream import on_current_stream, side_stream
 from dcvsr.degradation.pipeline import Degradation, Given
 from dcvsr.degradation.seeds import generator
@@ -32,7 +33,10 @@ class VSRDataModule(LightningDataModule):
     A training sample depends on the seed, the epoch and its number alone, a validation clip's LR on the seed
     and its name. The number of workers or processes does not matter; processes share the samples of an epoch.
 
-    ``epoch`` counts the training loaders so far, including those of a run that is resumed.
+    A resumed run continues with the next sample: its loader leaves out the samples of the steps before.
+
+    ``epoch`` counts the training loaders so far. ``shift`` is the number of samples that a resumed run had
+    seen, beyond those that its steps would see with the present effective batch.
 
     Args:
         training: clips to crop at random.
@@ -79,19 +83,21 @@ class VSRDataModule(LightningDataModule):
         self._validation = CentreCrops(validation, frames, crop)
         self._batch_size, self._steps, self._workers = batch_size, steps, workers
         self._degradation, self._seed = degradation, seed
-        self.epoch = 0
+        self.epoch, self.shift = 0, 0
+        self._seen: int | None = None
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the loader of the next epoch."""
+        """Return the loader of the next epoch, or of the rest of an epoch that a checkpoint interrupts."""
         self.epoch += 1
         processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         crops = self._crops(count=processes * self._batch_size * self._steps, epoch=self.epoch)
+        self.shift = 0 if self._seen is None else self._seen - self._done
+        self._seen = None
         return DegradingLoader(
             crops,
             degrade=self._work,
             batch_size=self._batch_size,
-            # Lightning's own sampler would shuffle, so batches would depend on the number of processes.
-            sampler=DistributedSampler(crops, processes, rank, shuffle=False) if processes > 1 else None,
+            sampler=Share(crops, processes, rank, done=self._done, shift=self.shift),
             num_workers=self._workers,
             pin_memory=torch.cuda.is_available(),
         )
@@ -118,11 +124,21 @@ class VSRDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that a checkpoint stores."""
-        return {"epoch": self.epoch}
+        return {"epoch": self.epoch, "samples": self._done + self.shift}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore the state from a checkpoint."""
-        self.epoch = state_dict["epoch"]
+        self.epoch, self._seen = state_dict["epoch"], state_dict.get("samples")
+        if self._seen is not None:  # older versions have no position, and continue with another epoch
+            self.epoch -= 1
+
+    @property
+    def _done(self) -> int:
+        """Samples that all processes together have seen at the end of the last optimizer step."""
+        if self.trainer is None:
+            return 0
+        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return batches * self._batch_size * self.trainer.world_size
 
     def _work(self, batch: Batch) -> Sequence[Callable[[], Tensor]]:
         """Return one function per clip that computes its LR, ``f c h w``."""

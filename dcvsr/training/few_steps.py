@@ -7,6 +7,7 @@ Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import cos, pi
 from typing import Any, Literal, get_args
 
 import torch
@@ -110,7 +111,9 @@ class FewStepModule(VSRModule):
         optimizer = super().configure_optimizers()
         if self.adversary is not None:
             optimizer.add_param_group({"params": [*self.adversary.parameters()], "lr": self.adversary_lr})
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.trainer.max_steps)
+        steps = self.trainer.max_steps
+        # In closed form: CosineAnnealingLR would keep the last step of the run before a resumed one.
+        decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + cos(pi * step / steps)) / 2)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
 
     @override
@@ -122,6 +125,8 @@ class FewStepModule(VSRModule):
                 f"the run was trained {'with' if had else 'without'} a discriminator: resume with its "
                 "module.losses.adversarial and features, or start from its weights with ckpt=..."
             )
+        for schedule in checkpoint["lr_schedulers"]:  # of older versions: a CosineAnnealingLR
+            schedule.setdefault("lr_lambdas", [None] * len(schedule["base_lrs"]))
         super().on_load_checkpoint(checkpoint)
 
     @override

@@ -20,6 +20,7 @@ from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 from dcvsr.training.lora import adapted
+from dcvsr.training.progress_counts import continue_after_step
 
 Batch = dict[str, Any]
 """``hr`` and ``lr`` video; training batches add ``epoch`` and ``number``, ``b``; validation adds ``name``."""
@@ -190,17 +191,13 @@ class VSRModule(pl.LightningModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Recount the batches of a resumed run, whose number of processes may differ."""
+        """Continue a resumed run after its last optimizer step."""
         if "lora" in checkpoint and not adapted(self.denoiser):
             raise UserError(
                 "the run to resume trains adapters; resume it with lora=attention, or start from its weights "
                 "with ckpt=..."
             )
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        batches = checkpoint["global_step"] * self.trainer.accumulate_grad_batches
-        difference = batches - progress["total"]["ready"]
-        for counts in (progress["total"], progress["current"]):
-            counts.update({name: count + difference for name, count in counts.items()})
+        continue_after_step(checkpoint, self.trainer.accumulate_grad_batches)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -88,14 +88,11 @@ def test_lightning_can_reconstruct_the_loader_with_another_sampler() -> None:
         assert equal([module.on_after_batch_transfer(batch, 0) for batch in share], alone[rank::2])
 
 
-def test_epochs_differ_and_a_resumed_run_continues_with_the_next_epoch() -> None:
+def test_epochs_differ_and_a_run_of_an_older_version_continues_with_the_next_epoch() -> None:
     module, resumed = data(), data()
     first, second = batches(module), batches(module)
     assert not equal(first, second)
-    batches(resumed)
-    state = resumed.state_dict()
-    resumed = data()
-    resumed.load_state_dict(state)
+    resumed.load_state_dict({"epoch": 1})
     assert equal(batches(resumed), second)
 
 
@@ -310,14 +307,34 @@ def test_a_validation_clips_degradation_depends_on_seed_and_name() -> None:
     assert torch.equal(wall["lr"][0], NOISY.apply(params, wall["hr"][0]))
 
 
-def test_a_resumed_run_draws_new_crops(tmp_path: Path) -> None:
-    first, resumed = Recorder(), Recorder()
-    stopped = trainer(max_steps=2)
-    stopped.fit(first, datamodule=data())
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_a_resumed_run_continues_with_the_very_next_sample(
+    tmp_path: Path, workers: int, accumulated: int
+) -> None:
+    whole, first, resumed = Recorder(), Recorder(), Recorder()
+    settings = {"steps": 4 * accumulated, "workers": workers}
+    trainer(accumulate_grad_batches=accumulated).fit(whole, datamodule=data(**settings))
+    stopped = trainer(max_steps=3, accumulate_grad_batches=accumulated)
+    stopped.fit(first, datamodule=data(**settings))
     stopped.save_checkpoint(tmp_path / "last.ckpt")
-    trainer().fit(resumed, datamodule=data(), ckpt_path=tmp_path / "last.ckpt")
-    assert equal(first.trained, batches(data())[:2])
-    assert [set(batch["epoch"].tolist()) for batch in resumed.trained] == [{2}] * 2
+    again = trainer(accumulate_grad_batches=accumulated)
+    again.fit(resumed, datamodule=data(**settings), ckpt_path=tmp_path / "last.ckpt")
+    assert len(resumed.trained) == accumulated
+    assert equal(first.trained + resumed.trained, whole.trained)
+
+
+def test_a_resumed_run_of_another_batch_size_sees_no_sample_twice(tmp_path: Path) -> None:
+    first, resumed, last = Recorder(), Recorder(), Recorder()
+    one = trainer(max_steps=2)
+    one.fit(first, datamodule=data(batch_size=4))
+    one.save_checkpoint(tmp_path / "one.ckpt")
+    two = trainer(max_steps=3)
+    two.fit(resumed, datamodule=data(batch_size=1), ckpt_path=tmp_path / "one.ckpt")
+    two.save_checkpoint(tmp_path / "two.ckpt")
+    trainer().fit(last, datamodule=data(batch_size=2), ckpt_path=tmp_path / "two.ckpt")
+    seen = [number for run in (first, resumed, last) for batch in run.trained for number in batch["number"]]
+    assert [int(number) for number in seen] == list(range(11))
 
 
 def test_two_processes_share_the_batches_of_one(tmp_path: Path) -> None:

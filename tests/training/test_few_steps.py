@@ -148,6 +148,29 @@ def test_a_step_moves_weights_and_the_rate_decays_to_zero() -> None:
     torch.testing.assert_close(trainer.callback_metrics["train/loss"], torch.stack(terms).sum())
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_the_rate_of_a_resumed_run_decays_to_the_last_step_of_that_run(older: bool) -> None:
+    """Also of a checkpoint whose schedule is torch's, of versions before, and whose run was shorter."""
+    stage3 = module()
+    stage3.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_steps=6)
+    found = stage3.configure_optimizers()
+    optimizer, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    before = torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.SGD([torch.zeros(1)], lr=2e-4), T_max=3)
+    for _ in range(3):
+        (before if older else schedule).step()
+    state = (before if older else schedule).state_dict()
+    loops = {"fit_loop": stage3.trainer.fit_loop.state_dict()}
+    checkpoint = {"state_dict": {}, "lr_schedulers": [state], "global_step": 3, "loops": loops}
+    stage3.on_load_checkpoint(checkpoint)
+    schedule.load_state_dict(checkpoint["lr_schedulers"][0])
+    rates = []
+    for _ in range(3):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"] / 2e-4)
+    torch.testing.assert_close(rates, [0.25, 0.5 - 0.75**0.5 / 2, 0.0])
+
+
 def test_an_adversary_learns_beside_the_denoiser_and_is_saved(tmp_path: Path) -> None:
     weights = ("module.losses.adversarial=0.1", "module.losses.features=1", "module.adversary.channels=4")
     stage3 = module(*weights)
