@@ -1,7 +1,6 @@
 """The command ``train``: ``python -m dcvsr.train +experiment=stage1``."""
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ def main(cfg: DictConfig) -> None:
     if not cfg.module.get("teacher"):
         cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
     preflight(cfg)
-    _refuse_sweep_over_processes(cfg)
+    _refuse_launch(cfg)
     _refuse_to_write_over(_folder())
     require_login(cfg.loggers.get("wandb"))
     import lightning.pytorch as pl
@@ -50,25 +49,32 @@ def main(cfg: DictConfig) -> None:
 
 
 def _trainer(cfg: DictConfig) -> Any:
-    """Build Lightning's Trainer; it accumulates batches up to the effective batch."""
+    """Build Lightning's Trainer; it accumulates clips up to ``batch``, which is recorded."""
+    from hydra.errors import InstantiationException
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
     from dcvsr.runtime.device import choose, settled_precision, trainer_precision
     from dcvsr.training.batch import accumulation
     from dcvsr.training.checkpoint_files import WholeCheckpoints
 
     if "accumulate_grad_batches" in cfg.trainer:
-        raise UserError(
-            "trainer.accumulate_grad_batches is derived from effective_batch; set effective_batch instead"
-        )
+        raise UserError("trainer.accumulate_grad_batches is derived from batch; set batch instead")
     device = choose("cpu" if cfg.trainer.accelerator == "cpu" else "auto")
     cfg.precision = settled_precision(cfg.precision, device)
     cfg.trainer.precision = trainer_precision(cfg.trainer.precision, device)
     callbacks = list(instantiate(cfg.callbacks).values())
-    trainer = instantiate(cfg.trainer, callbacks=callbacks, plugins=[WholeCheckpoints()], logger=False)
+    try:
+        trainer = instantiate(cfg.trainer, callbacks=callbacks, plugins=[WholeCheckpoints()], logger=False)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MisconfigurationException):  # such as more devices than there are
+            raise UserError(str(error.__cause__)) from error
+        raise
     if trainer.max_steps < 1:
         raise UserError(f"trainer.max_steps must be at least 1, got {trainer.max_steps}")
-    trainer.accumulate_grad_batches = accumulation(
-        cfg.effective_batch, cfg.datamodule.batch_size, trainer.world_size
-    )
+    size, processes = cfg.datamodule.batch_size, trainer.world_size
+    trainer.accumulate_grad_batches = accumulation(cfg.batch, size, processes)
+    recorded = {"processes": processes, "accumulated": trainer.accumulate_grad_batches}
+    OmegaConf.update(cfg, "batch_parts", recorded, force_add=True)
     return trainer
 
 
@@ -116,13 +122,14 @@ def _refuse_to_write_over(folder: Path) -> None:
         )
 
 
-def _refuse_sweep_over_processes(cfg: DictConfig) -> None:
-    """Refuse sweeps over several devices: Lightning's child processes would inherit ``-m`` and sweep, too."""
-    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
-    if sweeping and cfg.trainer.devices not in (1, "1") and "LOCAL_RANK" not in os.environ:
-        raise UserError(
-            "a sweep (-m) cannot start several processes per job; set trainer.devices=1, or use torchrun"
-        )
+def _refuse_launch(cfg: DictConfig) -> None:
+    from dcvsr.training.launch import refuse_launch
+
+    hydra = HydraConfig.get()
+    sweeping, overrides = hydra.mode == RunMode.MULTIRUN, hydra.overrides.hydra
+    refuse_launch(
+        hydra.runtime.choices.trainer, cfg.trainer.devices, cfg.trainer.num_nodes, sweeping, overrides
+    )
 
 
 if __name__ == "__main__":

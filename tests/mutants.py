@@ -37,11 +37,12 @@ PACKAGES = ("diffusion", "attention", "tiling", "training", "models")
 RECIPES = {
     "svd": (
         "data/reds degradation/realbasicvsr experiment/stage1 experiment/stage2 guidance/cfg guidance/dssag "
-        "model/svd module/svd propagation/dcvsr sampler/svd tile/svd train trainer/svd upscaler/dcvsr upscale"
+        "model/svd module/svd propagation/dcvsr sampler/svd tile/svd train trainer/single upscaler/dcvsr "
+        "upscale"
     ),
     "nano": (
         "data/packaged degradation/light ema/nano experiment/nano_stage1 experiment/nano_stage2 model/nano "
-        "module/nano sampler/nano tile/nano trainer/nano"
+        "module/nano sampler/nano tile/nano"
     ),
 }
 """Files of conf/ with the numbers of each scale."""

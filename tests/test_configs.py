@@ -249,7 +249,7 @@ def test_scale_svd_is_the_paper_s_recipe():
     """Appendix A and section 3."""
     cfg = _compose("train", *PAPER)
     assert (cfg.data.frames, cfg.data.crop) == (14, 512)
-    assert cfg.effective_batch == 256
+    assert cfg.batch == 256
     assert cfg.trainer.val_check_interval * cfg.trainer.max_steps == 250
     assert (
         cfg.trainer.max_steps

@@ -105,7 +105,7 @@ KEYS = [
     ("evaluate metrics=none", "cache", "none folder"),
     ("evaluate metrics=none", "keep", "mp4 png"),
     ("evaluate metrics=none", "seeds", "1 3"),
-    ("train +experiment=stage1", "effective_batch", "2 4"),
+    ("train +experiment=stage1", "batch", "2 4"),
     ("train +experiment=stage1", "data.batch_size", "1 2"),
     # The data.
     ("train +experiment=stage1", "degradation", "realbasicvsr light bicubic none"),

@@ -61,7 +61,7 @@ TRAINING = {
         "fused": True,
     },
     "trainer.gradient_clip_val": 1.0,
-    "effective_batch": 1,
+    "batch": 1,
     "datamodule.batch_size": 1,
     "datamodule.frames": 8,
     "datamodule.crop": 128,

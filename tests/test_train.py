@@ -188,9 +188,10 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(train, tmp_path):
         ("data.crop=30", "frames of 30x30 cannot be downsampled 4 times"),
         ("data.batch_size=-1", "data.batch_size=-1 is not a whole number of 1 or more"),
         ("data.batch_size=abc", "data.batch_size=abc is not a whole number of 1 or more"),
-        ("effective_batch=0", "effective_batch=0 is not a whole number of 1 or more"),
-        ("trainer.devices=2", "effective_batch=1 is not a multiple of 2 (data.batch_size=1, processes: 2)"),
-        ("+trainer.accumulate_grad_batches=2", "is derived from effective_batch; set effective_batch"),
+        ("batch=0", "batch=0 is not a whole number of 1 or more"),
+        ("devices=2", "trainer=single uses one device, got devices=2 and nodes=1; choose trainer=ddp"),
+        ("trainer=slurm", "trainer=slurm runs in processes that srun starts"),
+        ("+trainer.accumulate_grad_batches=2", "is derived from batch; set batch"),
         ("module.dropout=1.5", "dropout is a probability, got 1.5"),
         ("ckpt=nothing.ckpt", "no checkpoint at nothing.ckpt"),
         ("callbacks.ema.decay=1", "decay must be at least 0 and below 1, got 1"),
@@ -201,6 +202,12 @@ def test_a_mistake_is_one_line(train, key, said):
     done = train("stage1", key)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert said in done.err
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(train):
+    done = train("stage1", "trainer=ddp", "devices=2", "trainer.accelerator=cpu")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "batch=1 is not a multiple of 2 (data.batch_size=1, processes: 2)" in done.err
 
 
 def test_a_run_is_not_written_over_a_resumed_one_s_own_neither(stage1, train):
@@ -264,22 +271,24 @@ def test_wandb_gets_losses_scores_and_videos(run, logged):
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("launched", ["as a module", "by the console script"])
-def test_two_devices_share_the_effective_batch(tmp_path, launched):
+def test_two_devices_share_the_batch(tmp_path, launched):
     """As its own process: Lightning starts the second one with the same command."""
     script = tmp_path / "dcvsr"
     script.write_text("import sys\nfrom dcvsr.__main__ import main\nsys.exit(main())\n")
     start = ["-m", "dcvsr.train"] if launched == "as a module" else [str(script), "train"]
     arguments = [*TINY, "metrics=fidelity", "~loggers.wandb", *STEPS, "trainer.accelerator=cpu"]
-    batch = ["effective_batch=6", "trainer.devices=2"]
+    batch = ["batch=6", "trainer=ddp", "devices=2"]
     command = [sys.executable, *start, "+experiment=stage1", *arguments, *batch]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "outputs/a/cost.json").read_text())["evaluations"] == 2 * 6
+    config = OmegaConf.load(tmp_path / "outputs/a/config.yaml")
+    assert config.batch_parts == {"processes": 2, "accumulated": 3}
     assert open_checkpoint(tmp_path / "outputs/a/checkpoints/last.ckpt", "nano").step == 2
 
 
 def test_a_sweep_over_several_processes_is_refused(train):
-    done = train("stage1", "seed=0,1", "trainer.devices=2", "-m")
+    done = train("stage1", "seed=0,1", "trainer=ddp", "devices=2", "-m")
     assert done.code == 2
-    assert "trainer.devices=1, or use torchrun" in done.err
+    assert "devices=1, or use torchrun" in done.err

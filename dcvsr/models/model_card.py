@@ -26,7 +26,7 @@ SETTINGS = {
     "stage": "stage",
     "frames": "data.frames",
     "crop, pixels": "data.crop",
-    "samples per optimizer step": "effective_batch",
+    "samples per optimizer step": "batch",
     "learning rate": "module.optimizer.lr",
     "seed": "seed",
 }

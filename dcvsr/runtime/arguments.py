@@ -40,7 +40,11 @@ FILE_KEYS = {
 FILE_GROUPS = {"pairs", "trainings"}
 """Keys with such keys below them."""
 
-RENAMED = {"upscaler=enlarger": "upscaler=upsampler", "photographs=": "real_images="}
+RENAMED = {
+    "upscaler=enlarger": "upscaler=upsampler",
+    "photographs=": "real_images=",
+    "effective_batch=": "batch=",
+}
 """Former spellings of keys and options, which still work."""
 
 

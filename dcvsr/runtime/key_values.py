@@ -38,7 +38,7 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["seed", "lr_seed", "*.seed"], Number(0, 2**64 - 1, whole=True)),
     **dict.fromkeys(["start", "*.start", "workers", "*.workers", "frame", "media", "crops.count"], FROM_0),
     **dict.fromkeys(["seeds", "batch", "*.batch", "*.batch_size", "captions.count", "crops.side"], FROM_1),
-    **dict.fromkeys(["checkpoint_every", "effective_batch", "effective_batches.*", "steps.*"], FROM_1),
+    **dict.fromkeys(["checkpoint_every", "batch", "batches.*", "steps.*"], FROM_1),
     **dict.fromkeys(["data.crop", "data.frames", "data.length", "data.side"], FROM_1),
     **dict.fromkeys(
         ["engine.save_every", "sampler.steps", "trainer.max_steps", "module.differentiated"], FROM_1
@@ -88,7 +88,8 @@ TAKES: dict[str, Kind] = {
     ),
     **dict.fromkeys(["*.real_images.folder", "pictures.*.reference", "size"], ANYTHING),
     **dict.fromkeys(FILE_GROUPS, GROUP_WITHOUT_NULL),
-    "trainer.devices": ANYTHING,  # auto, a number or a list; Lightning tells what it takes
+    "nodes": FROM_1,
+    **dict.fromkeys(["devices", "trainer.devices"], ANYTHING),  # auto, a number or a list, as Lightning takes
 }
 """Kinds of values of keys whose default does not tell: it is null, or a number of a range."""
 
