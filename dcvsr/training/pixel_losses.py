@@ -75,7 +75,8 @@ class PixelLosses:
             return (above * is_smooth).sum() / is_smooth.sum().clamp(min=1)
         if term == "lpips":
             return self.networks[term](*compared, normalize=True).mean()
-        return self.networks[term](*compared).mean()
+        # Without require_grad torchmetrics would compute features in inference mode, without gradients.
+        return self.networks[term](*compared, require_grad=True).mean()
 
 
 def _frames(video: Tensor, seen: Tensor | None) -> Tensor:

@@ -80,3 +80,16 @@ def test_gradients_reach_the_video_and_no_network() -> None:
     weights = [p for network in losses.networks.values() for p in network.parameters()]
     assert weights
     assert all(p.grad is None and not p.requires_grad for p in weights)
+
+
+@pytest.mark.parametrize("term", ["lpips", "dists"])
+def test_gradients_of_perceptual_terms_equal_finite_differences(term: str) -> None:
+    """Along the gradient: a network whose features were computed without gradients would fail here."""
+    losses, hr = PixelLosses({term: 1}), video(1).double()
+    losses.networks[term].double()
+    restored = video(2).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(losses(restored, hr)[term], restored)
+    step = 1e-6 * gradient / gradient.norm()
+    with torch.no_grad():
+        ends = [losses(restored + sign * step, hr)[term] for sign in (1, -1)]
+    torch.testing.assert_close(gradient.norm(), (ends[0] - ends[1]) / 2e-6, rtol=1e-2, atol=0)
