@@ -1,94 +1,70 @@
 """Adversarial loss with feature matching, and the discriminator that it trains.
 
-Axes: video ``b f c h w`` in [0, 1]; restored video may lie outside.
+Axes: features ``n k h w`` of n frames, from VGG16's layers relu2_2, relu3_3 and relu4_3.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from dcvsr.runtime.errors import UserError
+WIDTHS = (128, 256, 512)
+"""Channels of the three layers."""
 
-SMALLEST = 24
-"""Pixels of a side that leave a score after the discriminator's layers."""
+Features = Sequence[Tensor]
 
 
 class Adversary(nn.Module):
-    """Patch discriminator of a few frames (Isola et al. 2017) and its hinge losses.
+    """Discriminator on the features of frames, and its hinge losses.
 
-    It sees ``frames`` frames that follow each other as one picture, so it judges flicker too. Its inner
-    layers are normalised spectrally (Miyato et al. 2018), so that it stays stable at batches of one clip. The
-    first and the last are not, as in Real-ESRGAN: scores must reach the margins of the hinge loss.
+    Only small heads are trained, one on each layer of a frozen network (Sauer et al. 2021, Projected GANs).
+    They separate restored from true frames after a hundred steps of one frame. A discriminator that had to
+    learn its features from the same frames had not done so after a thousand.
+
+    A head's inner layers are normalised spectrally (Miyato et al. 2018), so that it stays stable at batches
+    of one frame. The last is not: scores must reach the margins of the hinge loss.
 
     Args:
-        frames: frames that are judged together.
-        channels: width of the first layer; each of the next three doubles it.
+        channels: width of a head.
     """
 
-    def __init__(self, frames: int, channels: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        if frames < 1 or channels < 1:
-            raise ValueError(f"frames and channels must be at least 1, got {frames} and {channels}")
-        self.frames = frames
-        widths = [3 * frames, channels, 2 * channels, 4 * channels, 8 * channels]
-        strides = [2, 2, 2, 1]
-        first, *inner = (
-            nn.Conv2d(before, after, 4, stride, padding=1)
-            for (before, after), stride in zip(pairwise(widths), strides, strict=True)
-        )
-        self.layers = nn.ModuleList([first, *map(spectral_norm, inner)])
-        self.last = nn.Conv2d(widths[-1], 1, 4, padding=1)
+        if channels < 1:
+            raise ValueError(f"channels must be at least 1, got {channels}")
+        self.heads = nn.ModuleList(_Head(width, channels) for width in WIDTHS)
 
-    def forward(self, video: Tensor) -> list[Tensor]:
-        """Compute the features of each layer, and last the scores of patches: high for true frames.
+    def forward(self, features: Features) -> list[list[Tensor]]:
+        """Compute for each layer the features of its head, and last its scores: high for true frames."""
+        return [head(layer) for head, layer in zip(self.heads, features, strict=True)]
 
-        Raises:
-            UserError: if the video has fewer frames than are judged together, or sides below `SMALLEST`.
-        """
-        if video.shape[1] < self.frames:
-            raise UserError(
-                f"clips of {video.shape[1]} frames are shorter than the discriminator's {self.frames}: raise "
-                "data.frames, or lower module.adversary.frames"
-            )
-        if min(video.shape[-2:]) < SMALLEST:
-            height, width = video.shape[-2:]
-            raise UserError(
-                f"the discriminator needs {SMALLEST} pixels a side, got {width}x{height}: raise data.crop or "
-                "module.decoded"
-            )
-        windows = video.unfold(1, self.frames, 1)
-        found = [rearrange(windows, "b n c h w f -> (b n) (f c) h w") - 0.5]
-        for layer in self.layers:
-            found.append(F.leaky_relu(layer(found[-1]), 0.2))
-        return [*found[1:], self.last(found[-1])]
-
-    def restoring_losses(self, restored: Tensor, hr: Tensor) -> dict[str, Tensor]:
-        """Compute the terms that train the restored video; their gradients do not reach the discriminator.
+    def restoring_losses(self, restored: Features, hr: Features) -> dict[str, Tensor]:
+        """Compute the terms that train restored frames; their gradients do not reach the discriminator.
 
         Returns:
-            ``adversarial``, minus the mean score, and ``features``, L1 between the features of restored and
-            true frames, the mean over layers (Wang et al. 2018, pix2pixHD).
+            ``adversarial``, minus the mean score, and ``features``, L1 between the heads' features of
+            restored and true frames, the mean over layers (Wang et al. 2018, pix2pixHD).
         """
         with self._frozen():
-            *features, scores = self(restored)
+            judged = self(restored)
             with torch.no_grad():
-                *expected, _ = self(hr)
-        pairs = zip(features, expected, strict=True)
-        return {
-            "adversarial": -scores.mean(),
-            "features": torch.stack([F.l1_loss(*pair) for pair in pairs]).mean(),
-        }
+                expected = self(hr)
+        matched = [
+            F.l1_loss(own, true)
+            for layers in zip(judged, expected, strict=True)
+            for own, true in zip(*(layer[:-1] for layer in layers), strict=True)
+        ]
+        scores = [layer[-1].mean() for layer in judged]
+        return {"adversarial": -torch.stack(scores).mean(), "features": torch.stack(matched).mean()}
 
-    def judging_loss(self, restored: Tensor, hr: Tensor) -> Tensor:
+    def judging_loss(self, restored: Features, hr: Features) -> Tensor:
         """Compute the hinge loss that trains the discriminator; its gradients do not reach ``restored``."""
-        false, true = self(restored.detach())[-1], self(hr)[-1]
-        return F.relu(1 + false).mean() + F.relu(1 - true).mean()
+        pairs = zip(self([layer.detach() for layer in restored]), self(hr), strict=True)
+        losses = [F.relu(1 + false[-1]).mean() + F.relu(1 - true[-1]).mean() for false, true in pairs]
+        return torch.stack(losses).mean()
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
@@ -97,3 +73,17 @@ class Adversary(nn.Module):
             yield
         finally:
             self.requires_grad_(True)
+
+
+class _Head(nn.Module):
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.first = spectral_norm(nn.Conv2d(width, channels, 1))
+        self.second = spectral_norm(nn.Conv2d(channels, channels, 3, padding=1))
+        self.last = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, layer: Tensor) -> list[Tensor]:
+        size = layer.detach().square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        first = F.leaky_relu(self.first(layer / (size + 1e-6)), 0.2)
+        second = F.leaky_relu(self.second(first), 0.2)
+        return [first, second, self.last(second)]

@@ -46,7 +46,7 @@ class FewStepModule(VSRModule):
         losses: term -> weight; see `PixelLosses` and `Adversary.restoring_losses`.
         adversary: the discriminator; trained and kept only where a weight of its terms is above 0.
         adversary_lr: its learning rate.
-        perceived: frames of a clip that LPIPS and DISTS compare, null for all.
+        perceived: frames of a clip that LPIPS, DISTS and the discriminator compare, null for all.
         latent: weight of Eq. (11) on the estimate.
         rollout: whether the state comes from the sampler, run from pure noise by the evaluations before; else
             it is y with noise of the evaluation's level, as in stages 1 and 2.
@@ -92,7 +92,8 @@ class FewStepModule(VSRModule):
         self.adversarial = {term: losses[term] for term in ADVERSARIAL if losses[term] > 0}
         self.adversary = adversary if self.adversarial else None
         self.adversary_lr = adversary_lr
-        self.pixel_losses = PixelLosses({term: losses[term] for term in losses if term not in ADVERSARIAL})
+        pixels = {term: losses[term] for term in losses if term not in ADVERSARIAL}
+        self.pixel_losses = PixelLosses(pixels, features=bool(self.adversarial))
         if not (self.pixel_losses.weights or self.adversarial or latent):
             raise ValueError("all weights of losses are 0; set one above")
         if teacher is not None and objective == "regression" and not latent:
@@ -118,12 +119,16 @@ class FewStepModule(VSRModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume with a discriminator where there was none, or without it; see the base."""
-        had = any(name.startswith("adversary.") for name in checkpoint["state_dict"])
-        if had != (self.adversary is not None):
+        """Refuse to resume with another discriminator, with one where there was none, or without it."""
+        had, has = (
+            {name for name in state if name.startswith("adversary.")}
+            for state in (checkpoint["state_dict"], self.state_dict())
+        )
+        if had != has:
+            which = "without a" if not had else "with a" if not has else "with another"
             raise UserError(
-                f"the run was trained {'with' if had else 'without'} a discriminator: resume with its "
-                "module.losses.adversarial and features, or start from its weights with ckpt=..."
+                f"the run was trained {which} discriminator: resume with its module.losses.adversarial and "
+                "features and its version of dcvsr, or start from its weights with ckpt=..."
             )
         for schedule in checkpoint["lr_schedulers"]:  # of older versions: a CosineAnnealingLR
             schedule.setdefault("lr_lambdas", [None] * len(schedule["base_lrs"]))
@@ -140,11 +145,13 @@ class FewStepModule(VSRModule):
         D_x, target = map(torch.cat, zip(*pairs, strict=True))
         with torch.autocast(self.device.type, enabled=False):  # frames in float32, as in inference
             restored, true = self.decode(D_x.float(), target.float(), l, batch)
-            terms = self.pixel_losses(restored, true, self._perceived(batch))
+            compared = self.pixel_losses.compared(restored, true, self._perceived(batch))
+            terms = self.pixel_losses(restored, true, compared)
             if self.adversary is not None:
-                found = self.adversary.restoring_losses(restored, true)
+                features = [frames.features[2:5] for frames in compared]
+                found = self.adversary.restoring_losses(*features)
                 terms |= {term: weight * found[term] for term, weight in self.adversarial.items()}
-                terms["discriminator"] = self.adversary.judging_loss(restored, true)
+                terms["discriminator"] = self.adversary.judging_loss(*features)
             if self.latent:
                 sigmas = y.new_tensor(self.levels)[numbers]
                 terms["latent"] = self.latent * self.loss.of(D_x, target, sigmas)

@@ -4,10 +4,12 @@ Axes: video ``b f c h w`` in [0, 1]; restored video may lie outside.
 """
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from dcvsr.metrics.specks import distance_to_median, smooth_pixels
@@ -22,6 +24,16 @@ SMOOTH = 4
 """Levels of 255: a pixel of HR farther from the median of its 3x3 is an outlier; see `metrics.specks`."""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Restored or true frames that networks compare."""
+
+    frames: Tensor
+    """``n c h w``."""
+    features: list[Tensor]
+    """DISTS's, ``n k h w``: the frames and five layers of VGG16; empty if no term needs them."""
+
+
 class PixelLosses:
     """Weighted sum of losses; terms of weight 0 are neither computed nor loaded.
 
@@ -30,39 +42,55 @@ class PixelLosses:
             frames, ``differences`` by L1 the differences of frames that follow each other. ``specks`` is the
             mean, over pixels where HR is smooth, of the distance to the median of 3x3 pixels above `SMOOTH`,
             in units of `SMOOTH`; 0 where HR has no smooth pixel.
+        features: compute features also where ``dists`` is off.
 
     Raises:
         ValueError: if a term is not a choice, or a weight is negative.
         UserError: if the weights of AlexNet or VGG16 cannot be found.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
+    def __init__(self, weights: Mapping[str, float], features: bool = False) -> None:
+        from dcvsr.metrics.perceptual import DISTS, LPIPS
+
         for term, weight in weights.items():
             require_choice("a loss", term, get_args(Term))
             if weight < 0:
                 raise ValueError(f"the weight of {term} is {weight}, and must be 0 or above")
         self.weights = {term: weight for term, weight in weights.items() if weight > 0}
-        self.networks = {term: _network(term) for term in ("lpips", "dists") if term in self.weights}
+        self.lpips: Any = LPIPS().network.eval().requires_grad_(False) if "lpips" in self.weights else None
+        self.dists: Any = DISTS().network.eval() if features or "dists" in self.weights else None
 
     def to(self, device: torch.device) -> None:
         """Move the networks to ``device``."""
-        for network in self.networks.values():
+        for network in filter(None, (self.lpips, self.dists)):
             network.to(device)
 
-    def __call__(self, restored: Tensor, hr: Tensor, seen: Tensor | None = None) -> dict[str, Tensor]:
+    def compared(self, restored: Tensor, hr: Tensor, seen: Tensor | None = None) -> tuple[Compared, Compared]:
+        """Return the frames that networks compare, with their features.
+
+        Args:
+            restored: decoded frames.
+            hr: true frames.
+            seen: indices of the frames of each clip, ``b n``; None for all.
+        """
+        pair = (_frames(video, seen) for video in (restored, hr))
+        first, second = (Compared(f, self.dists.forward_once(f) if self.dists else []) for f in pair)
+        return first, second
+
+    def __call__(
+        self, restored: Tensor, hr: Tensor, compared: tuple[Compared, Compared] | None = None
+    ) -> dict[str, Tensor]:
         """Compute each term with its weight, a scalar; the loss is their sum.
 
         Args:
             restored: decoded frames.
             hr: true frames.
-            seen: indices of the frames that LPIPS and DISTS compare, ``b n``; None for all.
+            compared: of ``compared``, the frames that LPIPS and DISTS compare; None for all.
         """
-        compared = [_frames(video, seen) for video in (restored, hr)]
-        return {
-            term: weight * self._term(term, restored, hr, compared) for term, weight in self.weights.items()
-        }
+        pair = compared or self.compared(restored, hr)
+        return {term: weight * self._term(term, restored, hr, pair) for term, weight in self.weights.items()}
 
-    def _term(self, term: str, restored: Tensor, hr: Tensor, compared: list[Tensor]) -> Tensor:
+    def _term(self, term: str, restored: Tensor, hr: Tensor, compared: tuple[Compared, Compared]) -> Tensor:
         if term == "l1":
             return F.l1_loss(restored, hr)
         if term == "charbonnier":
@@ -73,10 +101,12 @@ class PixelLosses:
             above = F.relu(distance_to_median(restored.flatten(0, 1))[..., 2:-2, 2:-2] / SMOOTH - 1)
             is_smooth = smooth_pixels(hr.flatten(0, 1), SMOOTH)
             return (above * is_smooth).sum() / is_smooth.sum().clamp(min=1)
+        found, expected = compared
         if term == "lpips":
-            return self.networks[term](*compared, normalize=True).mean()
+            return self.lpips(found.frames, expected.frames, normalize=True).mean()
         # Without require_grad torchmetrics would compute features in inference mode, without gradients.
-        return self.networks[term](*compared, require_grad=True).mean()
+        with patch.object(self.dists, "forward_once", side_effect=[found.features, expected.features]):
+            return self.dists(found.frames, expected.frames, require_grad=True).mean()
 
 
 def _frames(video: Tensor, seen: Tensor | None) -> Tensor:
@@ -84,11 +114,3 @@ def _frames(video: Tensor, seen: Tensor | None) -> Tensor:
     if seen is None:
         return video.flatten(0, 1)
     return torch.cat([clip[frames] for clip, frames in zip(video, seen, strict=True)])
-
-
-def _network(term: str) -> nn.Module:
-    """Build the network of a perceptual loss, with gradients to its input only."""
-    from dcvsr.metrics.perceptual import DISTS, LPIPS
-
-    network = {"lpips": LPIPS, "dists": DISTS}[term]().network
-    return network.eval().requires_grad_(False)

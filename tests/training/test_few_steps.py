@@ -204,13 +204,23 @@ def test_a_run_resumes_only_with_the_discriminator_that_it_had(before: int, afte
         now.on_load_checkpoint({"state_dict": was.state_dict()})
 
 
+def test_a_run_with_another_kind_of_discriminator_is_not_resumed() -> None:
+    """Checkpoints of earlier versions hold ``adversary.layers``."""
+    now = module("module.losses.adversarial=1", "module.adversary.channels=4")
+    state = {name.replace("adversary.heads", "adversary.layers"): p for name, p in now.state_dict().items()}
+    with pytest.raises(UserError, match="with another discriminator"):
+        now.on_load_checkpoint({"state_dict": state})
+
+
 def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> None:
     stage3, seen = module(), []
     monkeypatch.setattr(stage3, "log", lambda *_, **__: None)
     monkeypatch.setattr(stage3, "log_dict", lambda *_, **__: None)
     monkeypatch.setattr(stage3, "_estimate", lambda x, *_: x.bfloat16())
-    losses = stage3.pixel_losses
-    monkeypatch.setattr(stage3, "pixel_losses", lambda *frames: seen.extend(frames) or losses(*frames))
+    compared = stage3.pixel_losses.compared
+    monkeypatch.setattr(
+        stage3.pixel_losses, "compared", lambda *frames: seen.extend(frames) or compared(*frames)
+    )
     stage3.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_steps=1)
     stage3.trainer.strategy._optimizers = [torch.optim.SGD(stage3.denoiser.parameters())]
     batch = clip()
