@@ -13,6 +13,7 @@ COMMANDS = {
     "upscale": ("dcvsr.upscale", "upscale a video four times"),
     "finish": ("dcvsr.upscaling.finish", "correct colours and strength of an upscaled video"),
     "plan": ("dcvsr.plan", "tell what upscaling a video takes"),
+    "prepare": ("dcvsr.prepare", "store latents of degraded crops for training"),
     "train": ("dcvsr.train", "train one stage of the method"),
     "evaluate": ("dcvsr.evaluate", "score an upscaler on the test clips of a data set"),
     "degrade": ("dcvsr.degrade", "make an LR set; degrade verify, degrade preview"),

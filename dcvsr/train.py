@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/ to the run folder."""
     _require_teacher(cfg)
+    _refuse_latents_without_frames(cfg)
     if not cfg.module.get("teacher"):
         cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
     preflight(cfg)
@@ -36,10 +37,12 @@ def main(cfg: DictConfig) -> None:
     require_resumable(cfg.resume, cfg.scale, cfg.stage, cfg.trainer.max_steps, instantiate(cfg.sampler))
     pl.seed_everything(cfg.seed % 2**32, verbose=False)  # NumPy's range
     trainer = _trainer(cfg)
-    datamodule = instantiate(cfg.datamodule, _convert_="all")(
-        steps=trainer.max_steps * trainer.accumulate_grad_batches
-    )
+    data = instantiate(cfg.datamodule, _convert_="all")
     module = instantiate(cfg.module, _convert_="all")
+    datamodule = data(
+        steps=trainer.max_steps * trainer.accumulate_grad_batches,
+        latents=_latents(cfg, data.keywords["training"], module),
+    )
 
     start = str(module.upscaler.origin or "the initial weights of the model")
     log.info(f"stage {cfg.stage} starts from {start}")
@@ -78,6 +81,17 @@ def _trainer(cfg: DictConfig) -> Any:
     return trainer
 
 
+def _latents(cfg: DictConfig, clips: Any, module: Any) -> Any:
+    """Return the set of latents that ``data.source`` chooses; None for clips."""
+    if cfg.data.source == "clips":
+        return None
+    from dcvsr.training.latent_contents import Encoders, contents, found
+
+    latents = found(Path(cfg.latents), contents(cfg, clips, Encoders.of(module.upscaler)))
+    log.info(f"training on {latents.samples} samples of latents in {latents.folder}")
+    return latents
+
+
 def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
@@ -112,6 +126,12 @@ def _require_teacher(cfg: DictConfig) -> None:
             "a resumed run with a teacher needs the weights that it started from: add ckpt=FILE, "
             f"'start' in {Path(cfg.resume).parents[1] / 'config.yaml'}"
         )
+
+
+def _refuse_latents_without_frames(cfg: DictConfig) -> None:
+    """Refuse latents in stage 3, whose losses compare frames."""
+    if cfg.stage == 3 and cfg.data.source == "latents":
+        raise UserError("stage 3 compares decoded frames with HR, which latents lack; set data.source=clips")
 
 
 def _refuse_to_write_over(folder: Path) -> None:

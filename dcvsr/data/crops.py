@@ -6,6 +6,7 @@ Axes: f frames, c colours, h w pixels.
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -56,6 +57,25 @@ class RandomCrops(Dataset[dict[str, Any]]):
         if rng.random() < 0.5:
             parts = {part: frames.flip(-1) for part, frames in parts.items()}
         return {**parts, "epoch": self._epoch, "number": number}
+
+
+class Draws(Dataset[dict[str, Any]]):
+    """Several samples of each crop, for as many degradations: ``draws`` in a row.
+
+    Draw k of crop n is degraded, and gets pixel noise, as sample n of the epoch that is k later.
+    """
+
+    def __init__(self, crops: RandomCrops, draws: int) -> None:
+        self._crops, self._draws = crops, draws
+        self._crop = lru_cache(1)(crops.__getitem__)
+
+    def __len__(self) -> int:
+        return len(self._crops) * self._draws
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        number, draw = divmod(index, self._draws)
+        crop = self._crop(number)
+        return {**crop, "epoch": crop["epoch"] + draw}
 
 
 class CentreCrops(Dataset[dict[str, Any]]):

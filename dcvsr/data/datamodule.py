@@ -13,7 +13,9 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from dcvsr.data.crops import CentreCrops, Clips, RandomCrops
+from dcvsr.data.crops import CentreCrops, Clips, Draws, RandomCrops
+from dcvsr.data.latent_samples import LatentSamples
+from dcvsr.data.latent_set import LatentSet
 from dcvsr.data.loader import Batch, DegradingLoader
 from dcvsr.data.pairs import require_one_lr
 from dcvsr.data.share import Share
@@ -33,6 +35,8 @@ class VSRDataModule(LightningDataModule):
     A training sample depends on the seed, the epoch and its number alone, a validation clip's LR on the seed
     and its name. The number of workers or processes does not matter; processes share the samples of an epoch.
 
+    With ``latents`` training batches have these instead, ``{"y", "l", "image"}``, in the types stored.
+
     A resumed run continues with the next sample: its loader leaves out the samples of the steps before.
 
     ``epoch`` counts the training loaders so far. ``shift`` is the number of samples that a resumed run had
@@ -48,6 +52,7 @@ class VSRDataModule(LightningDataModule):
         degradation: makes LR clips from HR clips.
         seed: seed of the crops and their degradation.
         workers: processes that read training clips; 0 reads in the main process.
+        latents: latents of degraded crops to train on; None degrades ``training`` on the fly.
 
     Raises:
         UserError: if a number is too small, if a clip is too small or too short for the crops, if the crop is
@@ -66,6 +71,7 @@ class VSRDataModule(LightningDataModule):
         degradation: Degradation,
         seed: int,
         workers: int,
+        latents: LatentSet | None = None,
     ) -> None:
         super().__init__()
         for key, value in {"frames": frames, "crop": crop, "batch_size": batch_size, "steps": steps}.items():
@@ -82,7 +88,7 @@ class VSRDataModule(LightningDataModule):
         self._crops(count=1, epoch=0)  # raises on unusable clips before the run
         self._validation = CentreCrops(validation, frames, crop)
         self._batch_size, self._steps, self._workers = batch_size, steps, workers
-        self._degradation, self._seed = degradation, seed
+        self._degradation, self._seed, self._latents = degradation, seed, latents
         self.epoch, self.shift = 0, 0
         self._seen: int | None = None
 
@@ -90,16 +96,39 @@ class VSRDataModule(LightningDataModule):
         """Return the loader of the next epoch, or of the rest of an epoch that a checkpoint interrupts."""
         self.epoch += 1
         processes, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        crops = self._crops(count=processes * self._batch_size * self._steps, epoch=self.epoch)
+        samples = self._samples(processes * self._batch_size * self._steps)
         self.shift = 0 if self._seen is None else self._seen - self._done
         self._seen = None
         return DegradingLoader(
-            crops,
+            samples,
             degrade=self._work,
             batch_size=self._batch_size,
-            sampler=Share(crops, processes, rank, done=self._done, shift=self.shift),
+            sampler=Share(samples, processes, rank, done=self._done, shift=self.shift),
             num_workers=self._workers,
             pin_memory=torch.cuda.is_available(),
+        )
+
+    def _samples(self, count: int) -> RandomCrops | LatentSamples:
+        if self._latents is None:
+            return self._crops(count=count, epoch=self.epoch)
+        return LatentSamples(self._latents, count, self._seed, self.epoch)
+
+    def draws(self, crops: Sequence[int], draws: int, device: torch.device) -> DataLoader[Batch]:
+        """Return a loader of all draws of some crops of epoch 1, ``batch_size`` crops at a time.
+
+        Args:
+            crops: numbers of the crops.
+            draws: degradations of each, see `Draws`.
+            device: device that degrades.
+        """
+        items = [crop * draws + draw for crop in crops for draw in range(draws)]
+        return DegradingLoader(
+            Draws(self._crops(count=max(crops) + 1, epoch=1), draws),
+            degrade=partial(self._work, device=device),
+            batch_size=self._batch_size * draws,
+            sampler=items,
+            num_workers=self._workers,
+            pin_memory=device.type == "cuda",
         )
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -107,7 +136,12 @@ class VSRDataModule(LightningDataModule):
         return DegradingLoader(self._validation, degrade=self._work, batch_size=None)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Convert HR to floats, and wait for LR; degrade here if the batch comes from another loader."""
+        """Convert HR to floats, and wait for LR; degrade here if the batch comes from another loader.
+
+        Latents are converted to float32.
+        """
+        if "y" in batch:
+            return {name: part.float() if part.is_floating_point() else part for name, part in batch.items()}
         hr = to_unit(batch["hr"])
         if "number" in batch:
             hr = torch.stack([self._degradation.target(clip) for clip in hr])
@@ -140,17 +174,17 @@ class VSRDataModule(LightningDataModule):
         batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
         return batches * self._batch_size * self.trainer.world_size
 
-    def _work(self, batch: Batch) -> Sequence[Callable[[], Tensor]]:
+    def _work(self, batch: Batch, device: torch.device | None = None) -> Sequence[Callable[[], Tensor]]:
         """Return one function per clip that computes its LR, ``f c h w``."""
         if "name" in batch:
             keys = [(batch["name"],)]
         else:
             keys = zip(batch["epoch"].tolist(), batch["number"].tolist(), strict=True)
-        return [partial(self._degraded, hr, *key) for hr, key in zip(batch["hr"], keys, strict=True)]
+        return [partial(self._degraded, hr, device, *key) for hr, key in zip(batch["hr"], keys, strict=True)]
 
     @torch.no_grad()
-    def _degraded(self, hr: Tensor, *key: int | str) -> Tensor:
-        device = self.trainer.strategy.root_device if self.trainer else hr.device
+    def _degraded(self, hr: Tensor, device: torch.device | None, *key: int | str) -> Tensor:
+        device = device or (self.trainer.strategy.root_device if self.trainer else hr.device)
         with side_stream(device, hr):
             clip = to_unit(hr.to(device, non_blocking=True))
             params = self._degradation.draw(generator(self._seed, *key), clip.shape)

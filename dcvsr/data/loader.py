@@ -19,7 +19,7 @@ Degrade = Callable[[Batch], Sequence[Callable[[], Tensor]]]
 
 
 class DegradingLoader(DataLoader[Batch]):
-    """A DataLoader that adds ``"lr": list[Future[f c h w]]`` to batches without LR.
+    """A DataLoader that adds ``"lr": list[Future[f c h w]]`` to batches of HR without LR.
 
     Each clip has a thread: FFmpeg's codecs release the GIL, so clips and the training step run in parallel.
     Lightning may construct the loader again with other ``kwargs``.
@@ -47,7 +47,7 @@ class DegradingLoader(DataLoader[Batch]):
         ahead: deque[Batch] = deque()
         try:
             for batch in batches:
-                ahead.append(batch if "lr" in batch else batch | {"lr": self._submit(pool, batch)})
+                ahead.append(batch | {"lr": self._submit(pool, batch)} if _lacks_lr(batch) else batch)
                 if len(ahead) > 1:
                     yield ahead.popleft()
             yield from ahead
@@ -58,6 +58,10 @@ class DegradingLoader(DataLoader[Batch]):
 
     def _submit(self, pool: ThreadPoolExecutor, batch: Batch) -> list[Any]:
         return [pool.submit(work) for work in self.degrade(batch)]
+
+
+def _lacks_lr(batch: Batch) -> bool:
+    return "hr" in batch and "lr" not in batch
 
 
 def _use_one_core() -> None:

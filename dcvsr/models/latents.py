@@ -6,7 +6,7 @@ Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from einops import rearrange
@@ -43,7 +43,12 @@ class Autoencoder(Protocol):
 
 
 class Latents(Protocol):
-    """The three maps between video and latents: condition, target and its inverse."""
+    """The three maps between video and latents: condition, target and its inverse.
+
+    ``target_sees_up`` is False where the target depends on HR alone.
+    """
+
+    target_sees_up: ClassVar[bool]
 
     @property
     def autoencoder(self) -> Autoencoder:
@@ -67,6 +72,7 @@ class Latents(Protocol):
 class SVDLatents:
     """Latents of SVD: the target is scaled by ``scale``, the condition is not (spec 2.3, A15)."""
 
+    target_sees_up: ClassVar[bool] = False
     autoencoder: Autoencoder
     scale: float
 
@@ -103,6 +109,7 @@ class ResidualLatents:
         least_contrast: added to the contrast in squares; a standard deviation of luma in [0, 1].
     """
 
+    target_sees_up: ClassVar[bool] = True
     autoencoder: Autoencoder
     means: Sequence[int]
     residual_std: Sequence[float]

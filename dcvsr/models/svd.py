@@ -131,6 +131,7 @@ class CLIPImageEncoder(nn.Module):
     def __init__(self, clip: CLIPVisionModelWithProjection) -> None:
         super().__init__()
         self.clip = clip.requires_grad_(False).eval()
+        self.size: int = clip.config.projection_dim
 
     @torch.no_grad()
     def forward(self, frames: Tensor) -> Tensor:

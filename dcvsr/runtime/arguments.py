@@ -33,6 +33,7 @@ FILE_KEYS = {
     "upscaler.weights",
     "flow.weights",
     "engine.cuts",
+    "latents",
     "region",
 }
 """Keys whose values are file names or hold commas; `quote` keeps Hydra's grammar from parsing them."""

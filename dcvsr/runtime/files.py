@@ -69,7 +69,9 @@ def free_space(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
+def require_space(
+    folder: Path, needed: int, what: str, way_out: str = "name an output= on another disk"
+) -> None:
     """Check that ``folder`` has room for ``needed`` bytes of ``what``.
 
     Raises:
@@ -79,7 +81,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     if needed > free:
         raise UserError(
             f"{folder} has {size_text(free)} free, and {what} takes {size_text(needed)}: free disk space, or "
-            "name an output= on another disk"
+            f"{way_out}"
         )
 
 

@@ -40,6 +40,7 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["seeds", "batch", "*.batch", "*.batch_size", "captions.count", "crops.side"], FROM_1),
     **dict.fromkeys(["checkpoint_every", "batch", "batches.*", "steps.*"], FROM_1),
     **dict.fromkeys(["data.crop", "data.frames", "data.length", "data.side"], FROM_1),
+    **dict.fromkeys(["draws", "crops", "crop_counts.*", "shard"], FROM_1),
     **dict.fromkeys(
         ["engine.save_every", "sampler.steps", "trainer.max_steps", "module.differentiated"], FROM_1
     ),
@@ -59,6 +60,8 @@ TAKES: dict[str, Kind] = {
     "codec_options*": ANYTHING,
     "pix_fmt": ANYTHING,
     "hdr": Named(("keep", "refuse")),
+    "data.source": Named(("clips", "latents")),
+    "part": ANYTHING,
     "device": Named(("auto", "cpu", "cuda")),
     "precision": Named(("auto", "float32", "bfloat16", "float16")),
     "dtype": Named(("float32", "float16", "bfloat16")),

@@ -4,6 +4,7 @@ Axes: video ``b f c h w`` in [0, 1]; latent ``b f k h w``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,7 +12,6 @@ import torch
 from torch import Generator, Tensor
 from typing_extensions import override
 
-from dcvsr.degradation.seeds import generator
 from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.conditioning import PixelNoise
@@ -21,9 +21,12 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 from dcvsr.training.lora import adapted
 from dcvsr.training.progress_counts import continue_after_step
+from dcvsr.training.sample_draws import drawn, pixel_noise, require_law
 
 Batch = dict[str, Any]
-"""``hr`` and ``lr`` video; training batches add ``epoch`` and ``number``, ``b``; validation adds ``name``."""
+"""``hr`` and ``lr`` video; training batches add ``epoch`` and ``number``, ``b``; validation adds ``name``.
+
+Training batches of a `LatentSet` have ``y``, ``l`` and ``image`` in place of video."""
 
 
 class VSRModule(pl.LightningModule):
@@ -61,10 +64,7 @@ class VSRModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         require_rate(dropout, dropout_mode)
-        if noise_augmentation is not None and len(noise_augmentation) != 2:
-            raise ValueError(
-                f"noise_augmentation={noise_augmentation} is not a mean and a deviation, such as [-3, 0.5]"
-            )
+        require_law(noise_augmentation)
         self.upscaler = upscaler
         self.denoiser = upscaler.denoiser
         self._estimate = torch.compile(self.denoiser.forward) if compile else self.denoiser.forward
@@ -115,30 +115,26 @@ class VSRModule(pl.LightningModule):
     def drawn(self, name: str, batch: Batch, draw: Callable[[Generator], Tensor]) -> Tensor:
         """Draw once per clip and stack the draws to ``b ...`` on the module's device.
 
-        A draw depends only on seed, ``name``, epoch and number, as crops do. It does not depend on device,
-        number of processes or other clips of the batch. Draws of different names are independent.
+        See `sample_draws.drawn`; draws do not depend on the device.
         """
-        samples = zip(batch["epoch"].tolist(), batch["number"].tolist(), strict=True)
-        draws = [draw(generator(self.seed, name, *sample)) for sample in samples]
-        return torch.stack(draws).to(self.device)
+        return drawn(self.seed, name, batch, draw).to(self.device)
 
     def encode(self, batch: Batch) -> tuple[Tensor, Condition]:
-        """Compute the clean latent y of a batch and its condition, in float32 for any trainer precision."""
+        """Compute the clean latent y of a batch and its condition, in float32 for any trainer precision.
+
+        A batch of latents has both already.
+        """
+        if "y" in batch:
+            return batch["y"], Condition(batch["l"], batch["image"], batch.get("noise_augmentation"))
         with torch.autocast(self.device.type, enabled=False):
             found = self.upscaler.condition(batch["lr"], self._pixel_noise(batch))
-            return self.upscaler.latents.target(batch["hr"], found.shown), found.condition()
+            y, c = self.upscaler.latents.target(batch["hr"], found.shown), found.condition()
+        # Rounding of convolutions depends on the memory format, and stored latents are contiguous.
+        return y.contiguous(), replace(c, latent=c.latent.contiguous())
 
     def _pixel_noise(self, batch: Batch) -> PixelNoise | None:
         """Draw the noise augmentation of a batch, and its strength where that is configured (spec A14)."""
-        strength = self.upscaler.noise_augmentation
-        if self.noise_augmentation is None and not strength:
-            return None
-        noise = self.drawn("pixel_noise", batch, lambda g: torch.randn(batch["hr"].shape[1:], generator=g))
-        if self.noise_augmentation is not None:
-            mean, std = self.noise_augmentation
-            drawn = self.drawn("noise_augmentation", batch, lambda g: torch.randn((), generator=g))
-            return PixelNoise((mean + std * drawn).exp(), lambda i: noise[:, i])
-        return PixelNoise(strength, lambda i: noise[:, i])
+        return pixel_noise(self.seed, batch, self.upscaler.noise_augmentation, self.noise_augmentation)
 
     @override
     def configure_gradient_clipping(

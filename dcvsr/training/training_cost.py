@@ -30,6 +30,7 @@ class TrainingCost(pl.Callback):
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.sizes: Counter[tuple[int, int, int]] = Counter()
+        self.encodes = True
         self.seconds = 0.0
         self.peak_memory = 0
         self._batch = ExitStack()
@@ -46,8 +47,11 @@ class TrainingCost(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._batch.close()
-        clips, frames, _, height, width = batch["hr"].shape
-        self.sizes[frames, height, width] += clips
+        self.encodes = "hr" in batch
+        upscaler: Any = pl_module.upscaler
+        factor = 1 if self.encodes else upscaler.latents.autoencoder.factor
+        clips, frames, _, height, width = batch["hr" if self.encodes else "y"].shape
+        self.sizes[frames, factor * height, factor * width] += clips
         self.seconds += self._measure["seconds"]
         self.peak_memory = max(self.peak_memory, self._measure["peak_memory_bytes"])
 
@@ -72,6 +76,8 @@ class TrainingCost(pl.Callback):
             forward = processes * clips * flops.evaluation(frames, height // scale, width // scale)
             parts["forward"] += forward
             parts["backward"] += (3 if recomputed else 2) * forward
+            if not self.encodes:  # batches of latents
+                continue
             lr_size = height // upscaler.factor, width // upscaler.factor
             parts["upsample"] += processes * clips * frames * flops.upsampling(*lr_size)
             coded = flops.encoding(height, width) + flops.target(height, width)

@@ -25,6 +25,7 @@ from dcvsr.runtime.value_kinds import NUMBER, WHOLE, Number
 COMPOSED = {
     "upscale": ("guidance=dssag",),
     "plan": (),
+    "prepare": (),
     "finish": (),
     "evaluate": ("data=unseen", "upscaler=swinir"),
     "train": ("+experiment=stage3", "lora=attention"),
