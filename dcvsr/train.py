@@ -146,10 +146,9 @@ def _refuse_launch(cfg: DictConfig) -> None:
     from dcvsr.training.launch import refuse_launch
 
     hydra = HydraConfig.get()
-    sweeping, overrides = hydra.mode == RunMode.MULTIRUN, hydra.overrides.hydra
-    refuse_launch(
-        hydra.runtime.choices.trainer, cfg.trainer.devices, cfg.trainer.num_nodes, sweeping, overrides
-    )
+    counts = cfg.trainer.devices, cfg.trainer.num_nodes
+    sweeping = hydra.mode == RunMode.MULTIRUN
+    refuse_launch(hydra.runtime.choices["trainer"], *counts, sweeping, hydra.overrides.hydra)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -57,16 +58,31 @@ def counted(run: Callable[[], object]) -> list[int]:
 
 def weights(parts: Sequence[object]) -> list[Tensor]:
     """Return the parameters and buffers of ``parts`` and of the modules that they hold."""
-    modules = [
-        value for part in parts for value in (part, *vars(part).values()) if isinstance(value, nn.Module)
-    ]
-    return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    return [tensor for module in _modules(parts) for tensor in (*module.parameters(), *module.buffers())]
 
 
 def on_meta(parts: Sequence[T]) -> Sequence[T]:
     """Copy ``parts`` with all weights on the meta device."""
-    copies = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in weights(parts)}
+    inner = [module for part in _modules(parts) for module in part.modules()]
+    kept = {id(module): vars(module)["unsharded"][0] for module in inner if "unsharded" in vars(module)}
+    copies: dict[int, Any] = {module: copy.deepcopy(unsharded) for module, unsharded in kept.items()}
+    for tensor in weights(parts):
+        if not isinstance(tensor, DTensor):
+            copies[id(tensor)] = torch.empty_like(tensor, device="meta")
     return copy.deepcopy(parts, copies)
+
+
+def keep_unsharded(module: nn.Module) -> None:
+    """Keep a copy on the meta device for `on_meta`, because sharded modules cannot be copied."""
+    copies = {
+        id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=False)
+        for weight in module.parameters()
+    }
+    vars(module)["unsharded"] = (copy.deepcopy(module, copies),)
+
+
+def _modules(parts: Sequence[object]) -> list[nn.Module]:
+    return [value for part in parts for value in (part, *vars(part).values()) if isinstance(value, nn.Module)]
 
 
 def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -9,6 +9,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
 from dcvsr.training.lora import merged_weights
+from dcvsr.training.sharding import gathered, local, put_back, share_like
 
 
 class EMA(pl.Callback):
@@ -18,6 +19,8 @@ class EMA(pl.Callback):
     their influence. A checkpoint holds the average under ``ema``, beside the trained weights. Resuming a run
     whose checkpoint has no average starts one. Lightning's own callback would copy the whole module with the
     VAE.
+
+    Where weights are shared out over processes, the average is shared out alike; checkpoints hold it whole.
 
     With `LoRA` the average is of merged weights: the average of products B A, not the product of averages.
 
@@ -38,9 +41,10 @@ class EMA(pl.Callback):
 
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        start = self.average or merged_weights(pl_module.denoiser)
+        current = merged_weights(pl_module.denoiser)
         self.average = {
-            name: value.to(pl_module.device, torch.float32, copy=True) for name, value in start.items()
+            name: share_like(value, current[name]).to(pl_module.device, torch.float32, copy=True)
+            for name, value in (self.average or current).items()
         }
 
     @override
@@ -55,8 +59,8 @@ class EMA(pl.Callback):
             return
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         weights = merged_weights(pl_module.denoiser)
-        current = [weights[name].float() for name in self.average]
-        get_ema_multi_avg_fn(decay)([*self.average.values()], current, None)
+        current = [local(weights[name]).float() for name in self.average]
+        get_ema_multi_avg_fn(decay)([local(value) for value in self.average.values()], current, None)
         self.steps += 1
         self._seen = trainer.global_step
 
@@ -73,8 +77,15 @@ class EMA(pl.Callback):
             self._trained = {}
 
     @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Restore the trained weights of an interrupted validation, for a checkpoint."""
+        put_back(pl_module.denoiser)
+        self.on_validation_end(trainer, pl_module)
+
+    @override
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint["ema"] = {"weights": self.average, "steps": self.steps}
+        average = gathered(self.average, trainer.is_global_zero)
+        checkpoint["ema"] = {"weights": average, "steps": self.steps}
 
     @override
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ def refuse_launch(
     if many and preset == "single":
         raise UserError(
             f"trainer=single uses one device, got devices={devices} and nodes={nodes}; "
-            "choose trainer=ddp or slurm"
+            "choose trainer=ddp, fsdp or slurm"
         )
     if preset == "slurm" and "SLURM_NTASKS" not in environment:
         raise UserError(

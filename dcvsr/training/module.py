@@ -22,6 +22,7 @@ from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 from dcvsr.training.lora import adapted
 from dcvsr.training.progress_counts import continue_after_step
 from dcvsr.training.sample_draws import drawn, pixel_noise, require_law
+from dcvsr.training.sharding import gather_unet, put_back, shard, whole
 
 Batch = dict[str, Any]
 """``hr`` and ``lr`` video; training batches add ``epoch`` and ``number``, ``b``; validation adds ``name``.
@@ -76,6 +77,12 @@ class VSRModule(pl.LightningModule):
         self.seed = seed
         self.metrics = dict(metrics)
         self.about = dict(about)
+
+    @override
+    def configure_model(self) -> None:
+        """Share out the U-Net's weights where the strategy has a mesh of processes."""
+        if self.device_mesh is not None:
+            shard(self, self.device_mesh["data_parallel"], self.trainer.precision)
 
     @override
     def on_fit_start(self) -> None:
@@ -152,7 +159,7 @@ class VSRModule(pl.LightningModule):
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             scaler.unscale_(optimizer)  # a fused optimizer would unscale in its step, after clipping
         groups = [[p for p in group["params"] if p.grad is not None] for group in optimizer.param_groups]
-        norms = [torch.nn.utils.get_total_norm(p.grad for p in group) for group in groups]
+        norms = [whole(torch.nn.utils.get_total_norm(p.grad for p in group)) for group in groups]
         self.log("train/grad_norm", norms[0])
         scale = 1.0 if scaler is None else scaler.get_scale()
         if scale > 1 and not all(p.grad.isfinite().all() for group in groups for p in group):
@@ -180,7 +187,12 @@ class VSRModule(pl.LightningModule):
         return {"lr": lr, "restored": restored, "hr": hr}
 
     @override
+    def on_validation_epoch_start(self) -> None:
+        gather_unet(self.denoiser)
+
+    @override
     def on_validation_epoch_end(self) -> None:
+        put_back(self.denoiser)
         for name, metric in self.metrics.items():
             self.log(f"val/{name}", metric.compute(), prog_bar=True)
             metric.reset()

@@ -27,7 +27,7 @@ def test_a_start_of_one_run_is_not_refused(preset, devices, nodes, sweeping, ove
 @pytest.mark.parametrize(
     ("preset", "devices", "nodes", "sweeping", "overrides", "environment", "said"),
     [
-        ("single", 2, 1, False, [], {}, "choose trainer=ddp or slurm"),
+        ("single", 2, 1, False, [], {}, "choose trainer=ddp, fsdp or slurm"),
         ("single", "auto", 1, False, [], {}, "got devices=auto"),
         ("single", 1, 2, False, [], {}, "nodes=2"),
         ("slurm", 4, 1, False, FOLDER, {}, "start it with srun, or choose trainer=ddp"),
