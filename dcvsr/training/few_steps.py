@@ -100,6 +100,17 @@ class FewStepModule(VSRModule):
             raise ValueError("latent is 0, so no loss would use the teacher; set module.latent above")
 
     @override
+    def configure_model(self) -> None:
+        """Refuse drawn numbers of evaluations where processes gather each block together; see the base."""
+        drawn = self.objective == "consistency" or (self.rollout and len(self.levels) > 1)
+        if self.device_mesh is not None and drawn:
+            raise UserError(
+                "trainer=fsdp needs as many evaluations of each clip: choose trainer=ddp, or "
+                "module.objective=regression with sampler.steps=1 or module.rollout=false"
+            )
+        super().configure_model()
+
+    @override
     def on_fit_start(self) -> None:
         super().on_fit_start()
         self.pixel_losses.to(self.device)

@@ -250,3 +250,14 @@ def test_frames_are_float32_whatever_the_precision_of_training(monkeypatch) -> N
 def test_settings_that_cannot_be_are_refused(changes: list[str], says: str) -> None:
     with pytest.raises(InstantiationException, match=says):
         module(*changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [("sampler.steps=2",), ("module.objective=consistency", "sampler.steps=1")]
+)
+def test_fsdp_refuses_as_many_evaluations_as_each_process_draws(changes: tuple[str, ...]) -> None:
+    """Processes that gather a block of the network together must evaluate it equally often."""
+    stage3 = module(*changes)
+    stage3._device_mesh = {"data_parallel": None}  # type: ignore[assignment]
+    with pytest.raises(UserError, match="needs as many evaluations of each clip: choose trainer=ddp"):
+        stage3.configure_model()
