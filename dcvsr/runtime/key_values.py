@@ -99,7 +99,7 @@ TAKES: dict[str, Kind] = {
 FRACTIONS = (
     *("degradation.steps.*", "degradation.usm.*.threshold", "data.shots.threshold", "data.test.*.d?"),
     *("guidance.sigma_max", "sampler.*", "model.noise_augmentation", "upscaler.noise_augmentation"),
-    *("upscaler.network.threshold", "upscaler.network.mlp_ratio"),
+    *("upscaler.network.threshold", "upscaler.network.mlp_ratio", "encoders.noise_augmentation"),
 )
 """Keys whose default is a whole number, and that take any number."""
 
