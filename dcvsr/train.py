@@ -1,6 +1,7 @@
 """The command ``train``: ``python -m dcvsr.train +experiment=stage1``."""
 
 import logging
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.runtime.cli import command, preflight
+from dcvsr.runtime.cli import command, preflight, prepared
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.wandb_login import require_login, wandb_errors
+from dcvsr.training.launch import is_first_process, refuse_launch
 
 log = logging.getLogger(__name__)
 
@@ -20,21 +22,20 @@ log = logging.getLogger(__name__)
 @command("train")
 def main(cfg: DictConfig) -> None:
     """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/ to the run folder."""
-    _require_teacher(cfg)
     _refuse_latents_without_frames(cfg)
-    if not cfg.module.get("teacher"):
-        cfg.ckpt = cfg.resume or cfg.ckpt  # a resumed run needs no other weights
+    resumed = _resumed(cfg) if cfg.resume else None
+    if resumed and resumed.step >= cfg.trainer.max_steps:
+        log.info(f"{resumed}: all {cfg.trainer.max_steps} steps are done; there is nothing to do")
+        return
     preflight(cfg)
     _refuse_launch(cfg)
-    _refuse_to_write_over(_folder())
+    if is_first_process():
+        _refuse_to_write_over(_folder(), cfg.resume)
     require_login(cfg.loggers.get("wandb"))
     import lightning.pytorch as pl
 
-    from dcvsr.models.checkpoint import require_resumable
-
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")  # advice on settings chosen on purpose
-    require_resumable(cfg.resume, cfg.scale, cfg.stage, cfg.trainer.max_steps, instantiate(cfg.sampler))
     pl.seed_everything(cfg.seed % 2**32, verbose=False)  # NumPy's range
     trainer = _trainer(cfg)
     data = instantiate(cfg.datamodule, _convert_="all")
@@ -44,11 +45,55 @@ def main(cfg: DictConfig) -> None:
         latents=_latents(cfg, data.keywords["training"], module),
     )
 
-    start = str(module.upscaler.origin or "the initial weights of the model")
-    log.info(f"stage {cfg.stage} starts from {start}")
-    OmegaConf.update(cfg, "start", start, force_add=True)
-    OmegaConf.save(cfg, _folder() / "config.yaml", resolve=True)
+    _record(cfg, module.upscaler.origin, resumed)
     _fit(cfg, trainer, module, datamodule)
+
+
+def _resumed(cfg: DictConfig) -> Any:
+    """Settle ``resume`` and ``ckpt``; return the checkpoint to resume from, or None."""
+    from dcvsr.models.checkpoint import open_checkpoint, require_resumable
+    from dcvsr.training.resumption import newest_to_resume, start_file
+
+    resume: str = cfg.resume
+    if resume == "auto":
+        found = newest_to_resume(_folder(), None if _is_folder_named() else cfg.runs, cfg.scale, cfg.stage)
+        cfg.resume = resume = str(found.path) if found else ""
+        # Lightning starts further processes with these arguments.
+        sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("resume=")]
+        if found is None:
+            log.info("there is no checkpoint to resume; training starts from the first step")
+            if is_first_process():  # a run may have been killed before its first checkpoint
+                (_folder() / "metrics.csv").unlink(missing_ok=True)
+            cfg.resume = None
+            return None
+        sys.argv += prepared([f"resume={found.path}"])
+        if found.stage == cfg.stage and found.step >= cfg.trainer.max_steps:
+            return found
+    require_resumable(resume, cfg.scale, cfg.stage, cfg.trainer.max_steps, instantiate(cfg.sampler))
+    if not cfg.module.get("teacher"):
+        cfg.ckpt = resume  # a resumed run needs no other weights
+    elif cfg.ckpt in (None, "newest", "required"):
+        cfg.ckpt = start_file(Path(resume))
+    return open_checkpoint(resume, cfg.scale)
+
+
+def _record(cfg: DictConfig, origin: Any, resumed: Any) -> None:
+    """Write config.yaml to the run folder, with the metrics and the id in wandb of a run to resume."""
+    from dcvsr.training.metrics_file import carry_metrics
+    from dcvsr.training.resumption import run_folder, start_of, wandb_id
+
+    start = str(origin or "the initial weights of the model")
+    log.info(f"stage {cfg.stage} {'resumes' if resumed else 'starts'} from {resumed or start}")
+    OmegaConf.update(cfg, "start", (resumed and start_of(resumed.path)) or start, force_add=True)
+    if not is_first_process():
+        return
+    if resumed:
+        carry_metrics(run_folder(resumed.path), _folder(), resumed.step)
+    logger = cfg.loggers.get("wandb", {})
+    if "project" in logger and "id" not in logger:
+        name = wandb_id(cfg.resume, _folder() / "checkpoints")
+        OmegaConf.update(cfg, "wandb.id", name, force_add=True)
+    OmegaConf.save(cfg, _folder() / "config.yaml", resolve=True)
 
 
 def _trainer(cfg: DictConfig) -> Any:
@@ -67,7 +112,13 @@ def _trainer(cfg: DictConfig) -> Any:
     cfg.trainer.precision = trainer_precision(cfg.trainer.precision, device)
     callbacks = list(instantiate(cfg.callbacks).values())
     try:
-        trainer = instantiate(cfg.trainer, callbacks=callbacks, plugins=[WholeCheckpoints()], logger=False)
+        trainer = instantiate(
+            cfg.trainer,
+            callbacks=callbacks,
+            plugins=[WholeCheckpoints(cfg.save_in_background)],
+            logger=False,
+            enable_checkpointing=False,  # callbacks.checkpoint saves
+        )
     except InstantiationException as error:
         if isinstance(error.__cause__, MisconfigurationException):  # such as more devices than there are
             raise UserError(str(error.__cause__)) from error
@@ -103,14 +154,13 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
             if isinstance(logger, WandbLogger):
                 with wandb_errors():
                     logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume)
+        trainer.fit(module, datamodule=datamodule, ckpt_path=cfg.resume, weights_only=True)
     except SystemExit as stop:  # Lightning exits on Ctrl-C
         if last.is_file():
-            log.info(f"\nresume with resume={last}")
+            log.info(f"\nresume with resume=auto hydra.run.dir={_folder()}")
         raise KeyboardInterrupt from stop
     finally:
         wandb.finish()
-    trainer.save_checkpoint(last)
     scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
     log.info(f"stage {cfg.stage}: {trainer.global_step} steps, {scores}\ncheckpoint: {last}")
 
@@ -119,13 +169,11 @@ def _folder() -> Path:
     return Path(HydraConfig.get().runtime.output_dir)
 
 
-def _require_teacher(cfg: DictConfig) -> None:
-    """Refuse to resume a run with a teacher, the network that it started from, unless ``ckpt`` names it."""
-    if cfg.resume and cfg.module.get("teacher") and cfg.ckpt in (None, "newest", "required"):
-        raise UserError(
-            "a resumed run with a teacher needs the weights that it started from: add ckpt=FILE, "
-            f"'start' in {Path(cfg.resume).parents[1] / 'config.yaml'}"
-        )
+def _is_folder_named() -> bool:
+    """Return True if the user or a sweep chose this run's folder, in which ``resume=auto`` looks."""
+    hydra = HydraConfig.get()
+    named = any(override.startswith("hydra.run.dir=") for override in hydra.overrides.hydra)
+    return named or hydra.mode == RunMode.MULTIRUN
 
 
 def _refuse_latents_without_frames(cfg: DictConfig) -> None:
@@ -134,17 +182,18 @@ def _refuse_latents_without_frames(cfg: DictConfig) -> None:
         raise UserError("stage 3 compares decoded frames with HR, which latents lack; set data.source=clips")
 
 
-def _refuse_to_write_over(folder: Path) -> None:
-    """Refuse a folder with a run: Lightning would delete its metrics.csv, also that of a resumed run."""
-    if (folder / "metrics.csv").exists():
+def _refuse_to_write_over(folder: Path, resume: str | None) -> None:
+    """Refuse a folder with another run than the one to resume."""
+    if (folder / "metrics.csv").exists() and (
+        resume is None or Path(resume).resolve().parents[1] != folder.resolve()
+    ):
         raise UserError(
-            f"{folder} already holds a run; give another folder with hydra.run.dir=..., also to resume"
+            f"{folder} already holds a run: continue it with resume=auto, or give another folder with "
+            "hydra.run.dir=..."
         )
 
 
 def _refuse_launch(cfg: DictConfig) -> None:
-    from dcvsr.training.launch import refuse_launch
-
     hydra = HydraConfig.get()
     counts = cfg.trainer.devices, cfg.trainer.num_nodes
     sweeping = hydra.mode == RunMode.MULTIRUN

@@ -128,9 +128,11 @@ def test_a_run_goes_on_where_it_stopped_without_the_weights_that_it_began_with(s
         "hydra.run.dir=outputs/b",
     )
     assert done.code == 0, done.err
-    assert f"stage 1 starts from {stage1}/checkpoints/last.ckpt (scale=nano, stage 1, step 2)" in done.out
+    assert f"stage 1 resumes from {stage1}/checkpoints/last.ckpt (scale=nano, stage 1, step 2)" in done.out
     last = tmp_path / "outputs/b/checkpoints/last.ckpt"
     assert open_checkpoint(last, "nano").step == 3
+    assert OmegaConf.load(tmp_path / "outputs/b/config.yaml").start == "the initial weights of the model"
+    assert {row["step"] for row in _rows(stage1)} < {row["step"] for row in _rows(tmp_path / "outputs/b")}
     assert torch.load(last, weights_only=True)["ema"]["steps"] == 3
 
 
@@ -210,12 +212,80 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(train):
     assert "batch=1 is not a multiple of 2 (data.batch_size=1, processes: 2)" in done.err
 
 
-def test_a_run_is_not_written_over_a_resumed_one_s_own_neither(stage1, train):
+def _rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("resume", ["null", "elsewhere/run/checkpoints/last.ckpt"])
+def test_a_run_is_not_written_over(stage1, train, tmp_path, resume):
+    shutil.copytree(stage1, tmp_path / "elsewhere/run")
     before = (stage1 / "metrics.csv").read_bytes()
-    done = train("stage1", *STEPS, f"resume={stage1}/checkpoints/last.ckpt")
+    done = train("stage1", "trainer.max_steps=3", "hydra.run.dir=outputs/a", f"resume={resume}")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "already holds a run; give another folder with hydra.run.dir=..." in done.err
+    assert "already holds a run: continue it with resume=auto, or give another folder" in done.err
     assert (stage1 / "metrics.csv").read_bytes() == before
+
+
+def test_auto_continues_the_run_of_its_folder_and_then_has_nothing_to_do(stage1, train):
+    """The newest file is half a checkpoint."""
+    last = stage1 / "checkpoints/last.ckpt"
+    (stage1 / "checkpoints/newer.ckpt").write_bytes(last.read_bytes()[:5000])
+    before = [{key: value for key, value in row.items() if value} for row in _rows(stage1)]
+    auto = ("trainer.max_steps=3", "resume=auto", "hydra.run.dir=outputs/a")
+    done = train("stage1", *auto)
+    assert done.code == 0, done.err
+    assert f"resumes from {last.relative_to(Path.cwd())} (scale=nano, stage 1, step 2)" in done.out.replace(
+        f"{Path.cwd()}/", ""
+    )
+    after = [{key: value for key, value in row.items() if value} for row in _rows(stage1)]
+    kept = [row for row in before if row["step"] in "01"]
+    assert len(kept) == 3
+    assert after[:3] == kept
+    assert [row["step"] for row in after[3:]] == ["2", "2", "3"]
+    done = train("stage1", *auto)
+    assert (done.code, done.err) == (0, "")
+    assert "last.ckpt (scale=nano, stage 1, step 3): all 3 steps are done; there is nothing to do" in done.out
+
+
+def test_auto_continues_the_newest_run_of_its_stage_in_a_new_folder(stage1, train, tmp_path):
+    content = torch.load(stage1 / "checkpoints/last.ckpt", weights_only=True)
+    content["dcvsr"]["stage"] = 2
+    (tmp_path / "outputs/newer/checkpoints").mkdir(parents=True)
+    torch.save(content, tmp_path / "outputs/newer/checkpoints/last.ckpt")
+    done = train("stage1", "trainer.max_steps=3", "resume=auto")
+    assert done.code == 0, done.err
+    assert "stage 1 resumes from outputs/a/checkpoints/last.ckpt (scale=nano, stage 1, step 2)" in done.out
+    [new] = (tmp_path / "outputs/train").iterdir()
+    assert open_checkpoint(new / "checkpoints/last.ckpt").step == 3
+
+
+def test_auto_starts_where_there_is_nothing_to_resume(stage1, train, tmp_path):
+    """Also in a folder whose run was killed before its first checkpoint, and beside other runs."""
+    (tmp_path / "outputs/b").mkdir()
+    (tmp_path / "outputs/b/metrics.csv").write_text("step,train/loss\n0,9.9\n")
+    done = train("stage1", "trainer.max_steps=1", "resume=auto", "hydra.run.dir=outputs/b")
+    assert done.code == 0, done.err
+    assert "there is no checkpoint to resume; training starts from the first step" in done.out
+    assert all(row["train/loss"] != "9.9" for row in _rows(tmp_path / "outputs/b"))
+
+
+def test_a_metric_that_ranks_no_checkpoint_is_refused(train):
+    done = train("stage1", "keep_best=lpips")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "keep_best=lpips is not a metric of the validation that ranks checkpoints; choose psnr" in done.err
+
+
+def test_a_resumed_run_is_the_same_run_in_wandb(run, tmp_path):
+    arguments = ("+experiment=stage1", *TINY, "metrics=none", "+trainer.limit_val_batches=0")
+    arguments = (*arguments, "resume=auto", "hydra.run.dir=a")
+    for steps in (1, 2):
+        done = run("train", *arguments, f"trainer.max_steps={steps}")
+        assert done.code == 0, done.err
+    name = (tmp_path / "a/checkpoints/wandb_id.txt").read_text().strip()
+    runs = sorted(path.name.rpartition("-")[2] for path in (tmp_path / "a/wandb").glob("offline-run-*"))
+    assert runs == [name, name]
+    assert len(list((tmp_path / "a/wandb").glob(f"offline-run-*/run-{name}.wandb"))) == 2
 
 
 def test_resuming_another_stage_is_refused(stage1, train):

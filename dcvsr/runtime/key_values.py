@@ -38,7 +38,8 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["seed", "lr_seed", "*.seed"], Number(0, 2**64 - 1, whole=True)),
     **dict.fromkeys(["start", "*.start", "workers", "*.workers", "frame", "media", "crops.count"], FROM_0),
     **dict.fromkeys(["seeds", "batch", "*.batch", "*.batch_size", "captions.count", "crops.side"], FROM_1),
-    **dict.fromkeys(["checkpoint_every", "batch", "batches.*", "steps.*"], FROM_1),
+    **dict.fromkeys(["checkpoint_every", "checkpoints_every.*", "keep_last"], FROM_1),
+    **dict.fromkeys(["batch", "batches.*", "steps.*"], FROM_1),
     **dict.fromkeys(["data.crop", "data.frames", "data.length", "data.side"], FROM_1),
     **dict.fromkeys(["draws", "crops", "crop_counts.*", "shard"], FROM_1),
     **dict.fromkeys(
@@ -86,6 +87,7 @@ TAKES: dict[str, Kind] = {
     "trainer.gradient_clip_val": Number(0, also=(None,)),
     **dict.fromkeys(["include", "module.noise_augmentation"], LIST_OR_NULL),
     **dict.fromkeys(["ckpt", "*.ckpt", "run_name", "*.name", "region", "json", "licence", "hub"], ANYTHING),
+    **dict.fromkeys(["run_group", "*.group", "keep_best"], ANYTHING),
     **dict.fromkeys(
         ["golden", "truth", "runs", "*.runs", "resume", "manifest", "real_images", "size"], ANYTHING
     ),

@@ -14,6 +14,7 @@ from dcvsr.runtime.files import file_sha256, write_whole
 from dcvsr.runtime.versions import package_versions
 
 NO_RECIPE = {"seed", "runs", "ckpt", "resume", "wandb", "loggers", "callbacks", "cache"}
+NO_RECIPE |= {"keep_last", "keep_best", "save_in_background", "run_group"}
 """Settings of a training run that are not part of its recipe; its starting point is recorded separately."""
 
 

@@ -51,5 +51,11 @@ def refuse_launch(
         raise UserError(f"{started} processes need one folder for the run: add hydra.run.dir=FOLDER")
 
 
+def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return True in the process that writes files, the first of those that take part in a run."""
+    ranks = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return all(int(environment.get(name) or 0) == 0 for name in ranks)
+
+
 def _is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)

@@ -21,7 +21,8 @@ class TrainingCost(pl.Callback):
     activations. The count ignores that frozen layers need no weight gradients.
 
     ``sizes``, ``seconds`` and ``peak_memory`` describe this process; only the hooks of a batch write them.
-    Evaluations and FLOPs are reported for all processes together. A resumed run counts from its resumption.
+    Evaluations and FLOPs are reported for all processes together. A resumed run adds to the counts in its
+    checkpoint.
 
     Args:
         folder: folder of ``cost.json``.
@@ -54,6 +55,16 @@ class TrainingCost(pl.Callback):
         self.sizes[frames, factor * height, factor * width] += clips
         self.seconds += self._measure["seconds"]
         self.peak_memory = max(self.peak_memory, self._measure["peak_memory_bytes"])
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        sizes = [[*size, clips] for size, clips in self.sizes.items()]
+        return {"sizes": sizes, "seconds": self.seconds, "peak_memory": self.peak_memory}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.sizes = Counter({(f, h, w): clips for f, h, w, clips in state_dict["sizes"]})
+        self.seconds, self.peak_memory = state_dict["seconds"], state_dict["peak_memory"]
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
