@@ -147,6 +147,8 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
+    from dcvsr.training.preemption import Preempted
+
     last = _folder() / "checkpoints" / "last.ckpt"
     try:
         trainer.loggers = list(instantiate(cfg.loggers, _convert_="all").values())
@@ -159,6 +161,12 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
         if last.is_file():
             log.info(f"\nresume with resume=auto hydra.run.dir={_folder()}")
         raise KeyboardInterrupt from stop
+    except Preempted as stop:
+        if not is_first_process():  # Lightning would kill the first process if this one ended with an error
+            raise SystemExit(0) from stop
+        way_out = f"resume with resume=auto hydra.run.dir={_folder()}"
+        log.info(f"\n{stop} at step {trainer.global_step}; {way_out}")
+        raise SystemExit(128 + stop.number) from stop
     finally:
         wandb.finish()
     scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
