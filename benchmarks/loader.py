@@ -18,6 +18,7 @@ from benchmarks.report import Line
 from benchmarks.timing import speedup
 from dcvsr.data.clips import ALL, VideoClip
 from dcvsr.data.datamodule import VSRDataModule
+from dcvsr.data.latent_set import LatentSet
 from dcvsr.data.packaged import packaged
 from dcvsr.data.pairs import Pair
 from dcvsr.degradation.pipeline import Given
@@ -73,20 +74,21 @@ def loader(pairs: int) -> Iterator[Line]:
     clip = to_unit(hr.read(0, len(hr)))
     lr = to_bytes(degradation.apply(degradation.draw(generator(0), clip.shape), clip))
     before, on_the_way = (
-        _data(cfg.data, clips, made_by)
+        data_of(cfg.data, clips, made_by)
         for clips, made_by in (
             ({"bikes": Pair(InMemory("bikes", to_bytes(clip)), InMemory("bikes", lr))}, Given(4, {})),
             ({"bikes": InMemory("bikes", to_bytes(clip))}, degradation),
         )
     )
     module = instantiate(cfg.module, _convert_="all")
-    trained = speedup(lambda: _train(module, before), lambda: _train(module, on_the_way), pairs)
+    trained = speedup(lambda: train(module, before), lambda: train(module, on_the_way), pairs)
     yield Line("training, times as fast as on clips degraded beforehand", trained, at_least=0.9)
-    alone = speedup(lambda: _train(module, before), lambda: _read(on_the_way), pairs)
+    alone = speedup(lambda: train(module, before), lambda: _read(on_the_way), pairs)
     yield Line("the loader alone, times as fast as training", alone, at_least=1)
 
 
-def _data(cfg: Any, clips: Any, degradation: Any) -> VSRDataModule:
+def data_of(cfg: Any, clips: Any, degradation: Any, latents: LatentSet | None = None) -> VSRDataModule:
+    """The data of `STEPS` batches."""
     return VSRDataModule(
         training=clips,
         validation=clips,
@@ -97,10 +99,12 @@ def _data(cfg: Any, clips: Any, degradation: Any) -> VSRDataModule:
         degradation=degradation,
         seed=0,
         workers=cfg.workers,
+        latents=latents,
     )
 
 
-def _train(module: pl.LightningModule, data: VSRDataModule) -> None:
+def train(module: pl.LightningModule, data: VSRDataModule) -> None:
+    """`STEPS` steps."""
     trainer = pl.Trainer(
         accelerator="cpu",
         precision="bf16-mixed",

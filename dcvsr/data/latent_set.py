@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from dcvsr.runtime.errors import GOES_ON
+from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.files import read_json, write_whole
 from dcvsr.runtime.hashing import digest
 
@@ -66,10 +66,15 @@ class LatentSet:
         """Read the description of a set.
 
         Raises:
-            UserError: if it cannot be read.
+            UserError: if it cannot be read, or has other entries than this version writes.
         """
         about = read_json(folder / ABOUT)
-        return cls(folder, about["contents"], Layout(**about["layout"]))
+        try:
+            return cls(folder, about["contents"], Layout(**about["layout"]))
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{folder / ABOUT} is not of this version: run python -m dcvsr.prepare"
+            ) from error
 
     @property
     def samples(self) -> int:

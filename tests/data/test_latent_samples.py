@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from dcvsr.data.latent_samples import MIXED, LatentSamples, Order
 from dcvsr.data.latent_set import LatentSet, Layout, sample_bytes
+from dcvsr.runtime.errors import UserError
 
 CROPS, DRAWS, SHARD = 23, 3, 5
 
@@ -113,3 +114,9 @@ def test_bytes_of_a_crop_at_the_paper_s_size() -> None:
     assert sample_bytes((14, 4, 64, 64), (14, 1024), 1, shares_y=False, item=4) == 4 * (
         2 * 229_376 + 14 * 1024
     )
+
+
+def test_a_description_of_another_version_is_one_line(latents: LatentSet) -> None:
+    (latents.folder / "about.json").write_text('{"contents": {}, "layout": {"crops": 3}}')
+    with pytest.raises(UserError, match=r"about\.json is not of this version: run python -m dcvsr\.prepare"):
+        LatentSet.opened(latents.folder)
