@@ -23,6 +23,11 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> None:
     """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/ to the run folder."""
     _refuse_latents_without_frames(cfg)
+    if "stages" in cfg:
+        from dcvsr.training.all_stages import run_all
+
+        run_all(cfg, _folder(), sys.argv[1:], HydraConfig.get().mode == RunMode.MULTIRUN)
+        return
     resumed = _resumed(cfg) if cfg.resume else None
     if resumed and resumed.step >= cfg.trainer.max_steps:
         log.info(f"{resumed}: all {cfg.trainer.max_steps} steps are done; there is nothing to do")
