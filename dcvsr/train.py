@@ -109,12 +109,14 @@ def _trainer(cfg: DictConfig) -> Any:
     from dcvsr.runtime.device import choose, settled_precision, trainer_precision
     from dcvsr.training.batch import accumulation
     from dcvsr.training.checkpoint_files import WholeCheckpoints
+    from dcvsr.training.non_finite import refuse_two_frames
 
     if "accumulate_grad_batches" in cfg.trainer:
         raise UserError("trainer.accumulate_grad_batches is derived from batch; set batch instead")
     device = choose("cpu" if cfg.trainer.accelerator == "cpu" else "auto")
     cfg.precision = settled_precision(cfg.precision, device)
     cfg.trainer.precision = trainer_precision(cfg.trainer.precision, device)
+    refuse_two_frames(cfg.trainer.precision, device, cfg.data.frames)
     callbacks = list(instantiate(cfg.callbacks).values())
     try:
         trainer = instantiate(

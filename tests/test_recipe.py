@@ -271,6 +271,7 @@ NOT_OF_THE_RECIPE = [
     *("*upscaler.denoiser._target_", "*upscaler.denoiser.runs", "*.ckpt"),  # which weights
     *("*upscaler.denoiser.scale", "*upscaler.denoiser.stages.*", "module.about.*", "module.metrics.*"),
     *("*upscaler.batch", "*upscaler.precision.*", "module.compile"),  # speed
+    *("module.optimizer.fused", "module.on_nan"),
     *("*degradation.jpeg", "*.jpeg[12].coder"),
     *("trainer._target_", "trainer.accelerator", "trainer.log_every_n_steps", "trainer.val_check_interval"),
     *("trainer.num_sanity_val_steps", "trainer.enable_model_summary"),  # reports

@@ -20,6 +20,7 @@ from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 from dcvsr.training.lora import adapted
+from dcvsr.training.non_finite import NonFinite, OnNaN
 from dcvsr.training.progress_counts import continue_after_step
 from dcvsr.training.sample_draws import drawn, pixel_noise, require_law
 from dcvsr.training.sharding import gather_unet, put_back, shard, whole
@@ -46,6 +47,7 @@ class VSRModule(pl.LightningModule):
             for each clip and passed to the network; None for the upscaler's own strength (spec A14).
         seed: seed of noise levels, noise, dropout and noise augmentation.
         compile: compile the training step with torch.compile; validation is not compiled.
+        on_nan: ``stop`` at a loss or gradient that is not finite, or ``skip`` its step; see `NonFinite`.
         metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
         about: plain values stored in each checkpoint under ``dcvsr``.
     """
@@ -60,6 +62,7 @@ class VSRModule(pl.LightningModule):
         noise_augmentation: Sequence[float] | None,
         seed: int,
         compile: bool,
+        on_nan: OnNaN,
         metrics: Mapping[str, VideoMetric],
         about: Mapping[str, Any],
     ) -> None:
@@ -75,6 +78,7 @@ class VSRModule(pl.LightningModule):
         self.dropout_mode: DropoutMode = dropout_mode
         self.noise_augmentation = noise_augmentation
         self.seed = seed
+        self.non_finite = NonFinite(on_nan)
         self.metrics = dict(metrics)
         self.about = dict(about)
 
@@ -101,7 +105,8 @@ class VSRModule(pl.LightningModule):
         seen = c.dropped(*dropped_parts(draw, self.dropout, self.dropout_mode))
         noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
         loss = self.batch_loss(batch, y, noise, seen, c.latent)
-        self._require_finite("loss", loss)
+        if not self.non_finite.skips:
+            self.non_finite.require_finite("loss", loss, self)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(y))
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(y))
         return loss
@@ -153,7 +158,7 @@ class VSRModule(pl.LightningModule):
         """Clip each group by the norm over its weights; Lightning's implementation refuses fused optimizers.
 
         Under ``16-mixed`` the gradient scaler skips a step that overflows and halves its scale. At scale 1 an
-        overflow is not the scale's, and stops the run as it does in other precisions.
+        overflow is not the scale's, and stops the run, or skips the step, as it does in other precisions.
         """
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
@@ -164,18 +169,16 @@ class VSRModule(pl.LightningModule):
         scale = 1.0 if scaler is None else scaler.get_scale()
         if scale > 1 and not all(p.grad.isfinite().all() for group in groups for p in group):
             return
+        if self.non_finite.skips:
+            skips = self.non_finite.skip(optimizer, torch.stack(norms).sum(), self)
+            self.log("train/skipped_steps", float(self.non_finite.skipped))
+            if skips:
+                return
+        name = "gradient" if scaler is None else f"gradient, its scale {scale:g},"
         for group, norm in zip(groups, norms, strict=True):
-            self._require_finite("gradient" if scaler is None else f"gradient, its scale {scale:g},", norm)
+            self.non_finite.require_finite(name, norm, self)
             if gradient_clip_val:
                 torch.nn.utils.clip_grads_with_norm_(group, gradient_clip_val, norm)
-
-    def _require_finite(self, name: str, value: Tensor) -> None:
-        """Raise before a weight changes, so that checkpoints/last.ckpt stays valid."""
-        if not torch.isfinite(value):
-            raise UserError(
-                f"the {name} is {value.item()} at step {self.global_step}; the last good checkpoint is kept: "
-                "start from its weights (ckpt=...) with a lower module.optimizer.lr or in float32"
-            )
 
     @override
     def validation_step(self, batch: Batch, _: int) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -25,6 +26,7 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.tiling.grid import TileGrid
 from dcvsr.training.freeze import FreezeTemporalLayers
 from dcvsr.training.module import VSRModule
+from dcvsr.training.non_finite import NonFinite
 from tests.comparing import apart
 from tests.conftest import TINY
 
@@ -317,6 +319,51 @@ def test_nan_stops_before_a_weight_is_touched(where):
     before = {name: p.detach().clone() for name, p in module.named_parameters()}
     with pytest.raises(UserError, match=f"the {where} is nan at step 0.*last good checkpoint"):
         _fit(module, [])
+    assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
+
+
+def _planted(module: VSRModule, steps: Iterable[int]) -> None:
+    """Make the loss NaN in these steps, which start at 0."""
+    seen, loss = count(), module.loss
+    module.loss = Mock(wraps=loss)
+    module.loss.side_effect = lambda *given: loss(*given) * (float("nan") if next(seen) in steps else 1)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_skipped_step_leaves_weights_and_optimizer_as_they_are(fused):
+    """Four steps, two of them skipped, are two steps, bit for bit."""
+    states = []
+    for steps, nan in ((4, (1, 2)), (2, ())):
+        module, _ = _module("stage1", on_nan="skip")
+        module.optimizer = partial(torch.optim.AdamW, lr=1e-3, fused=fused)
+        _planted(module, nan)
+        _fit(module, [], steps, gradient_clip_val=1.0)
+        assert module.trainer.callback_metrics["train/skipped_steps"] == len(nan)
+        states.append((module.state_dict(), module.trainer.optimizers[0].state_dict()["state"]))
+    (weights, state), (others, other_state) = states
+    assert all(torch.equal(value, others[name]) for name, value in weights.items())
+    for number, values in state.items():
+        assert all(torch.equal(value, other_state[number][name]) for name, value in values.items())
+
+
+def test_ten_skipped_steps_in_a_row_stop_the_run_and_nine_do_not():
+    module, _ = _module("stage1", on_nan="skip")
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    decide, weight = NonFinite("skip"), next(module.denoiser.parameters())
+    optimizer = module.optimizer([weight])
+    nan, one = torch.tensor(float("nan")), torch.tensor(1.0)
+    for norms in ([nan] * 9, [one], [nan] * 9):
+        for norm in norms:
+            weight.grad = torch.ones_like(weight)
+            assert (
+                decide.skip(optimizer, norm, SimpleNamespace(global_step=5))
+                == (weight.grad is None)
+                == bool(norm.isnan())
+            )
+    assert decide.skipped == 18
+    _planted(module, range(100))
+    with pytest.raises(UserError, match=r"the gradient of 10 steps in a row is nan at step 9; the last good"):
+        _fit(module, [], 100)
     assert all(torch.equal(p, before[name]) for name, p in module.named_parameters())
 
 
