@@ -12,7 +12,7 @@ import dcvsr
 COMMANDS = {
     "upscale": ("dcvsr.upscale", "upscale a video four times"),
     "finish": ("dcvsr.upscaling.finish", "correct colours and strength of an upscaled video"),
-    "plan": ("dcvsr.plan", "tell what upscaling a video takes"),
+    "plan": ("dcvsr.plan", "tell what upscaling or training takes"),
     "prepare": ("dcvsr.prepare", "store latents of degraded crops for training"),
     "train": ("dcvsr.train", "train one stage of the method"),
     "evaluate": ("dcvsr.evaluate", "score an upscaler on the test clips of a data set"),

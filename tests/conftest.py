@@ -172,6 +172,7 @@ def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
 
     def run(line: str) -> list[DictConfig]:
         line = re.sub("^degrade (verify|preview)", r"degrade_\1", line)
+        line = re.sub(r"^plan (\+experiment)", r"plan_training \1", line)
         name, *arguments = shlex.split(line.replace("images", "text2image", 1))
         monkeypatch.setattr(sys, "argv", [name, *arguments, "hydra.output_subdir=null"])  # Writes no .hydra/.
         jobs: list[DictConfig] = []

@@ -27,6 +27,7 @@ MODEL = {
         "layers": 1,
         "embedding": 32,
         "frames": 8,
+        "checkpointing": False,
     },
     "upscaler.latents.means": [0, 16, 32],
     "upscaler.latents.window": 3,

@@ -32,6 +32,7 @@ def new_unet(
     layers: int,
     embedding: int,
     frames: int,
+    checkpointing: bool = False,
 ) -> UNetSpatioTemporalConditionModel:
     """Build a smaller U-Net of SVD's structure with random weights.
 
@@ -44,9 +45,10 @@ def new_unet(
         layers: residual blocks (each with an attention stage) per resolution.
         embedding: length of the image embedding.
         frames: clip length.
+        checkpointing: recompute activations in backward: see `recompute_activations`.
     """
     attentive = len(channels) - 1
-    return UNetSpatioTemporalConditionModel(
+    unet = UNetSpatioTemporalConditionModel(
         in_channels=2 * latent_channels,
         out_channels=latent_channels,
         down_block_types=("CrossAttnDownBlockSpatioTemporal",) * attentive + ("DownBlockSpatioTemporal",),
@@ -59,6 +61,9 @@ def new_unet(
         projection_class_embeddings_input_dim=3 * embedding,
         num_frames=frames,
     )
+    if checkpointing:
+        recompute_activations(unet)
+    return unet
 
 
 def attend_frame_by_frame(unet: UNetSpatioTemporalConditionModel) -> None:

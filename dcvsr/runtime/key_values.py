@@ -75,6 +75,7 @@ TAKES: dict[str, Kind] = {
     "fps": Number(0.001, 10_000, ratio=True, also=(None,)),
     "seconds": Number(0, above=True, ratio=True, also=(None,)),
     "factor": Number(1, 8, ratio=True),
+    "tflops": Number(0, above=True, also=(None,)),
     "engine.memory": Number(0, above=True, also=("auto", None)),
     "step": Number(0, whole=True, also=(None,)),
     "stage": Number(1, 3, whole=True),

@@ -25,6 +25,7 @@ from dcvsr.runtime.value_kinds import NUMBER, WHOLE, Number
 COMPOSED = {
     "upscale": ("guidance=dssag",),
     "plan": (),
+    "plan_training": ("+experiment=stage2",),
     "prepare": (),
     "finish": (),
     "evaluate": ("data=unseen", "upscaler=swinir"),
