@@ -119,6 +119,7 @@ class Checkpoints(pl.Callback):
     @override
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["random_states"] = random_states()
+        checkpoint["validation_due"] = bool(trainer.validating)  # a signal interrupts it
 
     @override
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:

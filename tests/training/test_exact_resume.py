@@ -82,11 +82,21 @@ def in_save(number: int) -> None:
     checkpoint_files.torch.save = half  # type: ignore[assignment]
 
 
+def signalled_in_validation(number: int) -> None:
+    """Send a cluster's signal in the ``number``-th validation, of which the run saves a checkpoint."""
+    calls = iter(range(1, 1000))
+
+    def send() -> None:
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    VSRModule.validation_step = _before(VSRModule.validation_step, send)  # type: ignore[method-assign]
+
+
 def moment(draw: random.Random) -> tuple[Kill, int]:
     """A moment of a run at which it is killed."""
-    kind = draw.choice([in_batch, in_batch, in_validation, in_save])
-    most = {in_batch: STEPS * ACCUMULATED, in_validation: STEPS // EVERY, in_save: STEPS // EVERY}[kind]
-    return kind, draw.randint(1, most)
+    kind = draw.choice([in_batch, in_batch, in_validation, in_save, signalled_in_validation])
+    return kind, draw.randint(1, STEPS * ACCUMULATED if kind is in_batch else STEPS // EVERY)
 
 
 def train(folder: Path, *arguments: str, patch: Callable[[], object] = int) -> int:
@@ -169,6 +179,6 @@ def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(
         kill, number = moment(draw)
         print(stage, kill.__name__, number)
         code = train(tmp_path, *start, "hydra.run.dir=broken", "resume=auto", patch=partial(kill, number))
-        assert code in (0, -signal.SIGKILL), (tmp_path / "log").read_text()
+        assert code in (0, -signal.SIGKILL, 128 + signal.SIGTERM), (tmp_path / "log").read_text()
     assert train(tmp_path, *start, "hydra.run.dir=broken", "resume=auto") == 0, (tmp_path / "log").read_text()
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
