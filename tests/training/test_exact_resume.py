@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +21,7 @@ import dcvsr.video.io  # noqa: F401
 from dcvsr.training import checkpoint_files
 from dcvsr.training.module import VSRModule
 from tests.conftest import TINY, module_of, under_stress
+from tests.training.forked import run_ranks
 
 STEPS, EVERY, ACCUMULATED = 5, 2, 2
 RUN = (
@@ -105,19 +106,26 @@ def train(folder: Path, *arguments: str, patch: Callable[[], object] = int) -> i
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     code = 1
     try:
-        with open(folder / "log", "ab") as log:
-            os.dup2(log.fileno(), 1)
-            os.dup2(log.fileno(), 2)
-        patch()
-        os.chdir(folder)
-        sys.argv = ["train", *arguments]
+        code = here(folder, arguments, patch)
+    finally:
+        os._exit(code)
+
+
+def here(folder: Path, arguments: Sequence[str], patch: Callable[[], object]) -> int:
+    """Train in this process, which writes to ``folder/log``; return the exit code."""
+    with open(folder / "log", "ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    patch()
+    os.chdir(folder)
+    sys.argv = ["train", *arguments]
+    try:
         module_of("train").main()
-        code = 0
     except SystemExit as stop:
-        code = int(stop.code or 0)
+        return int(stop.code or 0)
     finally:
         sys.stdout.flush()
-        os._exit(code)
+    return 0
 
 
 @pytest.fixture(autouse=True)
@@ -181,4 +189,21 @@ def test_a_run_that_is_killed_and_resumed_equals_an_unbroken_one(
         code = train(tmp_path, *start, "hydra.run.dir=broken", "resume=auto", patch=partial(kill, number))
         assert code in (0, -signal.SIGKILL, 128 + signal.SIGTERM), (tmp_path / "log").read_text()
     assert train(tmp_path, *start, "hydra.run.dir=broken", "resume=auto") == 0, (tmp_path / "log").read_text()
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.timeout(600)
+def test_two_processes_that_are_killed_and_resumed_equal_unbroken_ones(tmp_path: Path) -> None:
+    """The kill comes within the part of a step, after the checkpoint of step 2."""
+    both = ("trainer=ddp", "devices=2", "trainer.accelerator=cpu", f"batch={2 * ACCUMULATED}", "resume=auto")
+    start = ("+experiment=stage1", *RUN, "module.dropout=0.5", *both)
+
+    def run(name: str, patch: Callable[[], object] = int, code: int = 0) -> None:
+        task = partial(here, tmp_path, (*start, f"hydra.run.dir={name}"), patch)
+        run_ranks(task, codes=(code, code))
+
+    run("whole")
+    run("broken", partial(in_batch, EVERY * ACCUMULATED + 2), -signal.SIGKILL)
+    assert (tmp_path / "broken/checkpoints/last.ckpt").is_file()
+    run("broken")
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
