@@ -176,8 +176,13 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
         raise SystemExit(128 + stop.number) from stop
     finally:
         wandb.finish()
-    scores = ", ".join(f"{name} {value:.4g}" for name, value in sorted(trainer.callback_metrics.items()))
+    found = {name: value for name, value in sorted(trainer.callback_metrics.items()) if _is_score(name)}
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
     log.info(f"stage {cfg.stage}: {trainer.global_step} steps, {scores}\ncheckpoint: {last}")
+
+
+def _is_score(name: str) -> bool:
+    return name == "train/loss" or name.startswith("val/")
 
 
 def _folder() -> Path:

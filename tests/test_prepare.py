@@ -111,7 +111,7 @@ def test_loss_on_a_cached_sample_equals_the_loss_on_the_fly(
         assert torch.equal(c.latent, c_then.latent)
         assert torch.equal(c.image, c_then.image)
         losses = [
-            module.training_step(batch, 0)
+            module.training_step(batch, 0)["loss"]
             for batch in (cached(latents, crop, draw), on_the_fly(data, crop, draw))
         ]
         assert torch.equal(*losses)

@@ -26,12 +26,12 @@ class EDMLoss:
         return (self.P_mean + self.P_std * torch.randn(clips, generator=generator)).exp()
 
     def __call__(self, denoise: DenoiseBatch, y: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-        """Compute the mean loss from ``y`` and unit ``noise``, b f c h w, and ``sigma``, b."""
+        """Compute the loss of each clip, b, from ``y`` and unit ``noise``, b f c h w, and ``sigma``, b."""
         level = rearrange(sigma, "b -> b 1 1 1 1")
         return self.of(denoise(y + level * noise, sigma), y, sigma)
 
     def of(self, D_x: Tensor, y: Tensor, sigma: Tensor) -> Tensor:
-        """Compute the mean loss of estimates ``D_x`` of ``y``, b f c h w, at noise levels ``sigma``, b."""
+        """Compute the loss of each estimate ``D_x`` of ``y``, b f c h w, at noise levels ``sigma``, b."""
         level = rearrange(sigma, "b -> b 1 1 1 1")
         weight = (1 + level**2) / level**2
-        return (weight * (D_x - y) ** 2).mean()  # Eq. (11)
+        return (weight * (D_x - y) ** 2).mean(dim=(1, 2, 3, 4))  # Eq. (11)

@@ -86,10 +86,11 @@ class TiledUpscaler(Upscaler):
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weights of all networks."""
-        return sum(tensor.nbytes for part in self._networks for tensor in part.parameters())
+        return sum(tensor.nbytes for part in self.networks for tensor in part.parameters())
 
     @property
-    def _networks(self) -> list[nn.Module]:
+    def networks(self) -> list[nn.Module]:
+        """Networks of the model, frozen ones included."""
         parts = self.upsample, self.denoiser, self.latents.autoencoder, self.image_encoder
         return [part for part in parts if isinstance(part, nn.Module)]
 
@@ -99,7 +100,7 @@ class TiledUpscaler(Upscaler):
 
     def to(self, device: torch.device) -> None:
         """Move the model to ``device``."""
-        for part in self._networks:
+        for part in self.networks:
             part.to(device)
 
     def condition(

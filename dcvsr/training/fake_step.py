@@ -95,8 +95,8 @@ class FakeStep:
             with self._recorded([*known, y, noise, latent, image, sigma]) as live:
                 with self._autocast():
                     condition = Condition(latent, image)
-                    loss = self.module.loss(lambda x, sigma: denoiser(x, sigma, condition), y, noise, sigma)
-                loss.backward()
+                    losses = self.module.loss(lambda x, sigma: denoiser(x, sigma, condition), y, noise, sigma)
+                losses.mean().backward()
             return Needs(live.peak - (0 if accumulates else _bytes(trained)), live.flops)
 
     def encoding(self) -> Needs:

@@ -20,7 +20,7 @@ from dcvsr.models.denoiser import Condition
 from dcvsr.runtime.choices import require_choice
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.adversary import Adversary
-from dcvsr.training.module import Batch, VSRModule
+from dcvsr.training.module import Batch, Losses, VSRModule
 from dcvsr.training.pixel_losses import PixelLosses
 from dcvsr.training.teacher import Teacher
 
@@ -146,7 +146,7 @@ class FewStepModule(VSRModule):
         super().on_load_checkpoint(checkpoint)
 
     @override
-    def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Tensor:
+    def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Losses:
         """Compute the weighted losses at a drawn noise level of each clip; see the base."""
         numbers = self.drawn("evaluation", batch, lambda g: torch.randint(len(self.levels), (), generator=g))
         pairs = [
@@ -165,9 +165,9 @@ class FewStepModule(VSRModule):
                 terms["discriminator"] = self.adversary.judging_loss(*features)
             if self.latent:
                 sigmas = y.new_tensor(self.levels)[numbers]
-                terms["latent"] = self.latent * self.loss.of(D_x, target, sigmas)
+                terms["latent"] = self.latent * self.loss.of(D_x, target, sigmas).mean()
         self.log_dict({f"train/{term}": value for term, value in terms.items()}, batch_size=len(y))
-        return torch.stack([*terms.values()]).sum()
+        return {"loss": torch.stack([*terms.values()]).sum()}
 
     def estimates(self, y: Tensor, noise: Tensor, c: Condition, number: int) -> tuple[Tensor, Tensor]:
         """Compute the denoiser's estimate of one clip at a noise level, and its target.

@@ -30,6 +30,9 @@ Batch = dict[str, Any]
 
 Training batches of a `LatentSet` have ``y``, ``l`` and ``image`` in place of video."""
 
+Losses = dict[str, Tensor]
+"""``loss``, to minimise; optionally ``clip_losses`` and ``sigma``, ``b``, of each clip."""
+
 
 class VSRModule(pl.LightningModule):
     """Training with the EDM loss, and validation that upscales and scores whole clips.
@@ -99,19 +102,18 @@ class VSRModule(pl.LightningModule):
         return self.optimizer(p for p in self.denoiser.parameters() if p.requires_grad)
 
     @override
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, _: int) -> Losses:
         y, c = self.encode(batch)
         draw = self.drawn("dropout", batch, lambda g: torch.rand((), generator=g))
         seen = c.dropped(*dropped_parts(draw, self.dropout, self.dropout_mode))
         noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
-        loss = self.batch_loss(batch, y, noise, seen, c.latent)
+        found = self.batch_loss(batch, y, noise, seen, c.latent)
         if not self.non_finite.skips:
-            self.non_finite.require_finite("loss", loss, self)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(y))
+            self.non_finite.require_finite("loss", found["loss"], self)
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(y))
-        return loss
+        return found
 
-    def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Tensor:
+    def batch_loss(self, batch: Batch, y: Tensor, noise: Tensor, seen: Condition, l: Tensor) -> Losses:
         """Compute Eq. (11) at a drawn noise level of each clip.
 
         Args:
@@ -122,7 +124,8 @@ class VSRModule(pl.LightningModule):
             l: LR latent, of all clips.
         """
         sigma = self.drawn("sigma", batch, lambda g: self.loss.sigma(1, g)[0])
-        return self.loss(lambda x, sigma: self._estimate(x, sigma, seen), y, noise, sigma)
+        losses = self.loss(lambda x, sigma: self._estimate(x, sigma, seen), y, noise, sigma)
+        return {"loss": losses.mean(), "clip_losses": losses, "sigma": sigma}
 
     def drawn(self, name: str, batch: Batch, draw: Callable[[Generator], Tensor]) -> Tensor:
         """Draw once per clip and stack the draws to ``b ...`` on the module's device.

@@ -36,7 +36,10 @@ NUMBERS = (
 VARIANTS = ("choices.propagation", "propagation.tap.selection", "guidance._target_")
 UPSCALER = "choices.upscaler"
 COSTS = ("evaluate/cost/evaluations", "evaluate/cost/seconds")
-TRAINING = ("train/loss", "val/lpips", "train/data_wait")
+TRAINING = (
+    *("train/loss", "train/grad_norm", "val/lpips"),
+    *("train/samples_per_second", "train/data_wait", "memory/optimizer"),
+)
 MEDIA = ("val/bigbuckbunny_end", "val/bikes_end")
 TABLES = ("evaluate/results",)
 RUNS = 100
@@ -72,7 +75,7 @@ def sections(media: Sequence[str]) -> "list[ws.Section]":
         *(section(f"Scores by {key}", scatters(wr.Config(key), key)) for key in NUMBERS),
         *(section(f"Scores by {key}", bars(key)) for key in VARIANTS),
         section("Cost", [plot for key in COSTS for plot in scatters(wr.SummaryMetric(key), key)]),
-        section("Training", lines, len(TRAINING)),
+        section("Training", lines, 3),
         section("Videos", [wr.MediaBrowser(media_keys=list(media))], 1),
         section("Tables", tables, 1),
     ]

@@ -33,7 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-class Slow(IterableDataset[Tensor]):
+class Slow(IterableDataset[dict[str, Tensor]]):
     """Each item takes ``seconds``."""
 
     def __init__(self, clock: Clock, seconds: float, count: int = 12) -> None:
@@ -42,10 +42,10 @@ class Slow(IterableDataset[Tensor]):
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for _ in range(self.count):
             self.clock.advance(self.seconds)
-            yield torch.zeros(1)
+            yield {"number": torch.zeros(3)}
 
 
 class Working(pl.LightningModule):
@@ -63,11 +63,11 @@ class Working(pl.LightningModule):
         self.clock.advance(self.transfer if self.trainer.training else 0)
         return batch
 
-    def training_step(self, batch: Tensor) -> Tensor:
+    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         self.clock.advance(self.step)
-        return self.weight * batch.mean()
+        return self.weight * batch["number"].mean()
 
-    def validation_step(self, batch: Tensor) -> None:
+    def validation_step(self, batch: dict[str, Tensor]) -> None:
         self.clock.advance(self.validation)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -78,7 +78,12 @@ class Working(pl.LightningModule):
 
 
 def logged(
-    folder: Path, module: Working, reading: float, *others: pl.Callback, **options: Any
+    folder: Path,
+    module: Working,
+    reading: float,
+    *others: pl.Callback,
+    key: str = "train/data_wait",
+    **options: Any,
 ) -> list[float]:
     """Values logged at each step."""
     usual = {"max_epochs": 1, "log_every_n_steps": 1, "num_sanity_val_steps": 0, "limit_val_batches": 0}
@@ -97,7 +102,7 @@ def logged(
     )
     trainer.fit(module, training, validation)
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
-    column = rows[0].index("train/data_wait")
+    column = rows[0].index(key)
     return [float(row[column]) for row in rows[1:] if row[column]]
 
 
@@ -122,3 +127,16 @@ def test_validation_and_checkpoints_do_not_count_as_wait(clock: Clock, tmp_path:
     saving = pl.callbacks.ModelCheckpoint(tmp_path / "b", every_n_train_steps=1)
     saved = logged(tmp_path / "b", Working(clock, 2, saving=20), 0, saving)
     assert validated == saved == [0] * 12
+
+
+def test_samples_a_second_count_waiting_and_working_but_not_validation(clock: Clock, tmp_path: Path) -> None:
+    """Batches of three clips take 2 s and, but for the first, a wait of 6 s; four make a step."""
+    paces = logged(
+        tmp_path,
+        Working(clock, 2, validation=20),
+        6,
+        key="train/samples_per_second",
+        accumulate_grad_batches=4,
+        limit_val_batches=1,
+    )
+    assert paces == pytest.approx([12 / 26, 12 / 32, 12 / 32])

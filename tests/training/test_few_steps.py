@@ -14,6 +14,7 @@ from dcvsr.models.denoiser import Condition
 from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.few_steps import FewStepModule
+from dcvsr.training.training_loss import TrainingLoss
 from tests.comparing import apart
 from tests.conftest import TINY
 
@@ -93,11 +94,11 @@ def test_without_pixel_losses_and_rollout_it_is_the_edm_loss_at_the_samplers_lev
     stage3.log_dict = lambda values, **_: logged.update(values)
     stage3.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_steps=1)
     stage3.trainer.strategy._optimizers = [torch.optim.SGD(stage3.denoiser.parameters())]
-    loss = stage3.training_step(batch, 0)
+    loss = stage3.training_step(batch, 0)["loss"]
     y, c = stage3.encode(batch)
     noise = stage3.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
     sigma = torch.full((2,), stage3.upscaler.sampler.sigma_max)
-    expected = stage3.loss(lambda x, sigma: stage3.denoiser(x, sigma, c), y, noise, sigma)
+    expected = stage3.loss(lambda x, sigma: stage3.denoiser(x, sigma, c), y, noise, sigma).mean()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=0)
     assert logged["train/latent"] == loss
 
@@ -139,6 +140,7 @@ def test_a_step_moves_weights_and_the_rate_decays_to_zero() -> None:
     trainer = pl.Trainer(
         **{"max_steps": 2, "accelerator": "cpu", "logger": False, "enable_checkpointing": False},
         **{"enable_progress_bar": False, "enable_model_summary": False},
+        **{"callbacks": [TrainingLoss([])], "log_every_n_steps": 1},
     )
     trainer.fit(stage3, torch.utils.data.DataLoader(samples, batch_size=1))
     assert any(apart(p, before[name]) for name, p in stage3.named_parameters())
@@ -180,6 +182,7 @@ def test_an_adversary_learns_beside_the_denoiser_and_is_saved(tmp_path: Path) ->
     trainer = pl.Trainer(
         **{"max_steps": 2, "accelerator": "cpu", "logger": False, "default_root_dir": tmp_path},
         **{"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False},
+        **{"callbacks": [TrainingLoss([])], "log_every_n_steps": 1},
     )
     trainer.fit(stage3, torch.utils.data.DataLoader(samples, batch_size=1))
     moved = [name for name, p in stage3.named_parameters() if apart(p, before[name])]

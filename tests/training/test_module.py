@@ -462,7 +462,7 @@ def test_a_compiled_step_is_the_plain_one(monkeypatch):
         module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
         module.trainer = SimpleNamespace(optimizers=[module.configure_optimizers()])  # type: ignore[assignment]
         torch.manual_seed(1)
-        losses[compiled] = module.training_step(batch, 0)
+        losses[compiled] = module.training_step(batch, 0)["loss"]
         losses[compiled].backward()
         gradients[compiled] = module.denoiser.unet.conv_in.weight.grad
         names[compiled] = list(module.state_dict())

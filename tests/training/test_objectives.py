@@ -57,7 +57,7 @@ def test_a_student_of_a_linear_denoiser_learns_the_guided_estimate() -> None:
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        found = stage3.loss.of(*stage3.estimates(y, noise, c, 0), torch.tensor(stage3.levels[:1]))
+        found = stage3.loss.of(*stage3.estimates(y, noise, c, 0), torch.tensor(stage3.levels[:1])).mean()
         found.backward()
         return found
 

@@ -53,7 +53,7 @@ def real_step(module, recomputes: bool, accumulates: bool, dtype) -> int:
     known = [*given, y, noise, sigma, c.latent, c.image]
     with Recorded(known, "cpu") as live, live.running(0):
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = module.loss(lambda x, sigma: module.denoiser(x, sigma, c), y, noise, sigma)
+            loss = module.loss(lambda x, sigma: module.denoiser(x, sigma, c), y, noise, sigma).mean()
         loss.backward()
     return live.peak - (0 if accumulates else sum(p.nbytes for p in trained))
 
