@@ -47,6 +47,15 @@ def test_the_commands_compose() -> None:
     assert evaluated.model.denoiser.unet.channels == [32, 32]
 
 
+def test_stage_3_takes_clips_where_the_others_take_latents() -> None:
+    found = [command for command in commands("data.source=latents") if command[0] == "train"]
+    sources = [
+        composed("train", [one for one in command[1:] if not one.startswith("hydra.")]).data.source
+        for command in found
+    ]
+    assert sources == ["latents", "latents", "clips"]
+
+
 def test_stages_and_evaluation_can_be_chosen() -> None:
     found = commands("stages=[nano_stage1,nano_stage2]", "evaluation=false", "run_group=mine")
     assert [command[1] for command in found] == ["+experiment=nano_stage1", "+experiment=nano_stage2"]
