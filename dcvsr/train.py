@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from dcvsr.runtime.cli import command, preflight, prepared
+from dcvsr.runtime.cli import command, preflight
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.wandb_login import require_login, wandb_errors
 from dcvsr.training.launch import is_first_process, refuse_launch
@@ -71,7 +71,7 @@ def _resumed(cfg: DictConfig) -> Any:
                 (_folder() / "metrics.csv").unlink(missing_ok=True)
             cfg.resume = None
             return None
-        sys.argv += prepared([f"resume={found.path}"])
+        sys.argv.append(f"resume={found.path}")
         if found.stage == cfg.stage and found.step >= cfg.trainer.max_steps:
             return found
     require_resumable(resume, cfg.scale, cfg.stage, cfg.trainer.max_steps, instantiate(cfg.sampler))

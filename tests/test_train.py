@@ -243,6 +243,7 @@ def test_auto_continues_the_run_of_its_folder_and_then_has_nothing_to_do(stage1,
     kept = [row for row in before if row["step"] in "01"]
     assert after[: len(kept)] == kept
     assert [step for step, _ in groupby(row["step"] for row in after)] == ["0", "1", "2", "3"]
+    assert sys.argv[-1] == f"resume={last}", "Lightning starts other processes with it"
     done = train("stage1", *auto)
     assert (done.code, done.err) == (0, "")
     assert "last.ckpt (scale=nano, stage 1, step 3): all 3 steps are done; there is nothing to do" in done.out
