@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.runtime.available import available
 from dcvsr.runtime.cli import command, preflight
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.files import read_json
 from dcvsr.runtime.wandb_login import require_login, wandb_errors
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ KEPT = {"mp4": ".mp4", "mkv": ".mkv", "mov": ".mov", "png": ""}
 
 
 @command("evaluate", moved={"calibrate": "dcvsr.evaluation.calibration"})
-def main(cfg: DictConfig) -> None:
-    """Score an upscaler; write results.csv, summary.json, videos and a wandb table to the run folder."""
+def main(cfg: DictConfig) -> dict[str, float]:
+    """Score an upscaler; write results.csv, summary.json, videos and a wandb table; return the means."""
     preflight(cfg)
     if not cfg.dry_run:
         require_login(cfg.wandb)
@@ -49,7 +50,7 @@ def main(cfg: DictConfig) -> None:
     progress = Progress(folder, identity)
     if progress.is_finished:
         log.info(f"{folder} already holds this run, finished; nothing to do")
-        return
+        return dict(_known(read_json(folder / "summary.json")))
     metrics, missing = available(cfg.metrics)
     if missing and not metrics:
         raise UserError(f"no metric is available: {'; '.join(missing.values())}")
@@ -64,11 +65,12 @@ def main(cfg: DictConfig) -> None:
     evaluation = Evaluation(_by_seed(upscaler, cfg), sources, metrics, keep, probes, device)
     log.info(f"weights: {upscaler.origin or 'none'}\n{evaluation.plan(progress)}")
     if cfg.dry_run:
-        return
+        return {}
     evaluation.run(progress)
     found = summary(progress.results, metrics) | {"missing": missing, "cost": progress.cost} | identity
     _write(cfg, folder, found, probes)
     progress.finish()
+    return dict(_known(found))
 
 
 def _require_results(upscaler: "Upscaler", sources: "Sources") -> None:

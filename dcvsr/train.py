@@ -20,18 +20,18 @@ log = logging.getLogger(__name__)
 
 
 @command("train")
-def main(cfg: DictConfig) -> None:
-    """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/ to the run folder."""
+def main(cfg: DictConfig) -> dict[str, float]:
+    """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/; return the scores."""
     _refuse_latents_without_frames(cfg)
     if "stages" in cfg:
         from dcvsr.training.all_stages import run_all
 
         run_all(cfg, _folder(), sys.argv[1:], HydraConfig.get().mode == RunMode.MULTIRUN)
-        return
+        return {}
     resumed = _resumed(cfg) if cfg.resume else None
     if resumed and resumed.step >= cfg.trainer.max_steps:
         log.info(f"{resumed}: all {cfg.trainer.max_steps} steps are done; there is nothing to do")
-        return
+        return {}
     preflight(cfg)
     _refuse_launch(cfg)
     if is_first_process():
@@ -51,7 +51,7 @@ def main(cfg: DictConfig) -> None:
     )
 
     _record(cfg, module.upscaler.origin, resumed)
-    _fit(cfg, trainer, module, datamodule)
+    return _fit(cfg, trainer, module, datamodule)
 
 
 def _resumed(cfg: DictConfig) -> Any:
@@ -150,7 +150,7 @@ def _latents(cfg: DictConfig, clips: Any, module: Any) -> Any:
     return latents
 
 
-def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
+def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> dict[str, float]:
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
@@ -179,6 +179,7 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> None:
     found = {name: value for name, value in sorted(trainer.callback_metrics.items()) if _is_score(name)}
     scores = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
     log.info(f"stage {cfg.stage}: {trainer.global_step} steps, {scores}\ncheckpoint: {last}")
+    return {name.removeprefix("val/"): float(value) for name, value in trainer.callback_metrics.items()}
 
 
 def _is_score(name: str) -> bool:

@@ -34,6 +34,15 @@ GROUPS |= {group: options(group) for group in PACKAGES}
 EXPERIMENTS = GROUPS.pop("experiment")
 TABLES = ["table1", "table2"]
 SWEEPS = GROUPS.pop("sweep")
+WAYS = {
+    "jobs": "BasicLauncher",
+    "optuna": "BasicLauncher",
+    "parallel": "JoblibLauncher",
+    "ray": "RayLauncher",
+    "submitit_local": "LocalLauncher",
+    "submitit_slurm": "SlurmLauncher",
+}
+"""Sweeps that only choose how jobs run, and their launchers."""
 IMAGES = {group: GROUPS.pop(group) for group in ("captions", "image_guidance", "pipeline")}
 """Groups that only python -m dcvsr.text2image reads."""
 ADDED = {group: GROUPS.pop(group) for group in ("alternative", "table2")}
@@ -162,12 +171,12 @@ def test_every_reading_and_row_instantiates(group, option):
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_sweep_runs_in_parallel_processes(sweep):
+def test_every_sweep_has_its_launcher(sweep):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", [f"+sweep={sweep}"], return_hydra_config=True)
-    assert cfg.hydra.launcher["_target_"].endswith("JoblibLauncher")
+    assert cfg.hydra.launcher["_target_"].endswith(WAYS.get(sweep, "JoblibLauncher"))
     assert cfg.hydra.mode.name == "MULTIRUN", "without -m only one job would run"
-    assert (sweep == "parallel") == (not cfg.hydra.sweeper.params)
+    assert (sweep in WAYS) == (not cfg.hydra.sweeper.params)
 
 
 def test_table_2_is_the_paper_s():

@@ -331,7 +331,9 @@ def test_a_mistake_in_one_job_of_a_sweep_leaves_the_others(launcher, run, tmp_pa
     done = run("evaluate", "-m", "upscaler=bicubic", "keep=png,odd,mkv", *QUICK[:-1], *launcher)
     assert done.code == 2
     assert len(list(tmp_path.glob("outputs/evaluate/multirun/*/*/summary.json"))) == 2
-    assert done.err.splitlines()[-1] == "dcvsr: 1 of 3 jobs failed: keep=odd"
+    line = done.err.splitlines()[-1]
+    assert line.startswith("dcvsr: 1 of 3 jobs failed: keep=odd; outputs/evaluate/multirun/")
+    assert line.endswith("/jobs.csv has the reasons")
     assert "Error executing job" not in done.err
     if not launcher:
         assert done.err.count("dcvsr: keep=odd") == 1

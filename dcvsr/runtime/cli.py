@@ -23,7 +23,7 @@ from dcvsr.runtime.arguments import FILE_KEYS, quote, refuse_moved, renamed
 from dcvsr.runtime.composition import CONF, refuse_unknown_and_missing, refused_value, user_errors
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.key_values import refuse_values
-from dcvsr.runtime.sweeps import exit_code, failures_named
+from dcvsr.runtime.sweeps import failures_named, run_job
 
 __all__ = [
     "CONF",
@@ -37,7 +37,8 @@ __all__ = [
 ]
 __all__ += ["renamed", "run"]
 
-Task = Callable[[DictConfig], None]
+Task = Callable[[DictConfig], Mapping[str, float] | None]
+"""Job of a command; it may return scores, one of which a sweep can optimize."""
 
 
 def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callable[[Task], Callable[[], None]]:
@@ -54,16 +55,16 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
         given: list[str] = []
 
         @functools.wraps(task)
-        def checked(cfg: DictConfig) -> int:
+        def checked(cfg: DictConfig) -> float | None:
             sys.argv[1:] = given  # Lightning starts further processes with these arguments
-            return exit_code(lambda: job(cfg))
+            return run_job(lambda: job(cfg), cfg)
 
-        def job(cfg: DictConfig) -> None:
+        def job(cfg: DictConfig) -> Mapping[str, float] | None:
             with _mistakes_end_in_one_line():
                 overrides = list(HydraConfig.get().overrides.task)
                 refuse_unknown_and_missing(cfg, config_name, overrides)
                 refuse_values(cfg, config_name, overrides)
-                task(cfg)
+                return task(cfg)
 
         def run() -> None:
             # Hydra then raises errors instead of printing them, and this module prints one line.
@@ -97,8 +98,11 @@ def prepared(arguments: Sequence[str]) -> list[str]:
 
 def fail(message: str, code: int = 2) -> NoReturn:
     """Print ``message`` as one line on stderr and exit with ``code``."""
-    print("dcvsr: " + "; ".join(filter(None, map(str.strip, message.splitlines()))), file=sys.stderr)
-    sys.exit(code)
+    line = "; ".join(filter(None, map(str.strip, message.splitlines())))
+    print(f"dcvsr: {line}", file=sys.stderr)
+    stop = SystemExit(code)
+    stop.add_note(line)  # a sweep records it
+    raise stop
 
 
 def preflight(cfg: DictConfig) -> None:

@@ -18,7 +18,11 @@ from omegaconf.errors import OmegaConfBaseException
 from dcvsr.runtime import config_keys
 from dcvsr.runtime.arguments import FILE_GROUPS, root
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.extras import missing
 from dcvsr.runtime.options import CONF, PACKAGES, is_group, options
+
+PLUGINS = {"submitit_local": "submitit", "submitit_slurm": "submitit", "ray": "ray", "optuna": "optuna"}
+"""Launcher or sweeper of Hydra -> extra that installs it."""
 
 
 def composed(config_name: str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -55,6 +59,9 @@ def user_errors(config_name: str | None = None) -> Iterator[None]:
             raise
         raise UserError(refused) from error
     except (HydraException, OmegaConfBaseException) as error:
+        plugin = re.search(r"Could not find 'hydra/((launcher|sweeper)/(\w+))", str(error))
+        if plugin and (extra := PLUGINS.get(plugin[3])):
+            raise missing(f"hydra/{plugin[2]}={plugin[3]}", f"hydra-{extra}-{plugin[2]}", extra) from error
         raise UserError(_composition_mistake(str(error), config_name)) from error
 
 

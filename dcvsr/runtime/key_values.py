@@ -61,6 +61,8 @@ TAKES: dict[str, Kind] = {
     "codec_options*": ANYTHING,
     "pix_fmt": ANYTHING,
     "hdr": Named(("keep", "refuse")),
+    "direction": Named(("minimize", "maximize")),
+    "objective": ANYTHING,
     "data.source": Named(("clips", "latents")),
     "part": ANYTHING,
     "device": Named(("auto", "cpu", "cuda")),

@@ -279,4 +279,7 @@ def test_a_sweep_names_all_jobs_that_fail_and_runs_the_others(capfd, tmp_path, m
     assert (stop.value.code, ran) == (1, [1, 2, 3])
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == "dcvsr: a mistake"
-    assert lines[-2:] == ["RuntimeError: a fault", "dcvsr: 2 of 3 jobs failed: seed=1, seed=2"]
+    assert lines[-2:] == [
+        "RuntimeError: a fault",
+        "dcvsr: 2 of 3 jobs failed: seed=1, seed=2; run/jobs.csv has the reasons",
+    ]
