@@ -22,9 +22,9 @@ from tests.training.forked import run_ranks
 
 PRESETS = ("ddp", "fsdp")
 MODEL = (
-    *("data=synthetic", "data.crop=64", "data.frames=2", "model.denoiser.unet.channels=[32,32,64,64]"),
+    *("data=synthetic", "data.crop=64", "data.frames=3", "model.denoiser.unet.channels=[32,32,64,64]"),
     *("model.denoiser.unet.heads=[1,1,2,2]", "model.denoiser.unet.layers=1"),
-    *("tile.size=8", "tile.frames=2", "sampler.steps=2"),  # several tiles, which propagate in lockstep
+    *("tile.size=8", "tile.frames=3", "sampler.steps=2"),  # several tiles, which propagate in lockstep
 )
 FOLDERS = ("checkpoint.dirpath", "cost.folder", "side_by_side.folder")
 
