@@ -58,7 +58,7 @@ def test_every_module_imports_without_the_extras(core: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "package",
-    ["skvideo", "jinja2", "matplotlib", "torch_fidelity", "wandb_workspaces", "peft", "submitit"],
+    ["skvideo", "jinja2", "matplotlib", "torch_fidelity", "wandb_workspaces", "peft", "submitit", "torchao"],
 )
 def test_the_extras_are_not_there(core: Path, tmp_path: Path, package: str) -> None:
     assert f"No module named '{package}'" in run(core, tmp_path, "-c", f"import {package}").stderr

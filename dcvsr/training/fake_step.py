@@ -23,6 +23,7 @@ from dcvsr.models.svd import recompute_activations
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.tiling.grid import Tile
 from dcvsr.training.module import VSRModule
+from dcvsr.training.optimizer import eight_bit_bytes
 
 aten = torch.ops.aten
 
@@ -113,6 +114,9 @@ class FakeStep:
 
     def step(self) -> tuple[int, int]:
         """Return the bytes of the optimizer's state, and those that its step needs beside them."""
+        if getattr(self.module.optimizer, "keywords", {}).get("bits") == 8:  # no fake tensor runs its tables
+            trained = (p for p in self.upscaler.denoiser.parameters() if p.requires_grad)
+            return eight_bit_bytes(p.numel() for p in trained), 0
         with FakeTensorMode():
             upscaler = _fake(self.upscaler)
             trained = [p for p in upscaler.denoiser.parameters() if p.requires_grad]

@@ -21,6 +21,7 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.training.dropout import DropoutMode, dropped_parts, require_rate
 from dcvsr.training.lora import adapted
 from dcvsr.training.non_finite import NonFinite, OnNaN
+from dcvsr.training.optimizer import plain, quantized
 from dcvsr.training.progress_counts import continue_after_step
 from dcvsr.training.sample_draws import drawn, pixel_noise, require_law
 from dcvsr.training.sharding import gather_unet, put_back, shard, whole
@@ -211,8 +212,10 @@ class VSRModule(pl.LightningModule):
                 "the run to resume trains adapters; resume it with lora=attention, or start from its weights "
                 "with ckpt=..."
             )
+        checkpoint["optimizer_states"] = quantized(checkpoint["optimizer_states"])
         continue_after_step(checkpoint, self.trainer.accumulate_grad_batches)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["dcvsr"] = self.about
+        checkpoint["optimizer_states"] = plain(checkpoint["optimizer_states"])
