@@ -25,7 +25,7 @@ SMOOTH = 4
 
 
 @dataclass(frozen=True)
-class Compared:
+class Perceived:
     """Restored or true frames that networks compare."""
 
     frames: Tensor
@@ -65,7 +65,9 @@ class PixelLosses:
         for network in filter(None, (self.lpips, self.dists)):
             network.to(device)
 
-    def compared(self, restored: Tensor, hr: Tensor, seen: Tensor | None = None) -> tuple[Compared, Compared]:
+    def compared(
+        self, restored: Tensor, hr: Tensor, seen: Tensor | None = None
+    ) -> tuple[Perceived, Perceived]:
         """Return the frames that networks compare, with their features.
 
         Args:
@@ -74,11 +76,11 @@ class PixelLosses:
             seen: indices of the frames of each clip, ``b n``; None for all.
         """
         pair = (_frames(video, seen) for video in (restored, hr))
-        first, second = (Compared(f, self.dists.forward_once(f) if self.dists else []) for f in pair)
+        first, second = (Perceived(f, self.dists.forward_once(f) if self.dists else []) for f in pair)
         return first, second
 
     def __call__(
-        self, restored: Tensor, hr: Tensor, compared: tuple[Compared, Compared] | None = None
+        self, restored: Tensor, hr: Tensor, compared: tuple[Perceived, Perceived] | None = None
     ) -> dict[str, Tensor]:
         """Compute each term with its weight, a scalar; the loss is their sum.
 
@@ -90,7 +92,7 @@ class PixelLosses:
         pair = compared or self.compared(restored, hr)
         return {term: weight * self._term(term, restored, hr, pair) for term, weight in self.weights.items()}
 
-    def _term(self, term: str, restored: Tensor, hr: Tensor, compared: tuple[Compared, Compared]) -> Tensor:
+    def _term(self, term: str, restored: Tensor, hr: Tensor, compared: tuple[Perceived, Perceived]) -> Tensor:
         if term == "l1":
             return F.l1_loss(restored, hr)
         if term == "charbonnier":
