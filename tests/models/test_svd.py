@@ -421,3 +421,16 @@ def test_scale_svd_trains_svd_s_unet_and_nothing_else(folder):
     loss.backward()
     assert all(p.grad is not None for p in module.denoiser.parameters())
     assert {name.split(".")[1] for name in module.state_dict()} == {"unet"}
+
+
+def test_checkpointing_of_a_new_unet_is_by_key():
+    size = {
+        "latent_channels": 4,
+        "channels": [32, 32],
+        "heads": [1, 1],
+        "layers": 1,
+        "embedding": 8,
+        "frames": 2,
+    }
+    assert new_unet(**size, checkpointing=True).is_gradient_checkpointing
+    assert not new_unet(**size).is_gradient_checkpointing
