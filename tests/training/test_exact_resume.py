@@ -157,7 +157,7 @@ def rows(run: Path) -> list[dict[str, str]]:
     """The rows of metrics.csv without times."""
     with (run / "metrics.csv").open() as file:
         found = list(csv.DictReader(file))
-    measured = ("data_wait", "seconds", "memory", "throughput")
+    measured = ("data_wait", "second", "memory")
     return [
         {key: value for key, value in row.items() if value and not any(name in key for name in measured)}
         for row in found
