@@ -17,7 +17,7 @@ from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.batch import accumulation
 from dcvsr.training.checkpoint_files import WholeCheckpoints
-from dcvsr.training.sharding import shard, whole
+from dcvsr.training.sharding import local, shard, whole
 from tests.training.forked import run_ranks
 
 PRESETS = ("ddp", "fsdp")
@@ -91,7 +91,10 @@ def fit(
     datamodule = instantiate(cfg.datamodule, _convert_="all")(steps=steps * trainer.accumulate_grad_batches)
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume)
     trainer.save_checkpoint(folder / "last.ckpt")
+    states = [value for state in trainer.optimizers[0].state.values() for value in state.values()]
+    share = sum(local(value).numel() for value in states) / sum(value.numel() for value in states)
     found = {"gradients": recorder.gradients, "norms": recorder.norms, "reductions": recorder.reductions}
+    found["share"] = share
     torch.save(found, folder / f"{trainer.global_rank}.pt")
 
 
@@ -145,6 +148,11 @@ def test_the_norm_that_clips_is_that_of_all_gradients(runs: Path, preset: str) -
 def test_gradients_are_exchanged_at_the_last_batch_of_a_step_alone(runs: Path, preset: str) -> None:
     for rank in range(2):
         assert [found > 0 for found in recorded(runs, preset, rank)["reductions"]] == [False, True] * 2
+
+
+@pytest.mark.parametrize(("preset", "share"), [("ddp", 1), ("fsdp", 0.5)])
+def test_fsdp_halves_the_optimizer_s_state(runs: Path, preset: str, share: float) -> None:
+    assert recorded(runs, preset)["share"] == pytest.approx(share, abs=0.01)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
