@@ -5,6 +5,7 @@ Importing this module does not import torch.
 
 import errno
 import functools
+import logging
 import os
 import shlex
 import subprocess
@@ -69,6 +70,8 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
         def run() -> None:
             # Hydra then raises errors instead of printing them, and this module prints one line.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            for noisy in ("torch.utils._pytree", "diffusers.quantizers.torchao"):  # with torchao
+                logging.getLogger(noisy).setLevel(logging.ERROR)
             given[:] = sys.argv[1:]
             with _mistakes_end_in_one_line(config_name), failures_named():
                 refuse_moved(given, moved or {})
