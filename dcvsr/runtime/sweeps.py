@@ -8,13 +8,14 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -47,7 +48,8 @@ def run_job(job: Job, cfg: DictConfig) -> float | None:
         return _objective(before, cfg)
     if before and "resume" in cfg and cfg.resume is None:
         cfg.resume = "auto"
-    record.write(folder)
+    if not cfg.get("dry_run"):
+        record.write(folder)
     ended = _ended(job, record)
     gc.collect()  # a module and its trainer refer to each other; the next job needs their memory
     if not cfg.get("dry_run") or ended.code:
@@ -91,13 +93,15 @@ def failures_named() -> Iterator[None]:
             self.compose_config = compose
             cfg = compose(*args, **kwargs)
             _refuse_optuna(cfg)
+            killed.enter_context(_killed_jobs_leave_others(cfg))
             sweeps.append(Path(cfg.hydra.sweep.dir))
             return cfg
 
         self.compose_config = composed
-        done = None
+        killed = ExitStack()
         try:
-            done = multirun(self, *args, **kwargs)
+            with killed:
+                done = multirun(self, *args, **kwargs)
         except BaseException as error:
             if str(error) == "No trials are completed yet.":  # Optuna, at the end
                 _exit_if_jobs_failed(sweeps[0])
@@ -125,6 +129,33 @@ def _exit_if_jobs_failed(sweep: Path) -> None:
         line = f"dcvsr: {len(failed)} of {len(jobs)} jobs failed: {names}; {sweep / TABLE} has the reasons"
         print(line, file=sys.stderr)
         sys.exit(1 if any(job.code == 1 for job in failed) else 2)
+
+
+@contextmanager
+def _killed_jobs_leave_others(cfg: DictConfig) -> Iterator[None]:
+    """Wait for all jobs of submitit, which raises at the first one whose process was killed; record it."""
+    if "submitit" not in cfg.hydra.launcher["_target_"]:
+        yield
+        return
+    from submitit import Job
+    from submitit.core.utils import UncompletedJobError
+
+    results = Job.results
+
+    def known(self: Any) -> Any:
+        try:
+            return results(self)
+        except UncompletedJobError:
+            return [JobReturn(status=JobStatus.COMPLETED)]
+
+    Job.results = known
+    try:
+        yield
+    finally:
+        Job.results = results
+    for folder, job in records(Path(cfg.hydra.sweep.dir)).items():
+        if job.state == "running":
+            replace(job, state="failed", code=1, reason="its process ended; see .submitit").write(folder)
 
 
 def _is_optuna(sweeper: DictConfig) -> bool:

@@ -48,6 +48,18 @@ def sweep(tmp_path, monkeypatch) -> Sweep:
     return run
 
 
+def launch(folder: Path, launcher: str) -> subprocess.CompletedProcess[str]:
+    """Sweep the script in ``folder`` over three seeds."""
+    return subprocess.run(
+        [sys.executable, "script.py", "-m", f"+sweep={launcher}", "seed=1,2,3", "hydra.sweep.dir=run"],
+        cwd=folder,
+        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def table(folder: Path) -> list[dict[str, str]]:
     with (folder / "jobs.csv").open() as file:
         return list(csv.DictReader(file))
@@ -123,20 +135,26 @@ def test_every_launcher_records_a_failed_job_and_repeats_no_finished_one(launche
     pytest.importorskip(module)
     assert sweep(lambda cfg: None, "seed=1") == 0
     (tmp_path / "script.py").write_text(SCRIPT)
-    arguments = ["-m", f"+sweep={launcher}", "seed=1,2,3", "hydra.sweep.dir=run"]
-    done = subprocess.run(
-        [sys.executable, "script.py", *arguments],
-        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = launch(tmp_path, launcher)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1].startswith("dcvsr: 1 of 3 jobs failed: ")
     assert sorted(path.name for path in tmp_path.glob("ran_*")) == ["ran_2", "ran_3"]
     rows = table(tmp_path / "run")
     assert [row["state"] for row in rows] == ["finished", "failed", "finished"]
     assert rows[1]["reason"] == "MemoryError: CUDA out of memory.; Tried to allocate 2 GiB"
+
+
+def test_a_killed_process_of_submitit_leaves_the_other_jobs(tmp_path):
+    pytest.importorskip("submitit")
+    fault = SCRIPT.partition("raise ")[2].partition("\n\n")[0]
+    killed = SCRIPT.replace(f"raise {fault}", "import os; os.kill(os.getpid(), 9)")
+    assert killed != SCRIPT
+    (tmp_path / "script.py").write_text(killed)
+    done = launch(tmp_path, "submitit_local")
+    assert done.returncode == 1, done.stderr
+    rows = table(tmp_path / "run")
+    assert [row["state"] for row in rows] == ["finished", "failed", "finished"]
+    assert rows[1]["reason"] == "its process ended; see .submitit"
 
 
 OPTUNA = ("+sweep=optuna", "objective=psnr", "direction=maximize", "crf=interval(0,50)")
