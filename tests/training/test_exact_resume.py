@@ -154,14 +154,15 @@ def assert_equal(one: Any, other: Any, path: str = "") -> None:
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv without times."""
+    """The rows of metrics.csv without what is measured, or logged at each start of a run."""
     with (run / "metrics.csv").open() as file:
         found = list(csv.DictReader(file))
-    measured = ("data_wait", "second", "memory")
-    return [
-        {key: value for key, value in row.items() if value and not any(name in key for name in measured)}
+    left_out = ("data_wait", "second", "memory", "weights/")
+    kept = [
+        {key: value for key, value in row.items() if value and not any(name in key for name in left_out)}
         for row in found
     ]
+    return [row for row in kept if row.keys() - {"epoch", "step"}]
 
 
 def assert_same_run(one: Path, other: Path) -> None:
