@@ -7,7 +7,7 @@ from torch.utils._pytree import tree_leaves
 
 from dcvsr.training.optimizer import adamw, eight_bit_bytes, plain, quantized
 
-torchao = pytest.importorskip("torchao", reason="needs the extra 8bit")
+torchao = pytest.importorskip("torchao", reason="needs the extra 8bit, which dev leaves out")
 
 
 @pytest.fixture(autouse=True)
