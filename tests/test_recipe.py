@@ -278,8 +278,8 @@ NOT_OF_THE_RECIPE = [
     *("trainer.num_sanity_val_steps", "trainer.enable_model_summary"),  # reports
     *("datamodule._target_", "datamodule.workers", "datamodule.*._target_", "data.test._target_"),
     *("callbacks.progress.*", "callbacks.checkpoint.*", "callbacks.data_wait.*", "callbacks.cost.*"),
-    *("callbacks.loss.*", "callbacks.weight_norms.*", "callbacks.memory.*"),
-    *("callbacks.side_by_side.*", "callbacks.preemption.*"),
+    *("callbacks.side_by_side.*", "callbacks.preemption.*", "callbacks.isolated_validation.*"),
+    *("callbacks.loss.*", "callbacks.weight_norms.*", "callbacks.memory.*", "datamodule.validated.*"),
 ]
 
 

@@ -102,6 +102,26 @@ class CentreCrops(Dataset[dict[str, Any]]):
         return {**{part: frames[None] for part, frames in parts.items()}, "name": name}
 
 
+def larger_than_tile(frames: int, latents: int, pixels: int, tiles: float) -> tuple[int, int]:
+    """Return frames and side in HR pixels of a crop of ``tiles`` tiles along each axis, time included.
+
+    Args:
+        frames: of a tile.
+        latents: side of a tile.
+        pixels: side of a latent in HR pixels.
+        tiles: length of the crop in tiles, such as 1.5.
+    """
+    return round(tiles * frames), round(tiles * latents * pixels)
+
+
+def fitted(clip: Clip | Pair, frames: int, side: int) -> tuple[int, int]:
+    """Return the frames and side of a crop, at most as given, that a clip has room for."""
+    hr = clip.hr if isinstance(clip, Pair) else clip
+    if hr is None:  # CentreCrops refuses it
+        return frames, side
+    return min(frames, max(map(len, hr.shots))), min(side, *hr.size) // FACTOR * FACTOR
+
+
 @dataclass(frozen=True, eq=False)
 class _Source:
     """A clip to crop, its LR if the data includes it, and the shots that are long enough."""

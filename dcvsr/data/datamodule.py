@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 
-from dcvsr.data.crops import CentreCrops, Clips, Draws, RandomCrops
+from dcvsr.data.crops import CentreCrops, Clips, Draws, RandomCrops, fitted
 from dcvsr.data.latent_samples import LatentSamples
 from dcvsr.data.latent_set import LatentSet
 from dcvsr.data.loader import Batch, DegradingLoader
@@ -53,6 +53,8 @@ class VSRDataModule(LightningDataModule):
         seed: seed of the crops and their degradation.
         workers: processes that read training clips; 0 reads in the main process.
         latents: latents of degraded crops to train on; None degrades ``training`` on the fly.
+        validated: most frames of a validation crop and its largest height and width; a clip that is shorter
+            or smaller is cropped less. None for ``frames`` and ``crop``.
 
     Raises:
         UserError: if a number is too small, if a clip is too small or too short for the crops, if the crop is
@@ -72,6 +74,7 @@ class VSRDataModule(LightningDataModule):
         seed: int,
         workers: int,
         latents: LatentSet | None = None,
+        validated: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         for key, value in {"frames": frames, "crop": crop, "batch_size": batch_size, "steps": steps}.items():
@@ -86,7 +89,13 @@ class VSRDataModule(LightningDataModule):
             degradation.draw(generator(seed), (frames, 3, crop, crop))  # raises on a crop of the wrong size
         self._crops = partial(RandomCrops, training, frames, crop, seed=seed)
         self._crops(count=1, epoch=0)  # raises on unusable clips before the run
-        self._validation = CentreCrops(validation, frames, crop)
+        self._validation = (
+            CentreCrops(validation, frames, crop)
+            if validated is None or not validation
+            else ConcatDataset(
+                CentreCrops({name: clip}, *fitted(clip, *validated)) for name, clip in validation.items()
+            )
+        )
         self._batch_size, self._steps, self._workers = batch_size, steps, workers
         self._degradation, self._seed, self._latents = degradation, seed, latents
         self.epoch, self.shift = 0, 0
@@ -133,7 +142,8 @@ class VSRDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the loader of validation clips."""
-        return DegradingLoader(self._validation, degrade=self._work, batch_size=None)
+        own = torch.Generator()  # a loader would draw a seed for its workers from the global one
+        return DegradingLoader(self._validation, degrade=self._work, batch_size=None, generator=own)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Convert HR to floats, and wait for LR; degrade here if the batch comes from another loader.

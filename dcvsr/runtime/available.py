@@ -27,3 +27,8 @@ def available(parts: DictConfig) -> tuple[dict[str, Any], dict[str, str]]:
             missing[str(name)] = reason
             log.warning(f"{name} is missing, and its scores stay empty: {reason}")
     return made, missing
+
+
+def only_available(parts: DictConfig) -> dict[str, Any]:
+    """Instantiate ``parts`` and return them by name; a warning names each that is missing."""
+    return available(parts)[0]

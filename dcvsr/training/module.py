@@ -25,6 +25,7 @@ from dcvsr.training.optimizer import plain, quantized
 from dcvsr.training.progress_counts import continue_after_step
 from dcvsr.training.sample_draws import drawn, pixel_noise, require_law
 from dcvsr.training.sharding import gather_unet, put_back, shard, whole
+from dcvsr.training.validation_scores import ValidationScores
 
 Batch = dict[str, Any]
 """``hr`` and ``lr`` video; training batches add ``epoch`` and ``number``, ``b``; validation adds ``name``.
@@ -52,7 +53,7 @@ class VSRModule(pl.LightningModule):
         seed: seed of noise levels, noise, dropout and noise augmentation.
         compile: compile the training step with torch.compile; validation is not compiled.
         on_nan: ``stop`` at a loss or gradient that is not finite, or ``skip`` its step; see `NonFinite`.
-        metrics: name -> metric on (restored, HR), logged as ``val/<name>``.
+        metrics: name -> metric on (restored, HR), logged as ``val/<name>``; on the device in validation only.
         about: plain values stored in each checkpoint under ``dcvsr``.
     """
 
@@ -84,6 +85,7 @@ class VSRModule(pl.LightningModule):
         self.seed = seed
         self.non_finite = NonFinite(on_nan)
         self.metrics = dict(metrics)
+        self._scores = ValidationScores(metrics)
         self.about = dict(about)
 
     @override
@@ -95,8 +97,6 @@ class VSRModule(pl.LightningModule):
     @override
     def on_fit_start(self) -> None:
         self.upscaler.to(self.device)
-        for metric in self.metrics.values():
-            metric.to(self.device)
 
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -189,20 +189,19 @@ class VSRModule(pl.LightningModule):
         """Upscale and score one clip; return the compared frames ``f c h w``."""
         lr, hr = batch["lr"][0], batch["hr"][0]
         restored = self.upscaler(lr)
-        for metric in self.metrics.values():
-            metric.update(restored, hr)
+        self._scores.update(batch["name"], restored, hr)
         return {"lr": lr, "restored": restored, "hr": hr}
 
     @override
     def on_validation_epoch_start(self) -> None:
         gather_unet(self.denoiser)
+        self._scores.start(self.device)
 
     @override
     def on_validation_epoch_end(self) -> None:
         put_back(self.denoiser)
-        for name, metric in self.metrics.items():
-            self.log(f"val/{name}", metric.compute(), prog_bar=True)
-            metric.reset()
+        means = self._scores.finish()
+        self.log_dict({f"val/{name}": mean for name, mean in means.items()})
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ UPSCALER = "choices.upscaler"
 COSTS = ("evaluate/cost/evaluations", "evaluate/cost/seconds")
 TRAINING = (
     *("train/loss", "train/grad_norm", "val/lpips"),
+    *("val/dists", "val/tof", "val/tlp"),
     *("train/samples_per_second", "train/data_wait", "memory/optimizer"),
 )
 MEDIA = ("val/bigbuckbunny_end", "val/bikes_end")
