@@ -93,7 +93,8 @@ class VSRDataModule(LightningDataModule):
             CentreCrops(validation, frames, crop)
             if validated is None or not validation
             else ConcatDataset(
-                CentreCrops({name: clip}, *fitted(clip, *validated)) for name, clip in validation.items()
+                CentreCrops({name: clip}, *fitted(clip, *validated))  # type: ignore[arg-type]
+                for name, clip in validation.items()
             )
         )
         self._batch_size, self._steps, self._workers = batch_size, steps, workers
