@@ -45,7 +45,7 @@ def adamw(
     if bits != 8:
         raise ValueError(f"bits must be 32 or 8, got {bits}")
     with needed("module.optimizer.bits=8", "8bit"):
-        from torchao.optim import AdamW8bit
+        from torchao.optim import AdamW8bit  # type: ignore[import-not-found]
     weights = list(parameters)
     if any(isinstance(weight, DTensor) for weight in weights):
         raise UserError(
@@ -91,5 +91,5 @@ def quantized(state: Any) -> Any:
     if _MARK not in state:
         return {name: quantized(value) for name, value in state.items()}
     with needed("resuming with module.optimizer.bits=8", "8bit"):
-        from torchao.optim.subclass_8bit import OptimState8bit
+        from torchao.optim.subclass_8bit import OptimState8bit  # type: ignore[import-not-found]
     return OptimState8bit.__tensor_unflatten__(state[_MARK], state["about"])
