@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from diffusers.models.attention import BasicTransformerBlock, TemporalBasicTransformerBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from einops import rearrange
@@ -128,6 +129,16 @@ def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+
+def compile_blocks(unet: UNetSpatioTemporalConditionModel) -> None:
+    """Compile each transformer block at its first call; blocks of equal sizes share their code.
+
+    It works inside of recomputed transformers. A copy of the U-Net is not compiled.
+    """
+    for module in unet.modules():
+        if isinstance(module, BasicTransformerBlock | TemporalBasicTransformerBlock):
+            module.compile()
 
 
 class CLIPImageEncoder(nn.Module):

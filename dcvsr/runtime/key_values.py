@@ -31,6 +31,7 @@ from dcvsr.runtime.value_kinds import (
     Kind,
     Named,
     Number,
+    Typed,
     kind_like,
 )
 
@@ -48,6 +49,9 @@ TAKES: dict[str, Kind] = {
     **dict.fromkeys(["frames", "height", "*.stop", "upscaler.batch", "*.autoencoder.tile"], FROM_1_OR_NULL),
     **dict.fromkeys(["cache.limit_gb", "module.optimizer.weight_decay", "module.losses.*"], NOT_NEGATIVE),
     "module.latent": NOT_NEGATIVE,
+    "module.compile": Typed(
+        lambda value: isinstance(value, bool) or value == "blocks", "true, false or blocks"
+    ),
     "callbacks.lora.rank": FROM_1,
     "callbacks.lora.alpha": POSITIVE,
     **dict.fromkeys(["module.decoded", "decoded.*", "module.perceived"], FROM_1_OR_NULL),

@@ -1,13 +1,16 @@
 """Exponential moving average of the denoiser's weights."""
 
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from typing_extensions import override
 
+from dcvsr.runtime.choices import require_choice
+from dcvsr.runtime.errors import UserError
 from dcvsr.training.lora import merged_weights
 from dcvsr.training.sharding import gathered, local, put_back, share_like
 
@@ -28,12 +31,16 @@ class EMA(pl.Callback):
 
     Args:
         decay: largest share of the average that a step keeps.
+        device: ``cpu`` to keep the average there, which costs a transfer of the weights in each step;
+            ``auto`` for the device of the weights.
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, decay: float, device: Literal["auto", "cpu"] = "auto") -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
+        require_choice("device", device, ("auto", "cpu"))
         self.decay = decay
+        self.device = device
         self.average: dict[str, Tensor] = {}
         self.steps = 0
         self._seen = 0
@@ -42,8 +49,11 @@ class EMA(pl.Callback):
     @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         current = merged_weights(pl_module.denoiser)
+        if self.device == "cpu" and any(isinstance(value, DTensor) for value in current.values()):
+            raise UserError("trainer=fsdp shares the average out; set callbacks.ema.device=auto")
+        device = pl_module.device if self.device == "auto" else self.device
         self.average = {
-            name: share_like(value, current[name]).to(pl_module.device, torch.float32, copy=True)
+            name: share_like(value, current[name]).to(device, torch.float32, copy=True)
             for name, value in (self.average or current).items()
         }
 
@@ -59,7 +69,7 @@ class EMA(pl.Callback):
             return
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         weights = merged_weights(pl_module.denoiser)
-        current = [local(weights[name]).float() for name in self.average]
+        current = [local(weights[name]).to(local(value)) for name, value in self.average.items()]
         get_ema_multi_avg_fn(decay)([local(value) for value in self.average.values()], current, None)
         self.steps += 1
         self._seen = trainer.global_step

@@ -130,3 +130,23 @@ def test_what_is_frozen_stays_bit_for_bit(tmp_path):
 def test_a_decay_that_averages_nothing_is_refused(decay):
     with pytest.raises(ValueError, match="decay must be at least 0 and below 1"):
         EMA(decay)
+
+
+def test_a_place_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="device"):
+        EMA(DECAY, "disk")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the weights must be on a GPU")
+def test_an_average_on_the_cpu_is_that_of_weights_on_a_gpu() -> None:
+    class Shrinking(Module):
+        def training_step(self, batch: Tensor, _: int) -> Tensor:
+            return torch.stack([p.square().sum() for p in self.denoiser.parameters()]).sum()
+
+    averages = []
+    for ema in (EMA(DECAY), EMA(DECAY, "cpu")):
+        trainer = pl.Trainer(max_steps=3, callbacks=[ema], accelerator="gpu", logger=False)
+        trainer.fit(Shrinking(), torch.utils.data.DataLoader(torch.zeros(3, 1)))  # type: ignore[arg-type]
+        averages.append(ema.average)
+    assert {value.device.type for value in averages[1].values()} == {"cpu"}
+    torch.testing.assert_close(averages[1], {name: value.cpu() for name, value in averages[0].items()})

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import lightning.pytorch as pl
@@ -21,6 +22,7 @@ from dcvsr.diffusion.guidance import NoGuidance
 from dcvsr.diffusion.loss import EDMLoss
 from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition
+from dcvsr.models.svd import recompute_activations
 from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
 from dcvsr.tiling.grid import TileGrid
@@ -470,3 +472,36 @@ def test_a_compiled_step_is_the_plain_one(monkeypatch):
     torch.testing.assert_close(gradients[True], gradients[False])
     assert names[True] == names[False]
     compiling.assert_called_once()
+
+
+def test_compiled_blocks_train_with_recomputing_as_plain_ones_and_validate_plain(monkeypatch):
+    graphs: list[Any] = []
+
+    def counted(graph: torch.fx.GraphModule, _: object) -> Any:
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counted))
+    [batch] = _clips()
+    losses, gradients, restored = {}, {}, {}
+    for compiled in (False, "blocks"):
+        module, _ = _module("stage1", compile=compiled, dropout=0)
+        recompute_activations(module.denoiser.unet)
+        module.log = lambda *_, **__: None  # type: ignore[method-assign, assignment]
+        module.trainer = SimpleNamespace(optimizers=[module.configure_optimizers()])  # type: ignore[assignment]
+        module._scores.start(module.device)
+        with torch.inference_mode():
+            restored[compiled] = module.validation_step({**batch, "name": "clip"}, 0)["restored"]
+        assert not graphs
+        losses[compiled] = module.training_step(batch, 0)["loss"]
+        losses[compiled].backward()
+        gradients[compiled] = {name: p.grad for name, p in module.named_parameters()}
+    assert graphs
+    assert torch.equal(restored[False], restored["blocks"])
+    torch.testing.assert_close(losses["blocks"], losses[False])
+    torch.testing.assert_close(gradients["blocks"], gradients[False])
+
+
+def test_a_way_to_compile_that_does_not_exist_is_refused():
+    with pytest.raises(InstantiationException, match="compile must be true, false or blocks, got layers"):
+        _module("stage1", compile="layers")
