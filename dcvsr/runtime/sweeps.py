@@ -140,12 +140,13 @@ def _killed_jobs_leave_others(cfg: DictConfig) -> Iterator[None]:
     from submitit import Job
     from submitit.core.utils import UncompletedJobError
 
-    results = Job.results
+    results, killed = Job.results, list[Any]()
 
     def known(self: Any) -> Any:
         try:
             return results(self)
         except UncompletedJobError:
+            killed.append(self)
             return [JobReturn(status=JobStatus.COMPLETED)]
 
     Job.results = known
@@ -153,9 +154,14 @@ def _killed_jobs_leave_others(cfg: DictConfig) -> Iterator[None]:
         yield
     finally:
         Job.results = results
-    for folder, job in records(Path(cfg.hydra.sweep.dir)).items():
-        if job.state == "running":
-            replace(job, state="failed", code=1, reason="its process ended; see .submitit").write(folder)
+    sweep = Path(cfg.hydra.sweep.dir)
+    running = {folder: job for folder, job in records(sweep).items() if job.state == "running"}
+    for folder, job in running.items():
+        replace(job, state="failed", code=1, reason="its process ended; see .submitit").write(folder)
+    if len(killed) > len(running):
+        raise UserError(
+            f"{len(killed) - len(running)} jobs ended before they began; see {sweep / '.submitit'}"
+        )
 
 
 def _is_optuna(sweeper: DictConfig) -> bool:

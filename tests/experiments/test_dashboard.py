@@ -100,7 +100,7 @@ def test_every_key_is_one_of_evaluate_s_configuration(dashboard):
 
 
 def test_every_key_that_a_sweep_varies_has_its_section(dashboard):
-    sweeps = {file: OmegaConf.load(file).hydra for file in (CONF / "sweep").glob("*.yaml")}
+    sweeps = {file: OmegaConf.load(file).get("hydra", {}) for file in (CONF / "sweep").glob("*.yaml")}
     swept = {
         key.replace("/", ".")
         for hydra in sweeps.values()

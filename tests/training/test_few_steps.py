@@ -162,7 +162,8 @@ def test_the_rate_of_a_resumed_run_decays_to_the_last_step_of_that_run(older: bo
         (before if older else schedule).step()
     state = (before if older else schedule).state_dict()
     loops = {"fit_loop": stage3.trainer.fit_loop.state_dict()}
-    checkpoint = {"state_dict": {}, "lr_schedulers": [state], "global_step": 3, "loops": loops}
+    checkpoint = {"state_dict": {}, "optimizer_states": [], "lr_schedulers": [state], "global_step": 3}
+    checkpoint["loops"] = loops
     stage3.on_load_checkpoint(checkpoint)
     schedule.load_state_dict(checkpoint["lr_schedulers"][0])
     rates = []

@@ -7,9 +7,7 @@ from torch import Tensor
 from dcvsr.attention.propagation import NoPropagation
 from dcvsr.models.denoiser import Condition
 from dcvsr.models.tiled import TiledDenoiser
-from dcvsr.runtime.errors import UserError
 from dcvsr.tiling.grid import Tile
-from dcvsr.train import _require_teacher
 from tests.training.test_few_steps import clip, module, small
 
 GUIDED = {
@@ -119,19 +117,3 @@ def test_consistency_compares_decoded_frames_with_the_decoded_target() -> None:
     torch.testing.assert_close(restored, true)
     _, other = stage3.decode(y, torch.zeros_like(y), c.latent, batch)
     assert not torch.allclose(true, other, atol=1e-2)
-
-
-def test_to_resume_with_a_teacher_needs_its_weights() -> None:
-    from hydra import compose, initialize_config_dir
-
-    from dcvsr.runtime.cli import CONF
-
-    def cfg(*changes: str):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", ["+experiment=stage3", "resume=run/checkpoints/last.ckpt", *changes])
-
-    taught = ("teacher.guidance=dssag", "module.latent=1")
-    with pytest.raises(UserError, match=r"add ckpt=FILE, 'start' in run.config.yaml"):
-        _require_teacher(cfg(*taught))
-    _require_teacher(cfg(*taught, "ckpt=stage2.ckpt"))
-    _require_teacher(cfg())
