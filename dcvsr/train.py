@@ -66,7 +66,7 @@ def _resumed(cfg: DictConfig) -> Any:
         # Lightning starts further processes with these arguments.
         sys.argv[1:] = [argument for argument in sys.argv[1:] if not argument.startswith("resume=")]
         if found is None:
-            log.info("there is no checkpoint to resume; training starts from the first step")
+            log.info("found no checkpoint to resume; training starts from the first step")
             if is_first_process():  # a run may have been killed before its first checkpoint
                 (_folder() / "metrics.csv").unlink(missing_ok=True)
             cfg.resume = None

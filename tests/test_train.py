@@ -267,7 +267,7 @@ def test_auto_starts_where_there_is_nothing_to_resume(stage1, train, tmp_path):
     (tmp_path / "outputs/b/metrics.csv").write_text("step,train/loss\n0,9.9\n")
     done = train("stage1", "trainer.max_steps=1", "resume=auto", "hydra.run.dir=outputs/b")
     assert done.code == 0, done.err
-    assert "there is no checkpoint to resume; training starts from the first step" in done.out
+    assert "found no checkpoint to resume; training starts from the first step" in done.out
     assert all(row["train/loss"] != "9.9" for row in _rows(tmp_path / "outputs/b"))
 
 

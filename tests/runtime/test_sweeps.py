@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from dcvsr.runtime.cli import command
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.sweeps import _killed_jobs_leave_others
 from tests.conftest import restored
 
 Sweep = Callable[..., int]
@@ -205,3 +207,22 @@ def test_optuna_without_an_objective_is_refused(arguments, line, sweep, capfd):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     assert sweep(lambda cfg: None, *arguments) == 2
     assert f"dcvsr: {line}" in capfd.readouterr().err
+
+
+def test_jobs_of_submitit_that_never_began_are_an_error(tmp_path, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    from submitit.core.utils import UncompletedJobError
+
+    def lost(self):
+        raise UncompletedJobError("no output")
+
+    monkeypatch.setattr(submitit.Job, "results", lost)
+    cfg = OmegaConf.create(
+        {"hydra": {"launcher": {"_target_": "a.submitit"}, "sweep": {"dir": str(tmp_path)}}}
+    )
+    waiting = _killed_jobs_leave_others(cfg)
+    waiting.__enter__()
+    for _ in range(2):
+        submitit.Job.results(None)
+    with pytest.raises(UserError, match="2 jobs ended before they began"):
+        waiting.__exit__(None, None, None)

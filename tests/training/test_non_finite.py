@@ -38,7 +38,7 @@ def is_right(frames: int, seed: int) -> bool:
 @pytest.mark.skipif(not computes_bfloat16(CPU), reason="this CPU has no instructions for bfloat16")
 @pytest.mark.parametrize("frames", [1, 2, 3, 4])
 def test_the_fault_of_onednn_is_that_of_two_frames(frames):
-    """Where this fails for 2 frames, the fault is mended, and `refuse_two_frames` can go."""
+    """A failure for 2 frames says that oneDNN is mended; remove `refuse_two_frames` then."""
     assert all(is_right(frames, seed) for seed in range(30)) == (frames != 2)
 
 
