@@ -3,8 +3,8 @@
 Axes: latent ``b f k h w``; image embeddings ``b n d``, n being 1 or f.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -17,7 +17,7 @@ from dcvsr.attention.layer_names import stages
 from dcvsr.attention.processor import propagated
 from dcvsr.diffusion.preconditioning import scalings
 from dcvsr.models.operations import Operations, empty, on_meta
-from dcvsr.models.svd import attend_frame_by_frame
+from dcvsr.models.svd import attend_frame_by_frame, feed_forward_in_parts
 from dcvsr.runtime.provenance import Origin
 
 
@@ -77,9 +77,16 @@ class Denoiser(nn.Module):
         """Length of the image embedding that the U-Net attends to."""
         return self.unet.config["cross_attention_dim"]
 
-    def propagated(self) -> AbstractContextManager[None]:
-        """Return a context in which the propagated layers follow ``attention.processor.calling``."""
-        return propagated(self.unet)
+    @contextmanager
+    def propagated(self, device: str | None = None) -> Iterator[None]:
+        """Enter a context in which the propagated layers follow ``attention.processor.calling``.
+
+        Args:
+            device: kind of device to compute as on, such as ``cpu``; None for that of the weights.
+        """
+        kind = device or next(self.unet.parameters()).device.type
+        with propagated(self.unet), feed_forward_in_parts(self.unet) if kind == "cpu" else nullcontext():
+            yield
 
     def stage_shares(self, frames: int, side: int) -> list[float]:
         """Return the share of an evaluation's FLOPs that each residual block and attention stage completes.

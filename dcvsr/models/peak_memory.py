@@ -88,7 +88,7 @@ class PeakMemory:
         with (
             torch.inference_mode(),
             LiveBytes(self._weights, self.device, up.precision) as live,
-            denoiser.propagated(),
+            denoiser.propagated(self.device),
         ):
             for n in range(window.count):
                 here = window.step, window.sigma, round.scheme, "forward", n

@@ -4,12 +4,13 @@
 float32, whatever the dtype of the files. Autocast lowers the precision of the U-Net where a run asks for it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
-from diffusers.models.attention import BasicTransformerBlock, TemporalBasicTransformerBlock
+from diffusers.models.attention import BasicTransformerBlock, FeedForward, TemporalBasicTransformerBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from einops import rearrange
@@ -129,6 +130,31 @@ def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+
+TOKENS = 1024
+"""Tokens that a feed-forward network takes at a time on a CPU: their hidden activations stay in its cache."""
+
+
+@contextmanager
+def feed_forward_in_parts(unet: UNetSpatioTemporalConditionModel) -> Iterator[None]:
+    """Let the feed-forward networks of a U-Net take `TOKENS` tokens at a time; undone on exit.
+
+    Each token is computed alone, so the result stays the same.
+    """
+    networks = [module for module in unet.modules() if isinstance(module, FeedForward)]
+    for network in networks:
+        network.forward = partial(_in_parts, network.forward)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for network in networks:
+            del network.forward
+
+
+def _in_parts(forward: Callable[..., Tensor], tokens: Tensor) -> Tensor:
+    parts = tokens.flatten(0, -2).split(TOKENS)
+    return torch.cat([forward(part) for part in parts]).view(tokens.shape)
 
 
 def compile_blocks(unet: UNetSpatioTemporalConditionModel) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention import FeedForward
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from diffusers.pipelines.stable_video_diffusion import StableVideoDiffusionPipeline
 from hydra import compose, initialize_config_dir
@@ -14,6 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPImageProcessor
 
@@ -25,6 +27,8 @@ from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import upsample
 from dcvsr.models.denoiser import Condition, Denoiser
 from dcvsr.models.svd import (
+    TOKENS,
+    feed_forward_in_parts,
     new_unet,
     pretrained_image_encoder,
     pretrained_unet,
@@ -187,6 +191,28 @@ def test_recomputed_activations_are_not_kept_and_change_no_gradient(pipeline):
     assert ours[0] < 0.3 * theirs[0] < 0.3 * all_[0]
     for gradient, expected in zip(ours[1], all_[1], strict=True):
         torch.testing.assert_close(gradient, expected)
+
+
+def test_feed_forward_networks_take_some_tokens_at_a_time_and_change_nothing():
+    torch.manual_seed(0)
+    unet = new_unet(4, [32, 32], [1, 1], layers=1, embedding=8, frames=3).eval()
+    most: list[int] = []
+    for module in unet.modules():
+        if isinstance(module, FeedForward):
+            module.net[0].register_forward_pre_hook(lambda _, args: most.append(args[0].shape[:-1].numel()))
+    x, image, ids = torch.randn(1, 3, 8, 24, 24), torch.zeros(1, 1, 8), torch.zeros(1, 3)  # 1728 tokens
+
+    def run() -> Tensor:
+        most.clear()
+        return unet(x, 0.5, encoder_hidden_states=image, added_time_ids=ids).sample
+
+    with torch.inference_mode():
+        whole, of_whole = run(), max(most)
+        with feed_forward_in_parts(unet):
+            parts, of_parts = run(), max(most)
+        run()
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-6)
+    assert (of_whole, of_parts, max(most)) == (1728, TOKENS, 1728)
 
 
 def test_files_in_bfloat16_are_computed_in_float32(folder, tmp_path):
