@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from dcvsr.runtime.cli import command, preflight
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.wandb_login import require_login, wandb_errors
-from dcvsr.training.launch import is_first_process, refuse_launch
+from dcvsr.training.launch import is_first_process, refuse_launch, working_in
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +23,16 @@ log = logging.getLogger(__name__)
 def main(cfg: DictConfig) -> dict[str, float]:
     """Train one stage; write config.yaml, metrics.csv, checkpoints/, videos/, wandb/; return the scores."""
     _refuse_latents_without_frames(cfg)
-    if "stages" in cfg:
-        from dcvsr.training.all_stages import run_all
+    with working_in(_folder()):
+        if "stages" in cfg:
+            from dcvsr.training.all_stages import run_all
 
-        run_all(cfg, _folder(), sys.argv[1:], HydraConfig.get().mode == RunMode.MULTIRUN)
-        return {}
+            run_all(cfg, _folder(), sys.argv[1:], HydraConfig.get().mode == RunMode.MULTIRUN)
+            return {}
+        return _train(cfg)
+
+
+def _train(cfg: DictConfig) -> dict[str, float]:
     resumed = _resumed(cfg) if cfg.resume else None
     if resumed and resumed.step >= cfg.trainer.max_steps:
         log.info(f"{resumed}: all {cfg.trainer.max_steps} steps are done; there is nothing to do")

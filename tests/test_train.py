@@ -305,7 +305,7 @@ def test_resuming_a_finished_run_is_refused_and_writes_nothing(stage1, train, tm
     )
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert f"step 2): all {steps} steps are done; raise trainer.max_steps" in done.err
-    assert {path.name for path in (tmp_path / "outputs/b").iterdir()} <= {".hydra", "train.log"}
+    assert {path.name for path in (tmp_path / "outputs/b").iterdir()} <= {".hydra", "train.log", "lock"}
 
 
 def test_the_paper_s_scale_says_at_once_all_that_is_missing(run, tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """Folder of an LR set: manifest.json, and a folder of frames for each of its clips."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from dcvsr.degrade.manifest import Entry, Manifest, read
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.locks import lock
 from dcvsr.video.frame_folder import frame_paths
 
 PREVIEW = "preview.png"
@@ -27,10 +27,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"cannot make {folder} ({error.strerror}); name another output") from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{folder} is being written by another process; wait for it") from error
+        lock(handle, f"{folder} is being written by another process; wait for it")
         yield
     finally:
         os.close(handle)

@@ -1,5 +1,6 @@
 """Training stages and the evaluation as one command; each part runs as a command of its own."""
 
+import ctypes
 import logging
 import os
 import shlex
@@ -23,6 +24,8 @@ OWN = ("experiment", "stages", "all_stages", "evaluation", "only", "resume", "ru
 
 Command = list[str]
 """Name and arguments of a command."""
+
+_C, _PR_SET_PDEATHSIG = ctypes.CDLL(None), 1  # linux/prctl.h
 
 
 def commands(cfg: DictConfig, folder: Path, arguments: Sequence[str]) -> list[Command]:
@@ -82,13 +85,20 @@ def _exit_code(command: Command) -> int:
     """Run a command, pass SIGTERM on to it, and return its exit code."""
     name, *arguments = command
     print(f"\n$ python -m dcvsr.{name} {shlex.join(arguments)}", flush=True)
-    with subprocess.Popen([sys.executable, "-m", f"dcvsr.{name}", *arguments]) as process:
+    program = [sys.executable, "-m", f"dcvsr.{name}", *arguments]
+    with subprocess.Popen(program, preexec_fn=_end_with_parent) as process:  # noqa: PLW1509  one thread
         before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
             code = process.wait()
         finally:
             signal.signal(signal.SIGTERM, before)
     return 128 - code if code < 0 else code
+
+
+def _end_with_parent() -> None:
+    """On Linux, let this process get SIGTERM when its parent ends, by SIGKILL too."""
+    if sys.platform == "linux":
+        _C.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _key(argument: str) -> str:

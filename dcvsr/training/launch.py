@@ -1,10 +1,13 @@
-"""Checks of how the processes of a training run are started."""
+"""Checks of how the processes of a training run are started, and that no other run has its folder."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.locks import lock
 
 COUNTS = ("WORLD_SIZE", "SLURM_NTASKS")
 """Number of processes in the environment that torchrun or srun makes."""
@@ -55,6 +58,22 @@ def is_first_process(environment: Mapping[str, str] = os.environ) -> bool:
     """Return True in the process that writes files, the first of those that take part in a run."""
     ranks = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
     return all(int(environment.get(name) or 0) == 0 for name in ranks)
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Lock the folder of a run against other runs while the block runs; the first process holds the lock.
+
+    Raises:
+        UserError: if another run works in the folder.
+    """
+    if not is_first_process():
+        yield
+        return
+    with (folder / "lock").open("w") as handle:
+        os.register_at_fork(after_in_child=handle.close)  # workers of data outlive a killed run by seconds
+        lock(handle, f"another process trains in {folder}; wait for it, or give another hydra.run.dir=")
+        yield
 
 
 def _is_list(value: object) -> bool:

@@ -9,7 +9,6 @@
 - ``lock``: locked by the process at work.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -26,6 +25,7 @@ from torch import Tensor
 from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.files import read_json, write_whole
 from dcvsr.runtime.frame_stores import FramesInFile
+from dcvsr.runtime.locks import lock
 from dcvsr.runtime.provenance import write_json
 from dcvsr.runtime.workspace import Position, Workspace
 
@@ -74,16 +74,11 @@ class JobFolder:
             raise UserError(f"{self.path} is not the folder of a job; move it, or name another output=")
         try:
             self.path.mkdir(exist_ok=True)
-            lock = (self.path / "lock").open("w")
+            handle = (self.path / "lock").open("w")
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}; name another output=") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(
-                    f"another process works in {self.path}; wait for it, or name another output="
-                ) from error
+        with handle:
+            lock(handle, f"another process works in {self.path}; wait for it, or name another output=")
             try:
                 self._tidy()
                 yield

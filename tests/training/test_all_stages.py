@@ -1,5 +1,9 @@
 """All stages and the evaluation by one command."""
 
+import os
+import select
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +98,23 @@ def test_processes_that_others_start_are_refused(monkeypatch: pytest.MonkeyPatch
         run_all(monkeypatch, [])
     with pytest.raises(UserError, match=r"stages=\[\] names no stage"):
         run_all(monkeypatch, [], "stages=[]")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the signal of a parent's end is Linux's")
+def test_a_part_ends_when_its_parent_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho begun\nexec sleep 100\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    output, end = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        os.dup2(end, 1)
+        all_stages._exit_code(["train"])
+        os._exit(0)
+    os.close(end)
+    assert os.read(output, 100) == b"begun\n"
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert select.select([output], [], [], 30)[0], "the program still runs"
+    assert os.read(output, 100) == b""
