@@ -118,4 +118,4 @@ def _of_evaluate(arguments: Sequence[str]) -> list[str]:
 def _has(cfg: DictConfig, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(cfg, parent) if parent else cfg
-    return isinstance(node, DictConfig) and name in node
+    return isinstance(node, DictConfig) and name in {*node}  # `in node` is false of a key without value

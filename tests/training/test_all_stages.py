@@ -51,6 +51,11 @@ def test_the_commands_compose() -> None:
     assert evaluated.model.denoiser.unet.channels == [32, 32]
 
 
+def test_the_path_of_a_data_set_without_a_default_reaches_the_evaluation() -> None:
+    found = commands("data=folder", "data.path=clips", "data.held_out=[one]", "wandb=none")
+    assert {"data=folder", "data.path=clips", "data.held_out=[one]"} <= {*found[-1]}
+
+
 def test_stage_3_takes_clips_where_the_others_take_latents() -> None:
     found = [command for command in commands("data.source=latents") if command[0] == "train"]
     sources = [
