@@ -24,6 +24,7 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from dcvsr import __main__ as commands
+from tests.composing import remember_compositions
 
 settings.register_profile(
     "dcvsr",
@@ -46,6 +47,7 @@ os.environ |= {"WANDB__SERVICE_WAIT": "240", "WANDB_INIT_TIMEOUT": "240"}
 
 # OmegaConf reads and writes YAML in Python; libyaml does the same several times as fast.
 yaml.SafeLoader, yaml.Dumper = yaml.CSafeLoader, yaml.CDumper  # type: ignore[misc]
+remember_compositions()
 
 
 def pytest_collection_finish() -> None:

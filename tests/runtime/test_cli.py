@@ -238,11 +238,11 @@ def test_further_processes_start_from_what_was_typed(tmp_path, monkeypatch):
 def test_a_script_ends_where_its_command_does(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
-        cli.run("upscale", "input=no such.mp4", "output=b.mp4")
+        cli.run("upscale", "input=no such.mp4", "samplr.steps=3")
     assert end.value.code == 2
     printed = capfd.readouterr()
-    assert "$ python -m dcvsr.upscale 'input=no such.mp4' output=b.mp4" in printed.out
-    assert "no such.mp4" in printed.err
+    assert "$ python -m dcvsr.upscale 'input=no such.mp4' samplr.steps=3" in printed.out
+    assert "unknown key 'samplr.steps'" in printed.err
 
 
 def test_a_disk_that_is_full_is_one_line(capfd, tmp_path, monkeypatch):
