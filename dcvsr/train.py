@@ -79,7 +79,8 @@ def _resumed(cfg: DictConfig) -> Any:
         sys.argv.append(f"resume={found.path}")
         if found.stage == cfg.stage and found.step >= cfg.trainer.max_steps:
             return found
-    require_resumable(resume, cfg.scale, cfg.stage, cfg.trainer.max_steps, instantiate(cfg.sampler))
+    steps, sampler = cfg.trainer.max_steps, instantiate(cfg.sampler)
+    require_resumable(resume, cfg.scale, cfg.stage, steps, sampler, cfg.seed)
     if not cfg.module.get("teacher"):
         cfg.ckpt = resume  # a resumed run needs no other weights
     elif cfg.ckpt in (None, "newest", "required"):

@@ -49,7 +49,7 @@ def test_a_run_leaves_what_it_says(stage1):
     assert any(row.get("val/psnr") for row in rows)
     assert list((stage1 / "videos").glob("slide-step000002.mp4"))
     content = torch.load(stage1 / "checkpoints" / "last.ckpt", weights_only=True)
-    assert content["dcvsr"] == {"scale": "nano", "stage": 1}
+    assert content["dcvsr"] == {"scale": "nano", "stage": 1, "seed": 0}
     assert content["global_step"] == 2
     used = open_checkpoint(stage1 / "checkpoints" / "last.ckpt", "nano").weights
     assert content["ema"]["steps"] == 2
@@ -293,6 +293,12 @@ def test_resuming_another_stage_is_refused(stage1, train):
     done = train("stage2", f"resume={stage1}/checkpoints/last.ckpt")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "start from its weights with ckpt=" in done.err
+
+
+def test_resuming_with_another_seed_is_refused(stage1, train):
+    done = train("stage1", "trainer.max_steps=3", "seed=1", "resume=auto", "hydra.run.dir=outputs/a")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "was trained with seed=0, this run has seed=1: add seed=0, or start from its weights" in done.err
 
 
 @pytest.mark.parametrize("steps", [1, 2])

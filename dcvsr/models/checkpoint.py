@@ -38,6 +38,7 @@ class Checkpoint:
     Attributes:
         sampler: the sampler that stage 3 trained for, else None.
         losses: terms of the loss of stage 3, some of which are metrics too.
+        seed: seed of the training; None if the file does not tell.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     sampler: Sampler | None = None
     losses: tuple[str, ...] = ()
+    seed: int | None = None
 
     def __str__(self) -> str:
         return f"{self.path} (scale={self.scale}, stage {self.stage}, step {self.step})"
@@ -126,10 +128,13 @@ def _of_the_package(path: Path) -> Checkpoint:
 def _checkpoint(path: Path, about: dict[str, Any], step: int, weights: dict[str, torch.Tensor]) -> Checkpoint:
     sampler = Sampler(**about["sampler"]) if "sampler" in about else None
     losses = tuple(term for term, weight in about.get("losses", {}).items() if weight > 0)
-    return Checkpoint(path, about["scale"], int(about["stage"]), step, weights, sampler, losses)
+    stage, seed = int(about["stage"]), about.get("seed")
+    return Checkpoint(path, about["scale"], stage, step, weights, sampler, losses, seed)
 
 
-def require_resumable(resume: str | None, scale: str, stage: int, steps: int, sampler: Sampler) -> None:
+def require_resumable(
+    resume: str | None, scale: str, stage: int, steps: int, sampler: Sampler, seed: int
+) -> None:
     """Raise UserError unless ``resume`` is None or a run of ``scale`` and ``stage`` can resume from it.
 
     Args:
@@ -138,6 +143,7 @@ def require_resumable(resume: str | None, scale: str, stage: int, steps: int, sa
         stage: its training stage.
         steps: optimizer steps that the run takes, those of the checkpoint included.
         sampler: its sampler, which must be the checkpoint's if that was trained for one.
+        seed: its seed; another one would draw other crops and noise than those that are left.
     """
     if resume is None:
         return
@@ -152,6 +158,11 @@ def require_resumable(resume: str | None, scale: str, stage: int, steps: int, sa
         )
     if found.sampler and (mismatch := sampler.mismatch(found.sampler)):
         raise UserError(f"{found} {mismatch}, or start from its weights with ckpt={resume}")
+    if found.seed not in (None, seed):
+        raise UserError(
+            f"{found} was trained with seed={found.seed}, this run has seed={seed}: add seed={found.seed}, "
+            f"or start from its weights with ckpt={resume}"
+        )
     if found.step >= steps:
         raise UserError(f"{found}: all {steps} steps are done; raise trainer.max_steps")
 

@@ -151,16 +151,28 @@ def test_weights_alone_cannot_be_resumed(model):
     with pytest.raises(
         UserError, match="holds only weights and cannot be resumed; start from them with ckpt="
     ):
-        require_resumable(str(model), "nano", 2, 1, Sampler(3, 15, 60, 7))
+        require_resumable(str(model), "nano", 2, 1, Sampler(3, 15, 60, 7), 0)
 
 
 def test_a_run_resumes_only_with_the_sampler_that_its_checkpoint_was_trained_for(tmp_path):
     used = {"steps": 1, "sigma_min": 15, "sigma_max": 60, "rho": 7, "solver": "euler"}
     path = str(_run(tmp_path, 3, 1.0, {"sampler": used}))
-    require_resumable(path, "nano", 3, 9, Sampler(**used))
+    require_resumable(path, "nano", 3, 9, Sampler(**used), 0)
     with pytest.raises(
         UserError, match=r"for sampler.steps=1 .*: add sampler.steps=1, or start .* with ckpt="
     ):
-        require_resumable(path, "nano", 3, 9, Sampler(2, 15, 60, 7))
+        require_resumable(path, "nano", 3, 9, Sampler(2, 15, 60, 7), 0)
     older = str(_run(tmp_path / "older", 3, 1.0))
-    require_resumable(older, "nano", 3, 9, Sampler(2, 15, 60, 7))
+    require_resumable(older, "nano", 3, 9, Sampler(2, 15, 60, 7), 0)
+
+
+def test_a_run_resumes_only_with_its_seed(tmp_path):
+    sampler = Sampler(3, 15, 60, 7)
+    path = str(_run(tmp_path, 1, 1.0, {"seed": 4}))
+    require_resumable(path, "nano", 1, 9, sampler, 4)
+    with pytest.raises(
+        UserError, match=r"with seed=4, this run has seed=0: add seed=4, or start .* with ckpt="
+    ):
+        require_resumable(path, "nano", 1, 9, sampler, 0)
+    older = str(_run(tmp_path / "older", 1, 1.0))
+    require_resumable(older, "nano", 1, 9, sampler, 0)
