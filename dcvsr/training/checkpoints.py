@@ -1,6 +1,6 @@
 """Checkpoints of a run: when they are saved, and which of them are kept."""
 
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Checkpoints(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self.keep_best is None or trainer.sanity_checking:
             return
-        score = float(trainer.callback_metrics[f"val/{self.keep_best}"])
+        score = float(trainer.callback_metrics.get(f"val/{self.keep_best}", nan))  # a metric may refuse clips
         sign = self._sign(pl_module)
         if not isnan(score) and (self.best is None or sign * score > sign * self.best):
             self.best, self._is_best = score, True

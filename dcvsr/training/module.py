@@ -207,7 +207,7 @@ class VSRModule(pl.LightningModule):
     @override
     def on_validation_epoch_end(self) -> None:
         put_back(self.denoiser)
-        means = self._scores.finish()
+        means = self._scores.finish(lambda scored: self.trainer.strategy.reduce(scored, reduce_op="max"))
         self.log_dict({f"val/{name}": mean for name, mean in means.items()})
 
     @override

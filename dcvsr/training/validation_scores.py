@@ -1,7 +1,7 @@
 """Scores of validation clips."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -25,10 +25,12 @@ class ValidationScores:
         self.metrics = dict(metrics)
         self._scored: set[str] = set()
         self._told: set[tuple[str, str]] = set()
+        self._device = torch.device("cpu")
 
     def start(self, device: torch.device) -> None:
         """Discard earlier scores, and move the metrics' networks to ``device``."""
         self._scored.clear()
+        self._device = device
         for metric in self.metrics.values():
             metric.to(device).reset()
 
@@ -43,9 +45,25 @@ class ValidationScores:
                     log.warning(f"validation clip {clip}: {name} has no score: {error}")
                 self._told.add((clip, name))
 
-    def finish(self) -> dict[str, Tensor]:
-        """Return the means of the metrics that scored a clip, and free the device of their networks."""
-        means = {name: metric.compute() for name, metric in self.metrics.items() if name in self._scored}
+    def finish(self, largest: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """Return the means of the metrics that scored a clip, and free the device of their networks.
+
+        Metrics gather the scores of all processes. All of them take part, also those whose clips a metric
+        refused: the others would wait for them.
+
+        Args:
+            largest: returns the largest values of a tensor in any process, which all call together.
+        """
+        if not self.metrics:
+            return {}
+        scored = torch.tensor([name in self._scored for name in self.metrics], device=self._device).int()
+        means = {}
+        for (name, metric), has_score in zip(self.metrics.items(), largest(scored).tolist(), strict=True):
+            if not has_score:
+                continue
+            for scores in getattr(metric, "metric_state", {}).values():
+                scores[:] = [score.float() for score in scores]  # as a process without scores sends
+            means[name] = metric.compute()
         for metric in self.metrics.values():
             metric.reset()
             metric.to(torch.device("cpu"))

@@ -1,6 +1,7 @@
 """Validation in a run: it changes no weight and no random state, and tiles meet in its clips."""
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from torch import Tensor
+from torch import Tensor, distributed
 
+from dcvsr.metrics.fidelity import PSNR, SSIM
 from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
 from dcvsr.training.validation_scores import ValidationScores
 from tests.conftest import TINY
+from tests.training.forked import run_ranks
 
 
 class Drawing:
@@ -111,10 +114,43 @@ def test_a_metric_that_refuses_a_clip_leaves_it_out_and_says_so(
     for _ in range(2):
         scores.start(torch.device("cpu"))
         scores.update("short", torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8))
-        assert scores.finish().keys() == {"a"}
+        assert scores.finish(lambda scored: scored).keys() == {"a"}
     assert [record.getMessage() for record in caplog.records] == [
         "validation clip short: b has no score: too short"
     ]
     scores.start(torch.device("cpu"))
     scores.update("long", torch.zeros(3, 3, 8, 8), torch.zeros(3, 3, 8, 8))
-    assert scores.finish().keys() == {"a", "b"}
+    assert scores.finish(lambda scored: scored).keys() == {"a", "b"}
+
+
+def by_two_processes(folder: Path) -> None:
+    """Score a clip in each process; that of the second is too small for SSIM."""
+    distributed.init_process_group("gloo")
+    rank = distributed.get_rank()
+    clip = torch.rand(2, 3, *((16, 16), (8, 8))[rank], generator=torch.Generator().manual_seed(rank))
+
+    def largest(values: Tensor) -> Tensor:
+        distributed.all_reduce(values, distributed.ReduceOp.MAX)
+        return values
+
+    scores = ValidationScores({"ssim": SSIM(), "psnr": PSNR()})
+    scores.start(torch.device("cpu"))
+    scores.update(f"clip{rank}", clip / 2, clip)
+    torch.save(scores.finish(largest), folder / f"{rank}.pt")
+
+
+@pytest.mark.timeout(300)
+def test_a_clip_that_a_metric_refuses_in_one_process_leaves_the_others_score(tmp_path: Path) -> None:
+    torch.set_num_threads(1)  # OpenMP's threads do not outlive a fork
+    run_ranks(partial(by_two_processes, tmp_path))
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert first == second
+    clips = [torch.rand(2, 3, n, n, generator=torch.Generator().manual_seed(i)) for i, n in ((0, 16), (1, 8))]
+    ssim, psnr = SSIM(), PSNR()
+    ssim.update(clips[0] / 2, clips[0])
+    for clip in clips:
+        psnr.update(clip / 2, clip)
+    assert first == {
+        "ssim": pytest.approx(float(ssim.compute())),
+        "psnr": pytest.approx(float(psnr.compute())),
+    }
