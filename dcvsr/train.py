@@ -160,6 +160,7 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> dict[st
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
+    from dcvsr.training.non_finite import NotFinite
     from dcvsr.training.preemption import Preempted
 
     last = _folder() / "checkpoints" / "last.ckpt"
@@ -174,6 +175,10 @@ def _fit(cfg: DictConfig, trainer: Any, module: Any, datamodule: Any) -> dict[st
         if last.is_file():
             log.info(f"\nresume with resume=auto hydra.run.dir={_folder()}")
         raise KeyboardInterrupt from stop
+    except NotFinite as stop:
+        if not is_first_process():  # the first tells the user
+            raise SystemExit(0) from stop
+        raise
     except Preempted as stop:
         if not is_first_process():  # Lightning would kill the first process if this one ended with an error
             raise SystemExit(0) from stop

@@ -116,7 +116,7 @@ class VSRModule(pl.LightningModule):
         noise = self.drawn("noise", batch, lambda g: torch.randn(y.shape[1:], generator=g))
         found = self.batch_loss(batch, y, noise, seen, c.latent)
         if not self.non_finite.skips:
-            self.non_finite.require_finite("loss", found["loss"], self)
+            self.non_finite.add_loss(found["loss"])
         self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(y))
         return found
 
@@ -157,6 +157,11 @@ class VSRModule(pl.LightningModule):
     def _pixel_noise(self, batch: Batch) -> PixelNoise | None:
         """Draw the noise augmentation of a batch, and its strength where that is configured (spec A14)."""
         return pixel_noise(self.seed, batch, self.upscaler.noise_augmentation, self.noise_augmentation)
+
+    @override
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if not self.non_finite.skips:
+            self.non_finite.require_finite_losses(self)
 
     @override
     def configure_gradient_clipping(

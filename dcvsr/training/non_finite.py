@@ -18,6 +18,10 @@ MOST_IN_A_ROW = 10
 """Skipped steps in a row after which a run stops: its weights or settings are at fault, not a batch."""
 
 
+class NotFinite(UserError):
+    """End of a run whose loss or gradient is not finite, raised by all of its processes at the same step."""
+
+
 class NonFinite:
     """Decision on steps whose loss or gradient is NaN or infinite.
 
@@ -34,11 +38,28 @@ class NonFinite:
         self.skips = on_nan == "skip"
         self.skipped = 0
         self._in_a_row = 0
+        self._losses: Tensor | float = 0.0
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Keep the loss of a batch for `require_finite_losses`."""
+        self._losses = self._losses + loss.detach()
+
+    def require_finite_losses(self, module: pl.LightningModule) -> None:
+        """Raise `NotFinite` unless the losses of all batches of a step, in all processes, are finite.
+
+        All processes must call this together: one that stopped alone would leave the others waiting.
+        """
+        total = torch.as_tensor(self._losses, device=module.device)
+        self._losses = 0.0
+        self.require_finite("loss", module.trainer.strategy.reduce(total, reduce_op="sum"), module)
 
     def require_finite(self, name: str, value: Tensor, module: pl.LightningModule) -> None:
-        """Raise `UserError` unless ``value`` is finite, so that checkpoints/last.ckpt stays valid."""
+        """Raise `NotFinite` unless ``value`` is finite, so that checkpoints/last.ckpt stays valid.
+
+        ``value`` must be the same in all processes.
+        """
         if not torch.isfinite(value):
-            raise UserError(
+            raise NotFinite(
                 f"the {name} is {value.item()} at step {module.global_step}; "
                 "the last good checkpoint is kept: start from its weights (ckpt=...) "
                 "with a lower module.optimizer.lr or in float32"
@@ -51,7 +72,7 @@ class NonFinite:
         decide alike, because the norm is that of gradients summed over them.
 
         Raises:
-            UserError: after `MOST_IN_A_ROW` skipped steps without one between them.
+            NotFinite: after `MOST_IN_A_ROW` skipped steps without one between them.
         """
         if torch.isfinite(norm):
             self._in_a_row = 0

@@ -1,12 +1,23 @@
 """Steps that are not finite are skipped, and what would make them so is refused; see also test_module."""
 
+import sys
+from functools import partial
+from itertools import count
+from math import nan
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from dcvsr.runtime.device import computes_bfloat16
 from dcvsr.runtime.errors import UserError
+from dcvsr.training.module import VSRModule
 from dcvsr.training.non_finite import NonFinite, refuse_two_frames
+from tests.conftest import TINY
+from tests.training.forked import run_ranks
+from tests.training.test_exact_resume import here
 
 CPU = torch.device("cpu")
 
@@ -45,3 +56,28 @@ def test_the_fault_of_onednn_is_that_of_two_frames(frames):
 def test_another_choice_of_on_nan_is_refused():
     with pytest.raises(ValueError, match="on_nan: 'ignore' is not a choice; choose stop or skip"):
         NonFinite("ignore")  # type: ignore[arg-type]
+
+
+def nan_in_the_second_process() -> None:
+    """Make the loss of the second process NaN in its third batch."""
+    loss, batches = VSRModule.batch_loss, count(1)
+
+    def planted(module: VSRModule, *args: Any) -> dict[str, torch.Tensor]:
+        found = loss(module, *args)
+        is_third = next(batches) == 3
+        return {**found, "loss": found["loss"] * nan} if is_third and module.global_rank == 1 else found
+
+    VSRModule.batch_loss = planted  # type: ignore[method-assign]
+
+
+@pytest.mark.timeout(600)
+def test_a_loss_that_is_not_finite_in_one_process_stops_all_with_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.set_num_threads(1)  # OpenMP's threads do not outlive a fork
+    keys = (*TINY, "metrics=none", "~loggers.wandb", "~callbacks.progress", "trainer.max_steps=3", "batch=4")
+    both = ("trainer=ddp", "devices=2", "trainer.accelerator=cpu", "hydra.run.dir=run")
+    train = partial(here, tmp_path, ("+experiment=stage1", *keys, *both), nan_in_the_second_process)
+    run_ranks(lambda: sys.exit(train()), codes=(2, 0))
+    [line] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("dcvsr: ")]
+    assert line.startswith("dcvsr: the loss is nan at step 1; the last good checkpoint is kept")
