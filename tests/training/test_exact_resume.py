@@ -14,10 +14,13 @@ import diffusers.models.unets.unet_spatio_temporal_condition  # noqa: F401  each
 import lightning.pytorch  # noqa: F401
 import pytest
 import torch
+import wandb  # noqa: F401
 
+import dcvsr.train
 import dcvsr.training.few_steps
 import dcvsr.training.lora
 import dcvsr.video.io  # noqa: F401
+from dcvsr.runtime.composition import composed
 from dcvsr.training import checkpoint_files
 from dcvsr.training.module import VSRModule
 from tests.conftest import TINY, module_of, under_stress
@@ -29,6 +32,7 @@ RUN = (
     *("metrics=psnr", "~loggers.wandb", f"trainer.max_steps={STEPS}", f"checkpoint_every={EVERY}"),
     *(f"batch={ACCUMULATED}", f"trainer.val_check_interval={EVERY * ACCUMULATED}"),
     *("keep_best=psnr", "keep_last=2", "~callbacks.progress", "~callbacks.side_by_side"),
+    *("~callbacks.cost", "datamodule.validated.tiles=1"),
 )
 STAGES = {
     "stage1": ("module.dropout=0.5", "save_in_background=true"),
@@ -102,6 +106,7 @@ def moment(draw: random.Random) -> tuple[Kill, int]:
 
 def train(folder: Path, *arguments: str, patch: Callable[[], object] = int) -> int:
     """Train in a process of its own; return its exit code, minus the signal that ended it."""
+    composed("train", arguments)  # the child remembers it
     if pid := os.fork():
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     code = 1
@@ -200,6 +205,7 @@ def test_two_processes_that_are_killed_and_resumed_equal_unbroken_ones(tmp_path:
     start = ("+experiment=stage1", *RUN, "module.dropout=0.5", *both)
 
     def run(name: str, patch: Callable[[], object] = int, code: int = 0) -> None:
+        composed("train", start)
         task = partial(here, tmp_path, (*start, f"hydra.run.dir={name}"), patch)
         run_ranks(task, codes=(code, code))
 
