@@ -68,6 +68,10 @@ TINY = (
 )
 """nano, small enough to train a few steps within a test."""
 
+QUICK = ("metrics=fidelity", "~loggers.wandb", "~callbacks.cost", "datamodule.validated.tiles=1")
+"""Training that counts no FLOPs, as test_training_cost.py does, and validates no clip of several tiles, as
+test_validation.py does."""
+
 TINY_MODEL = TINY[3:]
 
 SVD_SCHEDULER = {
@@ -208,9 +212,7 @@ def train(run: Run) -> Run:
     """Train a few steps at tiny size, without wandb."""
 
     def invoke(experiment: str, *arguments: str) -> Finished:
-        return run(
-            "train", f"+experiment={experiment}", *TINY, "metrics=fidelity", "~loggers.wandb", *arguments
-        )
+        return run("train", f"+experiment={experiment}", *TINY, *QUICK, *arguments)
 
     return invoke
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from dcvsr.training.module import VSRModule
-from tests.conftest import TINY, module_of, restored
+from tests.conftest import QUICK, TINY, module_of, restored
 from tests.training.forked import run_ranks, srun
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The last checkpoint of a run that no signal stops."""
     folder = tmp_path_factory.mktemp("unbroken")
-    keys = [*TINY, "metrics=fidelity", "~loggers.wandb", *STEPS, "hydra.run.dir=run"]
+    keys = [*TINY, *QUICK, *STEPS, "hydra.run.dir=run"]
     with pytest.MonkeyPatch.context() as patch, restored():
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train", "+experiment=stage1", *keys])
@@ -87,7 +87,7 @@ def test_a_signal_inside_of_validation_saves_the_trained_weights(unbroken, train
 def test_slurm_s_signal_to_one_task_stops_all_at_the_same_step(unbroken, train, tmp_path, monkeypatch):
     torch.set_num_threads(1)  # OpenMP's threads do not outlive a fork
     monkeypatch.chdir(tmp_path)
-    keys = [*TINY, "metrics=fidelity", "~loggers.wandb", *STEPS, "trainer=slurm", "trainer.accelerator=cpu"]
+    keys = [*TINY, *QUICK, *STEPS, "trainer=slurm", "trainer.accelerator=cpu"]
     monkeypatch.setattr(sys, "argv", ["train", "+experiment=stage1", *keys, "hydra.run.dir=stopped"])
     with monkeypatch.context() as patch:
         signalled(patch, "training_step", at=1, number=signal.SIGUSR1, rank=1)

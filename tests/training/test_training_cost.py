@@ -85,8 +85,9 @@ def test_backward_is_about_twice_forward(module):
     assert counter.get_total_flops() - forward == pytest.approx(2 * forward, rel=0.05)
 
 
-def test_a_run_leaves_its_cost(train, tmp_path):
-    done = train("stage1", "trainer.max_steps=2", "hydra.run.dir=run")
+def test_a_run_leaves_its_cost(run, tmp_path):
+    keys = [*TINY, "metrics=none", "~loggers.wandb", "trainer.max_steps=2", "hydra.run.dir=run"]
+    done = run("train", "+experiment=stage1", *keys)
     assert done.code == 0, done.err
     cost = json.loads((tmp_path / "run/cost.json").read_text())
     assert cost["evaluations"] == 2
