@@ -93,6 +93,7 @@ class VSRModule(pl.LightningModule):
         self.metrics = dict(metrics)
         self._scores = ValidationScores(metrics)
         self.about = dict(about)
+        self._has_stepped = False
 
     @override
     def configure_model(self) -> None:
@@ -160,8 +161,16 @@ class VSRModule(pl.LightningModule):
 
     @override
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self._has_stepped = True
         if not self.non_finite.skips:
             self.non_finite.require_finite_losses(self)
+
+    @override
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Free the gradients of a finished step, which Lightning keeps beside the next activations."""
+        if self._has_stepped:
+            self.zero_grad(set_to_none=True)
+        self._has_stepped = False
 
     @override
     def configure_gradient_clipping(

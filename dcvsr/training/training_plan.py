@@ -106,7 +106,9 @@ class TrainingPlan:
         gathered = gathered_bytes(denoiser.unet, step.dtype)
         activations, unet = dict[Strategy, dict[str, int]](), 0
         for kind in STRATEGIES:
-            needs = {way: step.denoising(way, accumulates, kind == "fsdp") for way in (True, False)}
+            keeps_buckets = kind == "whole" and batches.processes > 1  # of gradients, by DDP
+            has_gradients = accumulates or keeps_buckets
+            needs = {way: step.denoising(way, has_gradients, kind == "fsdp") for way in (True, False)}
             most = [max(needs[way].bytes, encoding.bytes, temporary) for way in (True, False)]
             activations[kind] = dict(zip(("recomputed", "kept"), most, strict=True))
             unet = needs[recomputes].flops

@@ -58,7 +58,7 @@ def _clips() -> torch.utils.data.DataLoader:
     return torch.utils.data.DataLoader([sample], batch_size=1)  # type: ignore[arg-type]
 
 
-def _fit(module, callbacks, steps: int = 1, **options) -> None:
+def _fit(module, callbacks, steps: int = 1, clips=None, **options) -> None:
     trainer = pl.Trainer(
         **options,
         max_steps=steps,
@@ -69,7 +69,7 @@ def _fit(module, callbacks, steps: int = 1, **options) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, _clips())
+    trainer.fit(module, clips or _clips())
 
 
 class Gradients(pl.Callback):
@@ -79,6 +79,22 @@ class Gradients(pl.Callback):
         self.nonzero = {
             name for name, p in pl_module.named_parameters() if p.grad is not None and p.grad.abs().max() > 0
         }
+
+
+def test_gradients_of_a_finished_step_are_freed_before_the_next():
+    """Those of a part of a step are kept."""
+    module, _ = _module("stage1")
+    step, seen = module.training_step, []
+
+    def training_step(*args):
+        seen.append(any(p.grad is not None for p in module.parameters()))
+        return step(*args)
+
+    module.training_step = training_step  # type: ignore[method-assign]
+    clips = _clips().dataset[0]  # type: ignore[index]
+    many = torch.utils.data.DataLoader([clips] * 4, batch_size=1)  # type: ignore[arg-type]
+    _fit(module, [], 2, many, accumulate_grad_batches=2)
+    assert seen == [False, True, False, True]
 
 
 def test_a_stage_2_step_moves_all_but_the_temporal_layers():

@@ -15,7 +15,8 @@ from dcvsr.models.live_bytes import LiveBytes
 from dcvsr.models.svd import recompute_activations
 from dcvsr.plan import _module_without_weights
 from dcvsr.runtime.cli import CONF
-from dcvsr.training.fake_step import FakeStep, Needs
+from dcvsr.runtime.device import computes_bfloat16
+from dcvsr.training.fake_step import FakeStep, Needs, autocast_dtype
 from dcvsr.training.parameter_groups import parameter_groups
 from dcvsr.training.training_plan import Batches, TrainingPlan
 from tests.conftest import TINY
@@ -143,6 +144,19 @@ def test_fsdp_keeps_gradients_whole_where_batches_accumulate(monkeypatch, batch,
     assert "hours" not in str(plan)
 
 
+def test_ddp_keeps_gradients_beside_activations_and_one_process_does_not(monkeypatch):
+    asked = []
+    monkeypatch.setattr(FakeStep, "encoding", lambda _: Needs(0, 0))
+    monkeypatch.setattr(FakeStep, "denoising", lambda _, *ways: asked.append(ways) or Needs(5, 7))
+    step = FakeStep(tiny(), 1, 4, 64, torch.float32, "cpu")
+    for processes in (1, 2):
+        batches = Batches(clips=1, accumulated=1, processes=processes, steps=3)
+        choices = {"recomputes": False, "averages": False, "encodes": True, "rate": None}
+        TrainingPlan.of(step, batches, "whole", **choices)
+    assert [has for _, has, sharded in asked if not sharded] == [False, False, True, True]
+    assert not any(has for _, has, sharded in asked if sharded)
+
+
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
@@ -171,7 +185,8 @@ def fit(module, frames, side):
     hr = torch.rand(frames, 3, side, side)
     clips = [{"hr": hr, "lr": hr[..., ::4, ::4].clone(), "epoch": 1, "number": i} for i in range(2)]
     trainer = pl.Trainer(max_steps=2, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=1.0, callbacks=[EMA(0.9)])
+        enable_progress_bar=False, enable_model_summary=False, gradient_clip_val=1.0, callbacks=[EMA(0.9)],
+        precision=sys.argv[1])
     trainer.fit(module, torch.utils.data.DataLoader(clips, batch_size=1))
 
 fit(tiny(), 4, 64)  # loads what training imports
@@ -188,13 +203,16 @@ MIDDLE = [
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the peak of a process on Linux only")
-def test_the_planned_memory_is_within_20_percent_of_a_real_run():
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_planned_memory_is_within_20_percent_of_a_real_run(precision):
     """Measured without glibc's free blocks, which its default keeps; see docs/training.md."""
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
-    command = [sys.executable, "-W", "ignore", "-c", MEASURED]
+    if precision == "bf16-mixed" and not computes_bfloat16(torch.device("cpu")):
+        pytest.skip("this CPU has no instructions for bfloat16")
+    command = [sys.executable, "-W", "ignore", "-c", MEASURED, precision]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     measured = int(done.stdout.split("peak ")[1])
-    step = FakeStep(module("+experiment=stage1", *MIDDLE), 1, 4, 96, torch.float32, "cpu")
+    step = FakeStep(module("+experiment=stage1", *MIDDLE), 1, 4, 96, autocast_dtype(precision), "cpu")
     weights = step.upscaler.denoiser.parameters()
     fixed = 3 * sum(p.nbytes for p in weights) + step.step()[0]  # gradients and average, too
     assert fixed + step.denoising(False, False).bytes == pytest.approx(measured, rel=0.2)
