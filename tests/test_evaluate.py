@@ -21,15 +21,15 @@ from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.io import read_video, to_unit, write_clip
 from tests.conftest import TINY
 
-SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80", "ckpt=required")
+SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80")
 COMMANDS = {"evaluate": [], "figure3": ["input=a", "output=b"]}
-QUICK = (*TINY, "metrics=fidelity", "~data.test.return", "hydra.run.dir=run")
+QUICK = (*TINY, *SMALL, "metrics=fidelity", "~data.test.return", "hydra.run.dir=run")
 
 
 def test_bicubic_gets_the_scores_of_bicubic(run, tmp_path):
     done = run("evaluate", "upscaler=bicubic", "degradation=bicubic", *QUICK)
     assert done.code == 0, done.err
-    hr = to_unit(Translation(seed=4, frames=16, height=144, width=176, dx=2.2, dy=0.3).read(0, 16))
+    hr = to_unit(Translation(seed=4, frames=8, height=80, width=80, dx=2.2, dy=0.3).read(0, 8))
     metric = PSNR()
     lr = bicubic(4).apply(bicubic(4).draw(generator(), hr.shape), hr)
     metric.update(upsample(lr), hr)
@@ -67,7 +67,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
             raise KeyboardInterrupt
         return whole(self, lr, *others)
 
-    usual = ("evaluate", "upscaler=bicubic", *TINY, "metrics=fidelity")
+    shorter = [key.replace("slide", "return") for key in SMALL]
+    usual = ("evaluate", "upscaler=bicubic", *TINY, *SMALL, *shorter, "metrics=fidelity")
     assert run(*usual, "hydra.run.dir=whole").code == 0
     monkeypatch.setattr(Upsampling, "__call__", stopped_after_one)
     assert run(*usual, "hydra.run.dir=stopped").code == 130
@@ -85,11 +86,11 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
 
 def test_several_seeds_are_one_run(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    done = run("evaluate", *SMALL, *QUICK, "seeds=2", "seed=3")
+    done = run("evaluate", *QUICK, "ckpt=required", "seeds=2", "seed=3")
     assert done.code == 0, done.err
     together = json.loads((tmp_path / "run/summary.json").read_text())
     assert together["by_seed"].keys() == {"3", "4"}
-    alone = run("evaluate", *SMALL, *QUICK[:-1], "seed=4", "hydra.run.dir=alone")
+    alone = run("evaluate", *QUICK[:-1], "ckpt=required", "seed=4", "hydra.run.dir=alone")
     assert alone.code == 0, alone.err
     assert json.loads((tmp_path / "alone/summary.json").read_text())["clips"] == together["by_seed"]["4"]
     by_seed = [together["by_seed"][seed]["slide"]["psnr"] for seed in "34"]
@@ -106,7 +107,7 @@ def test_what_draws_nothing_is_run_once_whatever_the_seeds(run, tmp_path):
 def test_a_dry_run_tells_what_is_ahead_and_restores_nothing(run, tmp_path):
     done = run("evaluate", "upscaler=bicubic", "dry_run=true", *QUICK)
     assert done.code == 0
-    assert "clips: 1, seeds: 1, to do: 16 evaluations or frames" in done.out
+    assert "clips: 1, seeds: 1, to do: 8 evaluations or frames" in done.out
     assert not (tmp_path / "run/videos").exists()
 
 
@@ -125,7 +126,7 @@ def test_a_clip_that_does_not_fit_into_memory_is_refused_before_the_first_is_res
     monkeypatch.setattr("dcvsr.runtime.device.free_memory", lambda device: 1000)
     done = run("evaluate", "upscaler=bicubic", "degradation=bicubic", *QUICK)
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "slide: 16 frames of this size need about 0.0 GB, but 0.0 GB are free on cpu" in done.err
+    assert "slide: 8 frames of this size need about 0.0 GB, but 0.0 GB are free on cpu" in done.err
 
 
 def test_results_may_be_kept_without_loss_and_score_the_same_again(run, tmp_path):
@@ -155,12 +156,12 @@ def test_a_run_killed_after_its_frames_were_kept_goes_on(run, tmp_path):
     write_frames(_made(tmp_path / "run/videos") / "slide", [np.zeros((4, 4, 3), np.uint8)], [])
     done = run("evaluate", "upscaler=bicubic", "keep=png", *QUICK)
     assert done.code == 0, done.err
-    assert len(list((tmp_path / "run/videos/slide").iterdir())) == 16
+    assert len(list((tmp_path / "run/videos/slide").iterdir())) == 8
 
 
 def test_a_look_at_attention_is_not_gone_on_with_by_half(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    looking = ("evaluate", *SMALL, *QUICK, "debug.attention=true")
+    looking = ("evaluate", *QUICK, "ckpt=required", "debug.attention=true")
     assert run(*looking).code == 0
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     part = {key: summary[key] for key in ("settings", "weights", "cost")} | {"results": {"slide": {"1": {}}}}
@@ -213,7 +214,7 @@ def test_a_fade_in_from_black_keeps_its_clip_in_the_mean(run, tmp_path):
 
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    done = run("evaluate", *SMALL, *QUICK, "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
+    done = run("evaluate", *QUICK, "ckpt=required", "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
     assert done.code == 0, done.err
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["upscaler"] == "dcvsr"
@@ -391,9 +392,9 @@ def test_sizes_and_counts_that_differ_are_refused(run, tmp_path, monkeypatch):
     """An upscaler that loses a frame is an error, never trimmed."""
     from dcvsr.baselines.interpolation import Upsampling
 
-    monkeypatch.setattr(Upsampling, "__call__", lambda self, lr, *_: torch.rand(15, 3, 144, 176))
+    monkeypatch.setattr(Upsampling, "__call__", lambda self, lr, *_: torch.rand(7, 3, 80, 80))
     done = run("evaluate", "upscaler=bicubic", *QUICK)
-    assert (done.code, done.err.strip().splitlines()[-1].startswith("dcvsr: cannot score 15 frames")) == (
+    assert (done.code, done.err.strip().splitlines()[-1].startswith("dcvsr: cannot score 7 frames")) == (
         2,
         True,
     )
