@@ -86,11 +86,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
 
 def test_several_seeds_are_one_run(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    done = run("evaluate", *QUICK, "ckpt=required", "seeds=2", "seed=3")
+    small = ("ckpt=required", "data.test.slide.height=64", "data.test.slide.width=64")
+    done = run("evaluate", *QUICK, *small, "seeds=2", "seed=3")
     assert done.code == 0, done.err
     together = json.loads((tmp_path / "run/summary.json").read_text())
     assert together["by_seed"].keys() == {"3", "4"}
-    alone = run("evaluate", *QUICK[:-1], "ckpt=required", "seed=4", "hydra.run.dir=alone")
+    alone = run("evaluate", *QUICK[:-1], *small, "seed=4", "hydra.run.dir=alone")
     assert alone.code == 0, alone.err
     assert json.loads((tmp_path / "alone/summary.json").read_text())["clips"] == together["by_seed"]["4"]
     by_seed = [together["by_seed"][seed]["slide"]["psnr"] for seed in "34"]
@@ -214,7 +215,8 @@ def test_a_fade_in_from_black_keeps_its_clip_in_the_mean(run, tmp_path):
 
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
-    done = run("evaluate", *QUICK, "ckpt=required", "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
+    keys = ("ckpt=required", "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
+    done = run("evaluate", *QUICK, *keys)
     assert done.code == 0, done.err
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["upscaler"] == "dcvsr"

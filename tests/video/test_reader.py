@@ -69,7 +69,8 @@ def test_the_reader_holds_no_frame_that_it_has_yielded(tmp_path: Path, name: str
         for frame in reader:
             yielded.append(weakref.ref(frame))
             assert [reference() is frame for reference in yielded if reference() is not None] == [True]
-            decoded.append(sum(id(frame) not in others for frame in video_frames()))
+            if len(yielded) % 8 == 0:  # a look at all objects takes 0.3 s
+                decoded.append(sum(id(frame) not in others for frame in video_frames()))
     assert len(yielded) == 40
     assert max(decoded) <= 3
 
