@@ -22,6 +22,8 @@ EFFECTIVE_BATCH = 4
 Draws = dict[tuple[int, int], dict[str, Tensor]]
 """(epoch, number) -> what was drawn for that sample."""
 
+Alone = tuple[dict[str, Any], dict[str, Any], Path]
+
 
 class Recorder(pl.Callback):
     """Stands in for the loss, and leaves each process's draws and last weights in ``folder``."""
@@ -49,8 +51,8 @@ class Recorder(pl.Callback):
         torch.save(found, self.folder / f"{trainer.global_rank}.pt")
 
 
-@pytest.fixture
-def drops(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+@pytest.fixture(scope="module")
+def drops() -> Iterator[list[Tensor]]:
     """The dropout of each batch, clip by part, as it is applied."""
     seen: list[Tensor] = []
     apply = Condition.dropped
@@ -59,11 +61,12 @@ def drops(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         seen.append(torch.stack(parts, dim=1))
         return apply(condition, *parts)
 
-    monkeypatch.setattr(Condition, "dropped", recorded)
-    return seen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Condition, "dropped", recorded)
+        yield seen
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """OpenMP's threads do not outlive a fork."""
     threads = torch.get_num_threads()
@@ -142,22 +145,33 @@ def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> floa
     return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, drops: list[Tensor]) -> Alone:
+    """What one process recorded in two steps and in four, and the folder of two."""
+    folder = tmp_path_factory.mktemp("alone")
+    [two], [four] = fit(folder / "two", drops), fit(folder / "four", drops, steps=4)
+    return two, four, folder / "two"
+
+
 @pytest.mark.timeout(600)
-def test_two_processes_draw_and_learn_what_one_does(tmp_path: Path, drops: list[Tensor]) -> None:
-    [alone] = fit(tmp_path / "one", drops)
+def test_two_processes_draw_and_learn_what_one_does(
+    alone: Alone, tmp_path: Path, drops: list[Tensor]
+) -> None:
+    one, _, _ = alone
     [start] = fit(tmp_path / "start", drops, steps=1)
     shares = fit(tmp_path / "two", drops, processes=2)
-    assert_same(joined(*shares), alone["draws"])
-    assert_all_differ(alone["draws"])
-    assert {bool(drawn["dropout"].any()) for drawn in alone["draws"].values()} == {True, False}
-    moved = largest_difference(alone["weights"], start["weights"])
+    assert_same(joined(*shares), one["draws"])
+    assert_all_differ(one["draws"])
+    assert {bool(drawn["dropout"].any()) for drawn in one["draws"].values()} == {True, False}
+    moved = largest_difference(one["weights"], start["weights"])
     for share in shares:
-        print("DIFF", largest_difference(share["weights"], alone["weights"]), moved)
-        assert largest_difference(share["weights"], alone["weights"]) < 1e-4 * moved
+        assert largest_difference(share["weights"], one["weights"]) < 1e-4 * moved
 
 
-def test_draws_depend_on_the_seed_and_not_on_the_batch_size(tmp_path: Path, drops: list[Tensor]) -> None:
-    [ones] = fit(tmp_path / "ones", drops)
+def test_draws_depend_on_the_seed_and_not_on_the_batch_size(
+    alone: Alone, tmp_path: Path, drops: list[Tensor]
+) -> None:
+    ones, _, _ = alone
     [twos] = fit(tmp_path / "twos", drops, **{"data.batch_size": 2})
     [other] = fit(tmp_path / "other", drops, seed=1)
     assert_same(ones["draws"], twos["draws"])
@@ -168,12 +182,11 @@ def test_draws_depend_on_the_seed_and_not_on_the_batch_size(tmp_path: Path, drop
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_resumed_run_draws_and_learns_what_an_unbroken_one_does(
-    processes: int, tmp_path: Path, drops: list[Tensor]
+    processes: int, alone: Alone, tmp_path: Path, drops: list[Tensor]
 ) -> None:
     """By as many processes as before, to the bit, or by twice as many."""
-    [whole] = fit(tmp_path / "whole", drops, steps=4)
-    [first] = fit(tmp_path / "first", drops)
-    resumed = fit(tmp_path / "resumed", drops, processes, steps=4, resume=tmp_path / "first/last.ckpt")
+    first, whole, folder = alone
+    resumed = fit(tmp_path / "resumed", drops, processes, steps=4, resume=folder / "last.ckpt")
     assert [share["steps"] for share in resumed] == [4] * processes
     assert_same(joined(first, *resumed), whole["draws"])
     moved = largest_difference(whole["weights"], first["weights"])
