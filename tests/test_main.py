@@ -60,10 +60,7 @@ def test_an_unknown_command_is_one_line(name: str, line: str) -> None:
         (["upscale", "--help"], ["dcvsr.upscale", "--help"]),
         (["reds", "--help"], ["dcvsr.data.reds", "--help"]),
         (["degrade", "verify", "--help"], ["dcvsr.degrade", "verify", "--help"]),
-        (
-            ["upscale", "input=no such.mp4", "output=b.mp4"],
-            ["dcvsr.upscale", "input=no such.mp4", "output=b.mp4"],
-        ),
+        (["report", "runs=no such", "output=a.html"], ["dcvsr.report", "runs=no such", "output=a.html"]),
         (["upscale", "input=a", "sed=3"], ["dcvsr.upscale", "input=a", "sed=3"]),
     ],
 )
