@@ -40,6 +40,8 @@ def upscaling(cfg: DictConfig) -> None:
     from dcvsr.video.part import Part
     from dcvsr.video.reader import open_frames
 
+    if cfg.ranks < 1:
+        raise UserError(f"ranks must be at least 1, got {cfg.ranks}")
     part = Part.parsed(cfg.start, cfg.frames, cfg.seconds, cfg.region)
     cuts = cut_rule(cfg.engine.cuts, part.start)
     if has_no_weights := cfg.scale == "svd":
@@ -53,7 +55,7 @@ def upscaling(cfg: DictConfig) -> None:
     upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
     if not isinstance(upscaler, TiledUpscaler):
         raise UserError("plan is for the method itself; leave upscaler= out")
-    plan = Plan.of(upscaler, video, device)
+    plan = Plan.of(upscaler, video, device, cfg.ranks, cfg.engine.save_every)
     if cfg.probe and not has_no_weights:
         upscaler.to(device)
         plan = plan.timed(probed(upscaler, (video.shape[0], *target.inputs), device))

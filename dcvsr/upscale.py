@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from dcvsr.diffusion.protocols import Upscaler
+    from dcvsr.runtime.ranks import Ranks
     from dcvsr.upscaling.job_folder import JobFolder
     from dcvsr.upscaling.reading import ReadVideo
     from dcvsr.upscaling.video_job import VideoJob
@@ -27,15 +28,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@command("upscale")
+@command("upscale", helpers=True)
 def main(cfg: DictConfig) -> None:
     """Upscale one video, or each of a folder, and write a JSON report beside it."""
     preflight(cfg)
+    from dcvsr.runtime.device import choose
+    from dcvsr.runtime.ranks import joined
+
+    with joined(choose(cfg.device).type) as ranks:
+        if ranks.number:
+            from dcvsr.upscaling.shared_videos import help_with_videos
+
+            help_with_videos(cfg, ranks)
+        else:
+            _upscale_all(cfg, ranks)
+            ranks.tell(None)
+
+
+def _upscale_all(cfg: DictConfig, ranks: "Ranks") -> None:
     from dcvsr.upscaling.video_queue import QueuedVideo, is_queue, queued_videos, upscale_all
 
     source, output = Path(cfg.input), Path(cfg.output)
     if not is_queue(source):
-        _upscale(cfg, "always" if cfg.overwrite == "auto" else cfg.overwrite)
+        _upscale(cfg, "always" if cfg.overwrite == "auto" else cfg.overwrite, ranks)
         return
     queue, is_new = queued_videos(source, output), not output.exists()
     _make_folder(output)
@@ -43,7 +58,7 @@ def main(cfg: DictConfig) -> None:
     def upscale(video: QueuedVideo) -> str:
         this = OmegaConf.merge(cfg, {"input": str(video.source), "output": str(video.output)})
         assert isinstance(this, DictConfig)
-        return _upscale(this, "never" if cfg.overwrite == "auto" else cfg.overwrite)
+        return _upscale(this, "never" if cfg.overwrite == "auto" else cfg.overwrite, ranks)
 
     try:
         upscale_all(queue, upscale)
@@ -61,7 +76,7 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"cannot write {folder}: {error.strerror}; name another output=") from error
 
 
-def _upscale(cfg: DictConfig, overwrite: "Overwrite") -> str:
+def _upscale(cfg: DictConfig, overwrite: "Overwrite", ranks: "Ranks") -> str:
     """Upscale one video; return what was done."""
     from dcvsr.attention.probe import Probe
     from dcvsr.runtime.warning_list import warning_list
@@ -76,17 +91,17 @@ def _upscale(cfg: DictConfig, overwrite: "Overwrite") -> str:
         log.info(f"{output} exists and stays as it is, by overwrite={overwrite}")
         return "exists"
     with warning_list() as warnings:
-        return _upscaled(cfg, folder, warnings)
+        return _upscaled(cfg, folder, warnings, ranks)
 
 
-def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
-    from dcvsr.models.configured import configured_upscaler
+def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str], ranks: "Ranks") -> str:
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.upscaling.disk_space import require_disk, warn_by_header
     from dcvsr.upscaling.finishing import Finishing
-    from dcvsr.upscaling.fitting import fitted
+    from dcvsr.upscaling.fitting import fitted_settings
     from dcvsr.upscaling.job_plan import Plan
     from dcvsr.upscaling.reading import cut_rule, read_into
+    from dcvsr.upscaling.shared_videos import shareable_upscaler
     from dcvsr.upscaling.target_size import to_target
     from dcvsr.upscaling.video_job import VideoJob, job_record, require_place
     from dcvsr.video.coding import Coding
@@ -103,7 +118,7 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
     coding = Coding(cfg.codec, cfg.crf, cfg.pix_fmt, cfg.codec_options or {})
     ways = {"alpha": cfg.alpha, "deinterlace": cfg.deinterlace, "on_damage": cfg.on_damage, "hdr": cfg.hdr}
     with open_frames(source, cfg.fps, part, deep=True, **ways) as reader:
-        upscaler, device = configured_upscaler(cfg)
+        upscaler, device = shareable_upscaler(cfg, ranks)
         upscaler, target = to_target(upscaler, reader.whole, reader.shape, cfg.size, cfg.height, cfg.factor)
         require_place(part, upscaler, target)
         coding = coding.settled(output, reader.bits, reader.channels == 4, target.hr)
@@ -111,17 +126,15 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
         warn_by_header(reader, target, folder.path)
         if cfg.dry_run:
             video = read_into(None, reader, cuts, target)
-            upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
-            _tell_plan(source, upscaler, video, device)
+            upscaler = _planned(cfg, upscaler, video, device)
             if isinstance(upscaler, TiledUpscaler):
-                log.info(Plan.of(upscaler, video, device))
+                log.info(Plan.of(upscaler, video, device, ranks.count, cfg.engine.save_every))
             require_disk(upscaler, video, coding, folder.path, output)
             return "planned"
         with folder.locked():
             store = folder.frames("lr", (reader.channels, *reader.shape), reader.dtype)
             video = read_into(store, reader, cuts, target)
-            upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
-            _tell_plan(source, upscaler, video, device)
+            upscaler = _planned(cfg, upscaler, video, device)
             folder.claim(job_record(cfg, video, upscaler, device))
             if folder.is_delivered:
                 log.info(f"{output} was finished before")
@@ -131,20 +144,23 @@ def _upscaled(cfg: DictConfig, folder: "JobFolder", warnings: list[str]) -> str:
             if folder.is_resumed:
                 log.info(f"going on with {folder.path}")
             upscaler.to(device)
-            settings = cfg.engine.save_every, coding.bits, Finishing(cfg.colour, cfg.strength)
+            settings = cfg.engine.save_every, coding.bits, Finishing(cfg.colour, cfg.strength), ranks
             job = VideoJob(upscaler, video, folder, part, device, *settings)
+            ranks.tell((reader.whole, reader.shape, fitted_settings(upscaler)))
             return _run(cfg, job, coding, started, warnings)
 
 
-def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "torch.device") -> None:
-    """Print what there is to do; raise UserError if it does not fit into memory."""
+def _planned(cfg: DictConfig, upscaler: "Upscaler", video: "ReadVideo", device: "torch.device") -> "Upscaler":
+    """Return the upscaler fitted into memory, and print what there is to do; UserError if it does not fit."""
     from dcvsr.models.upscaler import TiledUpscaler
     from dcvsr.runtime.device import require_memory, require_working_memory
+    from dcvsr.upscaling.fitting import fitted
 
+    upscaler = fitted(upscaler, video.longest, cfg.engine.memory, device)
     (frames, height, width), (rows, columns), shots = video.shape, video.target.hr, len(video.shots)
     work = sum(upscaler.work(*size) for size in video.sizes)
     log.info(
-        f"{source}: {frames} frames of {width}x{height} in {shots} {'shot' if shots == 1 else 'shots'} at "
+        f"{cfg.input}: {frames} frames of {width}x{height} in {shots} {'shot' if shots == 1 else 'shots'} at "
         f"{video.metadata.rate} fps -> {columns}x{rows}"
     )
     log.info(f"work: {work} {'U-Net evaluations' if isinstance(upscaler, TiledUpscaler) else 'frames'}")
@@ -153,6 +169,7 @@ def _tell_plan(source: Path, upscaler: "Upscaler", video: "ReadVideo", device: "
         require_working_memory(upscaler.working_memory(*video.target.inputs), device)
     else:
         require_memory(lambda n: upscaler.memory(n, *video.target.inputs), video.longest[0], device)
+    return upscaler
 
 
 def _run(cfg: DictConfig, job: "VideoJob", coding: "Coding", started: float, warnings: list[str]) -> str:
@@ -161,9 +178,10 @@ def _run(cfg: DictConfig, job: "VideoJob", coding: "Coding", started: float, war
     from dcvsr.attention.probe import Probe
     from dcvsr.models.cost import Ledger
     from dcvsr.models.sampling_bar import sampling_bar
-    from dcvsr.runtime.errors import GOES_ON
+    from dcvsr.runtime.errors import GOES_ON, UserError
     from dcvsr.runtime.provenance import describe, write_csv, write_json
     from dcvsr.upscaling.output_files import report_path, table_path
+    from dcvsr.upscaling.shared_videos import gathered_counts
 
     source, output = Path(cfg.input), Path(cfg.output)
     upscaler, video = job.upscaler, job.video
@@ -175,6 +193,11 @@ def _run(cfg: DictConfig, job: "VideoJob", coding: "Coding", started: float, war
     try:
         with sampling_bar(work, "upscale", cfg.sampler.steps) as bar, ledger.running(video.sizes, job.device):
             job.write(output, coding, bar.advance, Observers([ledger, bar, *probes]), cfg.audio)
+        ledger.add(*gathered_counts(job.ranks))
+    except UserError as error:
+        if job.ranks.count > 1:  # the other ranks wait for their part of this video, not for the next one
+            fail(str(error))
+        raise
     except KeyboardInterrupt:
         if not job.folder.is_begun:
             raise

@@ -5,7 +5,7 @@ Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -91,6 +91,11 @@ class ClipCondition:
             frame = self.frame(picture.frames.start)
             self._embeddings[picture.box] = frame.image(replace(picture, frames=slice(0, 1)))
         return self._embeddings[picture.box]
+
+    def learn(self, pictures: Sequence[Tile], embeddings: Sequence[Tensor]) -> None:
+        """Take embeddings that another process computed."""
+        for picture, embedding in zip(pictures, embeddings, strict=True):
+            self._embeddings[picture.box] = embedding.to(self._device)
 
     def place(self, i: int) -> tuple[int, int, int]:
         """Return frame, row and column in the whole video where frame ``i`` begins, in latent pixels."""

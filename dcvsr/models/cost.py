@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,8 +30,9 @@ class Ledger(Observer):
     - ``upsample``, ``vae``, ``image_encoder``: upsampling of LR; encoding and decoding; embedding of each
       conditioning image once.
 
-    ``exchanged_bytes`` counts the keys and values that tiles give to others, in all branches, each once.
-    Only events and ``running`` write the counts.
+    ``exchanged_bytes`` counts the keys and values that tiles give to others, in all branches, each once;
+    ``ranks`` the evaluations of each rank, and the bytes of the tensors that all of them received.
+    Only events, ``running`` and ``add`` write the counts.
     """
 
     def __init__(self, upscaler: Upscaler) -> None:
@@ -42,6 +43,8 @@ class Ledger(Observer):
         self.videos: list[tuple[int, int, int]] = []
         self.seconds = 0.0
         self.peak_memory = 0
+        self.received = 0
+        self.ranks: list[int] = []
         self._seen: set[tuple[object, ...]] = set()
 
     @contextmanager
@@ -72,6 +75,25 @@ class Ledger(Observer):
         """Count exchanged bytes."""
         self.bytes[place.scheme] += k.nbytes + v.nbytes
 
+    def counts(self) -> tuple[Counter[Any], ...]:
+        """Return evaluations, added FLOPs and exchanged bytes, for the leader's ledger."""
+        return self.evaluations, self.added, self.bytes
+
+    def add(self, others: Sequence[Sequence[Mapping[Any, int]]], received: int) -> None:
+        """Add the counts of other ranks.
+
+        Args:
+            others: ``counts`` of each.
+            received: bytes that all ranks received.
+        """
+        self.received += received
+        parts = [sum(counts[0].values()) for counts in (self.counts(), *others)]
+        before = self.ranks or [0] * len(parts)
+        self.ranks = [a + b for a, b in zip(before, parts, strict=True)]
+        for counts in others:
+            for own, other in zip(self.counts(), counts, strict=True):
+                own.update(other)
+
     def report(self) -> dict[str, Any]:
         """Return the counts as plain values; U-Net ``evaluations`` are those of single tiles."""
         flops = dict.fromkeys(PARTS, 0) | self._flops()
@@ -79,6 +101,10 @@ class Ledger(Observer):
             "evaluations": self.evaluations.total(),
             "flops": {**flops, "total": sum(flops.values())},
             "exchanged_bytes": dict(self.bytes),
+            "ranks": {
+                "evaluations": self.ranks or [self.evaluations.total()],
+                "received_bytes": self.received,
+            },
             "seconds": self.seconds,
             "peak_memory_bytes": self.peak_memory,
         }

@@ -21,7 +21,7 @@ class PlannedCost:
     """Ledgers of runs that have not happened; weights are not read.
 
     ``_queries`` maps a tile's shape to the numbers of query values and the halvings of the propagated layers;
-    only ``_propagated`` writes it.
+    only ``propagated`` writes it.
     """
 
     def __init__(self, upscaler: TiledUpscaler) -> None:
@@ -54,20 +54,20 @@ class PlannedCost:
         for tile in visit.tiles:
             ledger.evaluations[part if branch or again else "plain", tile.shape] += 1
             ledger.evaluations[part, tile.shape] += further
-            for queries, halvings in self._propagated(tile.shape):
-                here, *all_tiles = (_halved(each.shape[1:], halvings) for each in (tile, *visit.tiles))
+            for queries, halvings in self.propagated(tile.shape):
+                here, *all_tiles = (halved(each.shape[1:], halvings) for each in (tile, *visit.tiles))
                 # Q K^T and the weights times V, of the evaluation that merges
                 merged = round.merged_positions(branch, here, all_tiles, earlier)
                 ledger.added[part] += 4 * queries * merged
 
-    def _propagated(self, shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+    def propagated(self, shape: tuple[int, int, int]) -> list[tuple[int, int]]:
         """Return the number of query values and the halvings of each propagated layer for a tile."""
         if shape not in self._queries:
             layers = self._queries.setdefault(shape, [])
             frames, rows, columns = shape
 
             def note(layer: str, k: Tensor, v: Tensor) -> Keys:
-                sizes = [_halved((rows, columns), n) for n in range(8)]
+                sizes = [halved((rows, columns), n) for n in range(8)]
                 positions = [a * b for a, b in sizes]
                 layers.append((k.numel(), positions.index(k.shape[-2])))
                 return k, v
@@ -83,7 +83,7 @@ class PlannedCost:
         return on_meta([self.upscaler.denoiser])[0]
 
 
-def _halved(size: Size, times: int) -> Size:
+def halved(size: Size, times: int) -> Size:
     """Return rows and columns after ``times`` halvings, rounded up."""
     rows, columns = size
     return -(-rows // 2**times), -(-columns // 2**times)

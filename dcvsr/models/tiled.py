@@ -1,6 +1,6 @@
 """Tiled denoising of a canvas of any size, with blending of the tiles."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, groupby
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcvsr.attention.exchange import Propagate
-from dcvsr.attention.lockstep import side_by_side
+from dcvsr.attention.lockstep import Offers, among_themselves, side_by_side
 from dcvsr.attention.observer import NOBODY, Observer, Place
 from dcvsr.attention.processor import Call, calling
 from dcvsr.attention.propagation import Propagation, Round
@@ -118,14 +118,43 @@ class TiledDenoiser:
             sigma: noise level.
             step: sampler step.
         """
+        groups = grouped(visit.tiles, self.batch)
+        return self.blended(x, groups, self.estimates(x, visit, groups, round, sigma, step))
+
+    def estimates(
+        self,
+        x: Tensor,
+        visit: Visit,
+        groups: Sequence[Group],
+        round: Round,
+        sigma: float,
+        step: int,
+        exchange: Callable[[Offers], Offers] = among_themselves,
+    ) -> list[Tensor]:
+        """Evaluate groups of one window side by side; return the guided estimate of each, ``m f k h w``.
+
+        Args:
+            x: the window of the noisy canvas, ``f k h w``.
+            visit: the window.
+            groups: those of its groups that this process evaluates.
+            round: the exchange of ``step``.
+            sigma: noise level.
+            step: sampler step.
+            exchange: with the groups of other processes, see `side_by_side`.
+        """
         if visit.is_first:
             round.restore({})
         place = Place(
             step, sigma, round.scheme, visit.direction, visit.window, (), len(visit.tiles), 0, (0, 0)
         )
+        return side_by_side([partial(self._guided, x, group, round, place) for group in groups], exchange)
+
+    def blended(self, x: Tensor, groups: Sequence[Group], estimates: Sequence[Tensor]) -> Tensor:
+        """Return the weighted sum of the tiles of a window, ``f k h w`` like ``x``, in float32."""
         canvas = Canvas(x, self.blend, self.blend_time)
-        for tile, D in self._window(x, visit.tiles, round, place):
-            canvas.add(_within(tile), D)
+        for group, D in zip(groups, estimates, strict=True):
+            for tile, D_m in zip(group.values(), D, strict=True):
+                canvas.add(_within(tile), D_m)
         return canvas.sum
 
     def merged(self, sums: FrameStore, visits: Sequence[Visit], number: int, tag: int = 0) -> Tensor:
@@ -145,14 +174,6 @@ class TiledDenoiser:
                 weight = weight + gaussian_window(len(visit.frames), self.blend_time)[at]
         rows, columns = total.shape[-2:]
         return total / (weight * plane_weight(visits[0].tiles, rows, columns, self.blend))
-
-    def _window(
-        self, x: Tensor, tiles: Sequence[Tile], round: Round, place: Place
-    ) -> Iterator[tuple[Tile, Tensor]]:
-        groups = list(_groups(tiles, self.batch))
-        tasks = [partial(self._guided, x, group, round, place) for group in groups]
-        for group, D in zip(groups, side_by_side(tasks), strict=True):
-            yield from zip(group.values(), D, strict=True)
 
     def _guided(self, window: Tensor, group: Group, round: Round, place: Place) -> Tensor:
         """Return the guided estimate of one group, ``m f k h w``."""
@@ -184,13 +205,15 @@ class TiledDenoiser:
         )
 
 
-def _groups(tiles: Sequence[Tile], batch: int | None) -> Iterator[Group]:
-    """Yield groups of equal tiles, at most ``batch`` in each."""
+def grouped(tiles: Sequence[Tile], batch: int | None) -> list[Group]:
+    """Return the batches of the U-Net in the order of blending: equal tiles, at most ``batch`` in each."""
+    groups: list[Group] = []
     for _, equal in groupby(sorted(enumerate(tiles), key=_shape), key=_shape):
         members = list(equal)
         size = batch or len(members)
         for start in range(0, len(members), size):
-            yield dict(members[start : start + size])
+            groups.append(dict(members[start : start + size]))
+    return groups
 
 
 def _shape(numbered: tuple[int, Tile]) -> tuple[int, ...]:

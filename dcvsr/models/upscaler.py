@@ -27,6 +27,7 @@ from dcvsr.models.upscaling_job import UpscalingJob
 from dcvsr.runtime.cache import Cache, NoCache
 from dcvsr.runtime.choices import require_choice
 from dcvsr.runtime.provenance import Origin
+from dcvsr.runtime.ranks import ALONE, Ranks
 from dcvsr.runtime.workspace import Memory, Workspace
 from dcvsr.tiling.grid import Tile, TileGrid
 
@@ -209,9 +210,10 @@ class TiledUpscaler(Upscaler):
         advance: Advance = ignored,
         observer: Observer = NOBODY,
         save_every: int = 1,
+        ranks: Ranks = ALONE,
     ) -> UpscalingJob:
         """Return the job of upscaling a clip; see `UpscalingJob`."""
-        return UpscalingJob(self, clip, workspace, device, advance, observer, save_every)
+        return UpscalingJob(self, clip, workspace, device, advance, observer, save_every, ranks)
 
     def canvas(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
         """Return the canvas size that the grid needs for an HR video, in frames and pixels (spec A17)."""

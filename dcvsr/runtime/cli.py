@@ -42,7 +42,9 @@ Task = Callable[[DictConfig], Mapping[str, float] | None]
 """Job of a command; it may return scores, one of which a sweep can optimize."""
 
 
-def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callable[[Task], Callable[[], None]]:
+def command(
+    config_name: str, moved: Mapping[str, str] | None = None, helpers: bool = False
+) -> Callable[[Task], Callable[[], None]]:
     """Make ``task`` a command that composes ``conf/<config_name>.yaml``.
 
     Exit codes: 0 done, 2 a user's mistake (one line on stderr), 130 interrupted, 1 anything else.
@@ -50,6 +52,8 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
     Args:
         config_name: the command's configuration.
         moved: former flags of the command, each with the module of the command that does its job now.
+        helpers: whether torchrun may start it in several processes, of which only the first has a folder and
+            a log.
     """
 
     def decorate(task: Task) -> Callable[[], None]:
@@ -76,6 +80,8 @@ def command(config_name: str, moved: Mapping[str, str] | None = None) -> Callabl
             with _mistakes_end_in_one_line(config_name), failures_named():
                 refuse_moved(given, moved or {})
                 sys.argv[1:] = prepared(given)
+                if helpers and int(os.environ.get("RANK") or 0):
+                    sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
                 if {"--help", "-h"} & {*given}:
                     # The help of Hydra lists all groups, in 3 s; the templates in conf/ leave the list out.
                     Hydra.format_config_groups = lambda self, predicate, compact=True: ""

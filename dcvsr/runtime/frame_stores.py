@@ -47,6 +47,10 @@ class FramesInMemory(FrameStore):
         assert all(found == tag for found, _ in stored)
         return torch.stack([frame for _, frame in stored])
 
+    def clear(self) -> None:
+        """Forget all frames."""
+        self._frames.clear()
+
 
 class FramesInFile(FrameStore):
     """Store in a file of records of one size, each with a checksum.

@@ -1,5 +1,7 @@
 """Settings of an upscaler that fit into ``engine.memory``."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -51,6 +53,16 @@ def fitted_settings(upscaler: Upscaler) -> dict[str, Any]:
     sap = propagation.sap if isinstance(propagation, Alternating) else None
     chunk = upscaler.latents.autoencoder.chunk
     return {"batch": upscaler.batch, "exchange": sap and sap.exchange, "chunk": chunk}
+
+
+def with_settings(upscaler: TiledUpscaler, settings: Mapping[str, Any]) -> TiledUpscaler:
+    """Return the upscaler with what ``fitted_settings`` returned in another process."""
+    propagation = upscaler.propagation
+    if isinstance(propagation, Alternating) and propagation.sap:
+        sap = replace(propagation.sap, exchange=settings["exchange"])
+        propagation = replace(propagation, sap=sap)
+    upscaler.latents.autoencoder.chunk = settings["chunk"]
+    return replace(upscaler, batch=settings["batch"], propagation=propagation)
 
 
 def _budget(memory: Any, upscaler: TiledUpscaler, device: torch.device) -> int:

@@ -9,6 +9,7 @@ import torch
 from dcvsr.models.cost import PARTS
 from dcvsr.models.peak_memory import PeakMemory
 from dcvsr.models.planned_cost import PlannedCost
+from dcvsr.models.shared_plan import SharedPlan, SharedWork
 from dcvsr.models.tiled import visits
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.upscaling.disk_space import stored
@@ -32,6 +33,7 @@ class Plan:
         weights: bytes of the networks.
         disk: bytes of the job's folder, without the output.
         seconds: of each stage by a probe; None without one.
+        shared: what several ranks gain and exchange; None for one.
     """
 
     frames: int
@@ -46,10 +48,26 @@ class Plan:
     weights: int
     disk: int
     seconds: Mapping[str, float] | None = None
+    shared: SharedPlan | None = None
 
     @classmethod
-    def of(cls, upscaler: TiledUpscaler, video: ReadVideo, device: torch.device) -> "Plan":
-        """Plan the upscaling of a video; weights are not read."""
+    def of(
+        cls,
+        upscaler: TiledUpscaler,
+        video: ReadVideo,
+        device: torch.device,
+        ranks: int = 1,
+        save_every: int = 1,
+    ) -> "Plan":
+        """Plan the upscaling of a video; weights are not read.
+
+        Args:
+            upscaler: model and settings.
+            video: the LR video.
+            device: of each rank.
+            ranks: processes that share it.
+            save_every: windows between two saves.
+        """
         (frames, *lr), hr, (height, width) = video.shape, video.target.hr, video.target.inputs
         sizes = video.sizes
         steps = range(upscaler.sampler.steps)
@@ -80,6 +98,7 @@ class Plan:
             },
             upscaler.weight_bytes,
             stored(upscaler, video),
+            shared=SharedWork(upscaler, ranks, save_every).plan(sizes) if ranks > 1 else None,
         )
 
     def timed(self, seconds: Mapping[str, float]) -> "Plan":
@@ -103,6 +122,8 @@ class Plan:
             f"memory: {self.weights / 1e9:.2g} GB of weights, and GB at the peak of {memory}",
             f"disk: {self.disk / 1e9:.2g} GB beside the output, until it is written",
         ]
+        if self.shared:
+            lines.append(str(self.shared))
         if self.seconds:
             total = sum(self.seconds.values())
             parts = ", ".join(f"{stage} {self.seconds[stage]:.0f}" for stage in STAGES)

@@ -16,6 +16,7 @@ from dcvsr.models.clip_condition import LRClip
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime.errors import GOES_ON, UserError
 from dcvsr.runtime.hashing import software
+from dcvsr.runtime.ranks import ALONE, Ranks
 from dcvsr.upscaling.finishing import Finishing
 from dcvsr.upscaling.fitting import fitted_settings
 from dcvsr.upscaling.job_folder import JobFolder
@@ -41,6 +42,7 @@ class VideoJob:
         save_every: windows between two saves.
         bits: bits per sample of the output.
         finishing: of the frames on their way from the store to the output.
+        ranks: processes that share the video; this one leads.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class VideoJob:
         save_every: int,
         bits: int = 8,
         finishing: Finishing | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.upscaler, self.video, self.folder, self.device = upscaler, video, folder, device
+        self.ranks = ranks
         self.save_every, self.finishing = save_every, finishing or Finishing("none", 1)
         x, y = part.region[:2] if part.region else (0, 0)
         self._place = part.start, y, x
@@ -131,7 +135,8 @@ class VideoJob:
         done = shot.start + (at.done if at.stage == "decode" else 0)
         yield from self._stored(range(shot.start, done))
         if isinstance(up, TiledUpscaler):
-            chunks = up.job(self._clip(shot), workspace, self.device, advance, observer, self.save_every)()
+            settings = workspace, self.device, advance, observer, self.save_every, self.ranks
+            chunks = up.job(self._clip(shot), *settings)()
         else:
             chunks = up(self._clip(shot).read(range(len(shot))).to(self.device), advance).split(1)
         for chunk in chunks:

@@ -24,6 +24,7 @@ from dcvsr.models.latents import ResidualLatents
 from dcvsr.models.svd import new_unet
 from dcvsr.models.upscaler import TiledUpscaler
 from dcvsr.runtime import frame_stores
+from dcvsr.runtime.ranks import ALONE, Ranks
 from dcvsr.tiling.grid import TileGrid
 from dcvsr.upscaling.job_folder import JobFolder
 from dcvsr.upscaling.reading import ReadVideo
@@ -74,8 +75,9 @@ def run(
     observer: Observer = NOBODY,
     save_every: int = 1,
     part: Part | None = None,
+    ranks: Ranks = ALONE,
 ) -> JobFolder:
-    """Upscale to a folder of PNGs, going on where the job folder was left."""
+    """Upscale to a folder of PNGs, going on where the job folder was left; lead further ranks."""
     folder = JobFolder(output)
     with folder.locked():
         store = folder.frames("lr", lr.shape[1:], lr.dtype)
@@ -84,8 +86,10 @@ def run(
         shape, target = (len(lr), lr.shape[2], lr.shape[3]), TargetSize.fourfold(lr.shape[2], lr.shape[3])
         video = ReadVideo(store, shape, "", shots, Metadata(Fraction(25)), target)
         folder.claim({"seed": upscaler.seed})
-        job = VideoJob(upscaler, video, folder, part or Part(), torch.device("cpu"), save_every)
+        settings = part or Part(), torch.device("cpu"), save_every
+        job = VideoJob(upscaler, video, folder, *settings, ranks=ranks)
         job.write(output, Coding(), ignored, observer)
+        ranks.tell(None)
         folder.deliver(keep=False)
     return folder
 

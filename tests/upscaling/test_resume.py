@@ -6,17 +6,21 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
 
-from dcvsr.attention.observer import Observer
+from dcvsr.attention.observer import NOBODY, Observer
 from dcvsr.diffusion.sampler import Sampler
 from dcvsr.imaging import to_bytes, to_unit
+from dcvsr.models.upscaling_helper import help_with_clips
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.ranks import joined
 from dcvsr.tiling.grid import TileGrid
 from dcvsr.video.io import read_video
 from tests.conftest import under_stress
+from tests.training.forked import run_ranks
 from tests.upscaling.making import Counting, Dying, make_lr, make_upscaler, run
 
 
@@ -70,6 +74,29 @@ def test_a_killed_process_loses_nothing(whole, tmp_path, seed):
     run(make_upscaler(), make_lr(), tmp_path / "hr", cuts=(4,))
     assert _pngs(tmp_path / "hr") == pngs
     assert [file.name for file in tmp_path.iterdir()] == ["hr"]
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_a_killed_leader_of_ranks_loses_nothing_and_other_numbers_of_ranks_go_on(whole, tmp_path, part):
+    pngs, writes = whole
+    at = writes * (2 * part + 1) // 6
+
+    def lead_or_help(at):
+        with joined("cpu") as ranks:
+            if ranks.number:
+                help_with_clips(make_upscaler(), torch.device("cpu"), ranks, NOBODY)
+                return
+            if at:
+                os.pwritev = Dying(at, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            run(make_upscaler(), make_lr(), tmp_path / "hr", cuts=(4,), ranks=ranks)
+
+    run_ranks(partial(lead_or_help, at), codes=(-signal.SIGKILL, 1, 1))
+    assert not (tmp_path / "hr").exists()
+    if part:
+        run_ranks(partial(lead_or_help, 0))
+    else:
+        run(make_upscaler(), make_lr(), tmp_path / "hr", cuts=(4,))
+    assert _pngs(tmp_path / "hr") == pngs
 
 
 @pytest.mark.parametrize("name", ["hr", "hr.mp4", "hr.mkv"] if under_stress() else ["hr.mp4"])

@@ -1,0 +1,264 @@
+"""Processes that share one job: started by torchrun, rank 0 leads.
+
+Values that travel are nested dicts, lists and tuples of tensors and plain values. Only tensors count as
+bytes.
+"""
+
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, distributed
+
+BEAT = 1.0
+"""Seconds between two signs of life of a rank."""
+SILENCE = 12.0
+"""Seconds without a sign after which a rank counts as dead."""
+
+
+@dataclass
+class Ranks:
+    """This process among those of a job.
+
+    Attributes:
+        number, count: rank from 0, and number of ranks.
+        device: of what is sent: the GPU with NCCL, the CPU with gloo.
+        received: bytes of the tensors that this rank received from others.
+        watch: what ends this rank when another one dies; None for a rank alone.
+    """
+
+    number: int = 0
+    count: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    received: int = 0
+    watch: "Watch | None" = None
+
+    @property
+    def others(self) -> range:
+        """Ranks that the leader leads."""
+        return range(1, self.count)
+
+    def tell(self, value: Any) -> None:
+        """Send a value to all other ranks, which wait in ``told``."""
+        if self.count > 1:
+            with self._connected():
+                about, content = _packed(value, self.device)
+                distributed.broadcast_object_list([about], src=0, device=self.device)
+                if len(content):
+                    distributed.broadcast(content, src=0)
+
+    def told(self) -> Any:
+        """Return what the leader tells."""
+        with self._connected():
+            found: list[Any] = [None]
+            distributed.broadcast_object_list(found, src=0, device=self.device)
+            content = self._room(found[0])
+            if len(content):
+                distributed.broadcast(content, src=0)
+        return _unpacked(found[0], content)
+
+    def send(self, value: Any, to: int) -> None:
+        """Send a value to one rank, which waits in ``receive``."""
+        with self._connected():
+            about, content = _packed(value, self.device)
+            distributed.send_object_list([about], dst=to, device=self.device)
+            if len(content):
+                distributed.send(content, dst=to)
+
+    def receive(self, source: int) -> Any:
+        """Return what a rank sends."""
+        with self._connected():
+            found: list[Any] = [None]
+            distributed.recv_object_list(found, src=source, device=self.device)
+            content = self._room(found[0])
+            if len(content):
+                distributed.recv(content, src=source)
+        return _unpacked(found[0], content)
+
+    def exchange(self, value: Any) -> list[Any]:
+        """Return the values of all ranks in their order; each rank gives one: one all-gather of tensors."""
+        if self.count == 1:
+            return [value]
+        with self._connected():
+            about, content = _packed(value, self.device)
+            everyone: list[Any] = [None] * self.count
+            distributed.all_gather_object(everyone, about)
+            longest = max(size for _, size in everyone)
+            if not longest:
+                return [_unpacked(about, content) for about in everyone]
+            padded = torch.cat([content, content.new_zeros(longest - len(content))])
+            received = [torch.empty_like(padded) for _ in everyone]
+            distributed.all_gather(received, padded)
+        self.received += sum(size for _, size in everyone) - about[1]
+        return [_unpacked(*each) for each in zip(everyone, received, strict=True)]
+
+    def _room(self, about: tuple[bytes, int]) -> Tensor:
+        self.received += about[1]
+        return torch.empty(about[1], dtype=torch.uint8, device=self.device)
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError:  # of a backend that lost its peer
+            if self.watch:
+                self.watch.end("another rank ended")
+            raise
+
+
+ALONE = Ranks()
+"""The only process of its job."""
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """Place of a tensor in the content."""
+
+    shape: Sequence[int]
+    dtype: torch.dtype
+    start: int
+    stop: int
+
+
+def _packed(value: Any, device: torch.device) -> tuple[tuple[bytes, int], Tensor]:
+    """Return a value without its tensors and the size of these, then their bytes, ``n``."""
+    parts: list[Tensor] = []
+
+    def slot(tensor: Tensor) -> _Slot:
+        content = tensor.detach().to(device).contiguous().flatten().view(torch.uint8)
+        start = sum(map(len, parts))
+        parts.append(content)
+        return _Slot(tensor.shape, tensor.dtype, start, start + len(content))
+
+    about = _each(value, Tensor, slot)
+    content = torch.cat(parts) if parts else torch.empty(0, dtype=torch.uint8, device=device)
+    return (pickle.dumps(about), len(content)), content
+
+
+def _unpacked(about: tuple[bytes, int], content: Tensor) -> Any:
+    def tensor(slot: _Slot) -> Tensor:
+        return content[slot.start : slot.stop].clone().view(slot.dtype).view(slot.shape)
+
+    return _each(pickle.loads(about[0]), _Slot, tensor)
+
+
+def _each(value: Any, kind: type, change: Any) -> Any:
+    """Replace the leaves of one kind in nested dicts, lists and tuples."""
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _each(part, kind, change) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_each(part, kind, change) for part in value)
+    return value
+
+
+class Watch:
+    """Ends this rank in one line when another rank dies, within half a minute.
+
+    A rank may wait in a collective operation for one that is gone, where Python runs no handler of signals.
+    So a thread gives signs of life through the store that torchrun keeps, looks for those of the others, and
+    waits for SIGTERM, by which torchrun ends the other ranks. It belongs to the main thread.
+
+    Args:
+        store: shared by the ranks.
+        number, count: as in `Ranks`.
+    """
+
+    def __init__(self, store: Any, number: int, count: int) -> None:
+        self._store, self._number, self._count = store, number, count
+        self._seen: dict[int, tuple[bytes, float]] = {}
+        self._done = threading.Event()
+        self._ends = threading.Lock()
+        self._signals, written = socket.socketpair()
+        written.setblocking(False)
+        self._written = written
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def leave(self, reason: str) -> None:
+        """Say how this rank ends: ``done`` or ``failed``."""
+        signal.set_wakeup_fd(-1)
+        self._done.set()
+        self._thread.join()
+        self._store.set(f"rank{self._number}", reason)
+
+    def end(self, why: str) -> NoReturn:
+        """End the process in one line."""
+        self._ends.acquire()  # by the thread or by the main one, not by both
+        here = f"rank {self._number} of {self._count}"
+        line = f"dcvsr: {here}: {why}; the same command goes on from what is saved"
+        print(line, file=sys.stderr, flush=True)
+        os._exit(1)
+
+    def _run(self) -> None:
+        beat = 0
+        while not self._done.is_set():
+            beat += 1
+            try:
+                self._store.set(f"rank{self._number}", str(beat))
+                signs = {rank: self._sign(rank) for rank in range(self._count) if rank != self._number}
+            except RuntimeError:  # torch's DistNetworkError: the process that keeps the store is gone
+                self.end("rank 0 or torchrun ended")
+            for rank, sign in signs.items():
+                if sign == b"failed" or time.monotonic() - self._since(rank, sign) > SILENCE:
+                    self.end(f"rank {rank} ended")
+            if select.select([self._signals], [], [], BEAT)[0] and signal.SIGTERM in self._signals.recv(64):
+                self.end("another rank ended")
+
+    def _sign(self, rank: int) -> bytes:
+        return self._store.get(f"rank{rank}") if self._store.check([f"rank{rank}"]) else b""
+
+    def _since(self, rank: int, sign: bytes) -> float:
+        """Return since when a rank gives this sign; a rank that is done is never silent."""
+        now = time.monotonic()
+        if rank not in self._seen or self._seen[rank][0] != sign or sign == b"done":
+            self._seen[rank] = sign, now
+        return self._seen[rank][1]
+
+
+def started(environment: Mapping[str, str] = os.environ) -> int:
+    """Return the number of processes that torchrun started for this job."""
+    return int(environment.get("WORLD_SIZE") or 1) if "RANK" in environment else 1
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Ranks]:
+    """Join the ranks that torchrun started, or be alone.
+
+    Args:
+        device: ``cuda`` or ``cpu``; each rank of a machine takes its own GPU.
+    """
+    if started() == 1:
+        yield ALONE
+        return
+    number, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    on_gpu = device == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(local)
+    # Its timeout is no sign of death: a rank may wait long for one that computes.
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=7))
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = distributed.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=SILENCE))
+    watch = Watch(distributed.PrefixStore("dcvsr", store), number, count)
+    ranks = Ranks(number, count, torch.device("cuda", local) if on_gpu else torch.device("cpu"), 0, watch)
+    try:
+        yield ranks
+    except BaseException:
+        watch.leave("failed")
+        raise
+    watch.leave("done")
+    distributed.destroy_process_group()
