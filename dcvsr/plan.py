@@ -73,8 +73,6 @@ def training(cfg: DictConfig) -> None:
     from dcvsr.training.fake_step import FakeStep, autocast_dtype
     from dcvsr.training.training_plan import Batches, TrainingPlan
 
-    if cfg.stage == 3:
-        raise UserError("plan counts the losses of stages 1 and 2 only; for stage 3, see docs/training.md")
     device = cfg.device if cfg.device == "cuda" else choose(cfg.device).type
     precision = cfg.trainer.precision
     if precision == "auto":
@@ -113,7 +111,7 @@ def _module_without_weights(cfg: DictConfig) -> tuple[Any, bool]:
     cfg = without_weights(cfg) if cfg.scale == "svd" else cfg.copy()
     with open_dict(cfg):
         cfg.upscaler.denoiser = "${model.denoiser}"
-        cfg.module.metrics, cfg.precision = {}, "float32"
+        cfg.module.metrics, cfg.module.compile, cfg.precision = {}, False, "float32"
         if "checkpointing" in cfg.model.denoiser.unet:
             cfg.model.denoiser.unet.checkpointing = False
     module = instantiate(cfg.module, _convert_="all")

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -74,36 +75,51 @@ class FakeStep:
     def denoising(self, recomputes: bool, accumulates: bool, sharded: bool = False) -> Needs:
         """Compute the needs of loss and gradients, without weights, gradients and optimizer state.
 
+        Stage 3 draws an evaluation of its sampler: the bytes are those of the last, and the FLOPs the mean.
+
         Args:
             recomputes: with gradient checkpointing.
             accumulates: gradients of earlier batches exist already.
             sharded: weights exist in ``dtype`` while a block needs them, and nothing is cast.
         """
+        ends = {0, len(getattr(self.module, "levels", (0,))) - 1}
+        needs = [self._evaluation(number, recomputes, accumulates, sharded) for number in ends]
+        return Needs(max(need.bytes for need in needs), sum(need.flops for need in needs) // len(needs))
+
+    def _evaluation(self, number: int, recomputes: bool, accumulates: bool, sharded: bool) -> Needs:
+        """Compute the needs of `denoising` where stage 3 draws evaluation ``number``."""
         with FakeTensorMode():
-            upscaler = _fake(self.upscaler, self.dtype if sharded else None)
-            denoiser = upscaler.denoiser
+            module: Any = _fake(self.module, self.dtype if sharded else None)
+            upscaler, denoiser = module.upscaler, module.upscaler.denoiser
             for layer in denoiser.modules() if self.device == "cuda" else ():
                 if isinstance(layer, nn.GroupNorm | nn.LayerNorm):
                     layer.register_forward_pre_hook(_raised)
             if recomputes:
                 recompute_activations(denoiser.unet)
-            trained = [p for p in denoiser.parameters() if p.requires_grad]
+            trained = [p for p in module.parameters() if p.requires_grad]
             for p in trained if accumulates else ():
                 p.grad = torch.empty_like(p)
             y, noise, latent, image = self._latents(upscaler)
             sigma = torch.empty(self.clips)
-            known = [*weights([upscaler, upscaler.latents]), *(p.grad for p in trained if p.grad is not None)]
-            with self._recorded([*known, y, noise, latent, image, sigma]) as live:
+            frames = torch.empty(self.clips, getattr(module, "perceived", None) or 1, dtype=torch.long)
+            places = np.zeros((self.clips, 2), int)  # a fake tensor has no numbers to read
+            draws = {"sigma": sigma, "evaluation": [number] * self.clips}
+            draws |= {"crop": places, "shift": places, "perceived": frames}
+            module.drawn = lambda name, *_: draws[name]
+            module.log_dict = lambda *_, **__: None
+            known = [*weights(_parts(module)), *(p.grad for p in trained if p.grad is not None)]
+            with self._recorded([*known, y, noise, latent, image, sigma, frames]) as live:
+                hr = (self.clips, self.frames, 3, self.crop, self.crop)
+                batch = {"hr": torch.empty(hr)} if hasattr(module, "decode") else {}
                 with self._autocast():
-                    condition = Condition(latent, image)
-                    losses = self.module.loss(lambda x, sigma: denoiser(x, sigma, condition), y, noise, sigma)
-                losses.mean().backward()
+                    loss = module.batch_loss(batch, y, noise, Condition(latent, image), latent)["loss"]
+                loss.backward()
             return Needs(live.peak - (0 if accumulates else _bytes(trained)), live.flops)
 
     def encoding(self) -> Needs:
         """Compute the needs of upsampling and encoding a batch, with its videos."""
         with FakeTensorMode(), torch.no_grad():
-            upscaler = _fake(self.upscaler)
+            upscaler = _fake(self.module).upscaler
             side = self.crop // upscaler.factor
             with self._recorded(weights([upscaler, upscaler.latents])) as live:
                 hr = torch.empty(self.clips, self.frames, 3, self.crop, self.crop)
@@ -115,11 +131,10 @@ class FakeStep:
     def step(self) -> tuple[int, int]:
         """Return the bytes of the optimizer's state, and those that its step needs beside them."""
         if getattr(self.module.optimizer, "keywords", {}).get("bits") == 8:  # no fake tensor runs its tables
-            trained = (p for p in self.upscaler.denoiser.parameters() if p.requires_grad)
+            trained = (p for p in self.module.parameters() if p.requires_grad)
             return eight_bit_bytes(p.numel() for p in trained), 0
         with FakeTensorMode():
-            upscaler = _fake(self.upscaler)
-            trained = [p for p in upscaler.denoiser.parameters() if p.requires_grad]
+            trained = [p for p in _fake(self.module).parameters() if p.requires_grad]
             for p in trained:
                 p.grad = torch.empty_like(p)
             optimizer = self.module.optimizer(trained)
@@ -127,6 +142,13 @@ class FakeStep:
                 optimizer.step()
             state = live.live[0]
             return state, live.peak - state
+
+    @property
+    def frozen_bytes(self) -> int:
+        """Bytes of the networks that the module does not register: VAE, CLIP, teacher and those of losses."""
+        own = {id(p) for p in self.module.parameters()}
+        others = {id(w): w for w in weights(_parts(self.module)) if isinstance(w, nn.Parameter)}
+        return _bytes(w for key, w in others.items() if key not in own)
 
     @property
     def sample_bytes(self) -> dict[str, int]:
@@ -180,15 +202,21 @@ def _raised(_: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
     return (args[0].float(),) if torch.is_autocast_enabled("cpu") else args
 
 
-def _fake(upscaler: TiledUpscaler, dtype: torch.dtype | None = None) -> TiledUpscaler:
-    """Copy ``upscaler`` with fake weights, those of the U-Net in ``dtype``; call it in a FakeTensorMode."""
-    lowered = {id(p) for p in upscaler.denoiser.unet.parameters()} if dtype else set()
+def _parts(module: Any) -> list[object]:
+    """Return the objects that hold the networks of a training module, frozen ones included."""
+    of_stage_3 = (getattr(module, name, None) for name in ("pixel_losses", "teacher"))
+    return [module, module.upscaler, module.upscaler.latents, *filter(None, of_stage_3)]
+
+
+def _fake(module: VSRModule, dtype: torch.dtype | None = None) -> VSRModule:
+    """Copy ``module`` with fake weights, those of the U-Net in ``dtype``; call it in a FakeTensorMode."""
+    lowered = {id(p) for p in module.denoiser.unet.parameters()} if dtype else set()
     copies: dict[int, Tensor] = {}
-    for tensor in weights([upscaler, upscaler.latents]):
+    for tensor in weights(_parts(module)):
         empty = torch.empty(tensor.shape, dtype=dtype if id(tensor) in lowered else tensor.dtype)
         is_parameter = isinstance(tensor, nn.Parameter)
         copies[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
-    return copy.deepcopy(upscaler, copies)
+    return copy.deepcopy(module, copies)
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

@@ -55,7 +55,7 @@ class TrainingPlan:
         recomputes: the run uses gradient checkpointing.
         checkpoint: bytes of a checkpoint.
         sample: bytes of the latents and embeddings of a clip in float32.
-        flops: of the run, by part.
+        flops: of the run, by part; those of ``unet`` include the decoder and losses of stage 3.
         rate: FLOP/s that a GPU sustains; None where it is not known.
     """
 
@@ -94,11 +94,11 @@ class TrainingPlan:
             rate: FLOP/s that a GPU sustains; None where it is not known.
         """
         denoiser, accumulates = step.upscaler.denoiser, batches.accumulated > 1
-        weights = sum(p.nbytes for p in denoiser.parameters())
-        gradients = sum(p.nbytes for p in denoiser.parameters() if p.requires_grad)
+        weights = sum(p.nbytes for p in step.module.parameters())
+        gradients = sum(p.nbytes for p in step.module.parameters() if p.requires_grad)
         state, temporary = step.step()
-        encoding, average = step.encoding() if encodes else Needs(0, 0), averages * weights
-        encoders = step.upscaler.weight_bytes - weights
+        encoding = step.encoding() if encodes else Needs(0, 0)
+        average = averages * sum(p.nbytes for p in denoiser.parameters())
         parts = {"weights": weights, "gradients": gradients, "optimizer": state, "average": average}
         shares = {part: size // batches.processes for part, size in parts.items()}
         if accumulates:
@@ -117,8 +117,8 @@ class TrainingPlan:
             batches,
             parameter_groups(denoiser),
             {
-                "whole": {**parts, "encoders": encoders, "gathered": 0},
-                "fsdp": {**shares, "encoders": encoders, "gathered": gathered},
+                "whole": {**parts, "encoders": step.frozen_bytes, "gathered": 0},
+                "fsdp": {**shares, "encoders": step.frozen_bytes, "gathered": gathered},
             },
             activations,
             strategy,
@@ -160,7 +160,7 @@ class TrainingPlan:
                 f"{_millions(total)} parameters of the U-Net, {_millions(trained)} trained: {groups}",
                 *self._table(),
                 f"checkpoint: {self.checkpoint / 1e9:.3g} GB; latents of a clip: {self.sample / 1e6:.3g} MB",
-                f"{self.flops['unet'] / 1e15:.4g} PFLOP of the U-Net, "
+                f"{self.flops['unet'] / 1e15:.4g} PFLOP of losses and gradients, "
                 f"{self.flops['encoding'] / 1e15:.4g} of encoding in float32{hours}",
             ]
         )

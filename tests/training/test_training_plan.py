@@ -72,6 +72,53 @@ def test_activations_of_a_fake_step_are_those_of_a_real_one(recomputes, accumula
     assert fake.bytes == pytest.approx(real_step(tiny(), recomputes, accumulates, dtype), rel=0.01)
 
 
+STAGE_3 = ("+experiment=stage3", "ckpt=null", *TINY, "sampler.steps=1")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "dtype"),
+    [
+        ([], torch.float32),
+        (["module.losses.adversarial=0.1", "module.losses.features=1"], torch.float32),
+        (["module.perceived=1", "module.losses.specks=2"], torch.bfloat16),
+        (["teacher.guidance=dssag", "module.latent=1"], torch.float32),
+    ],
+)
+def test_activations_of_a_fake_step_of_stage_3_are_those_of_a_real_one(overrides, dtype):
+    """They include the decoder and the networks of the losses."""
+    torch.manual_seed(0)
+    made = module(*STAGE_3, *overrides)
+    fake = FakeStep(made, 1, 4, 64, dtype, "cpu").denoising(False, False)
+    number = torch.zeros(1, dtype=torch.long)
+    batch = {"hr": torch.rand(1, 4, 3, 64, 64), "lr": torch.rand(1, 4, 3, 16, 16)}
+    batch |= {"epoch": number, "number": number}
+    y, c = made.encode(batch)
+    noise, made.log_dict = torch.randn_like(y), lambda *_, **__: None
+    trained = [p for p in made.parameters() if p.requires_grad]
+    networks = [*made.upscaler.networks, made, made.pixel_losses.lpips, made.pixel_losses.dists]
+    networks += [made.teacher.denoiser] if made.teacher else []
+    kept = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
+    with Recorded([*kept, y, noise, c.latent, c.image], "cpu") as live, live.running(0):
+        batch["hr"] = batch["hr"].clone()  # frames count
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = made.batch_loss(batch, y, noise, c, c.latent)["loss"]
+        loss.backward()
+    assert fake.bytes == pytest.approx(live.peak - sum(p.nbytes for p in trained), rel=0.02)
+
+
+def test_stage_3_s_plan_holds_the_discriminator_and_the_networks_of_its_losses():
+    adversarial = ["module.losses.adversarial=0.1", "module.losses.features=1"]
+    plain, trains = (module(*STAGE_3, *more) for more in ([], adversarial))
+    without, has = (FakeStep(made, 1, 4, 64, torch.float32, "cpu") for made in (plain, trains))
+    heads = sum(p.numel() for p in trains.adversary.parameters())
+    assert has.step()[0] - without.step()[0] == pytest.approx(8 * heads, rel=0.01)
+    assert has.frozen_bytes == without.frozen_bytes
+    networks = [plain.pixel_losses.lpips, plain.pixel_losses.dists]
+    size = sum(p.nbytes for network in networks for p in network.parameters())
+    own = sum(p.nbytes for p in plain.parameters())
+    assert without.frozen_bytes == without.upscaler.weight_bytes - own + size
+
+
 def test_flops_of_a_fake_step_are_torch_s_own_count():
     """torch does not count the fused attention of a CPU; products and softmax in its place it does."""
     step = FakeStep(tiny(), 2, 4, 64, torch.float32, "cpu")
@@ -129,6 +176,12 @@ def test_the_command_plans_memory_by_strategy_hours_by_rate_and_checkpoints(run,
     assert plan["checkpoint"] == pytest.approx(size, rel=0.1), "names of tensors weigh at this size"
 
 
+def test_the_command_plans_stage_3(run):
+    planned = run("plan", *STAGE_3, "module.losses.lpips=0", "module.perceived=1")
+    assert planned.code == 0, planned.err
+    assert "stage 3, scale=nano" in planned.out
+
+
 @pytest.mark.parametrize(("batch", "share"), [(4, 4), (8, 1)])
 def test_fsdp_keeps_gradients_whole_where_batches_accumulate(monkeypatch, batch, share):
     for cost in ("denoising", "encoding"):
@@ -160,7 +213,6 @@ def test_ddp_keeps_gradients_beside_activations_and_one_process_does_not(monkeyp
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["+experiment=stage3"], "plan counts the losses of stages 1 and 2 only"),
         (["+experiment=stage1", "trainer=ddp", "devices=auto"], "plan needs a number of devices"),
         (["+experiment=stage1", "trainer=ddp", "devices=2", "batch=3"], "batch=3 is not a multiple of 2"),
         (["+experiment=stage1", "tflops=0"], "tflops=0 is not a number above 0"),
