@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -15,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dcvsr.attention.observer import Observer
 from dcvsr.baselines.interpolation import Upsampling
 from dcvsr.models.cost import Ledger, flat
+from dcvsr.models.flops import Flops
 from dcvsr.models.planned_cost import PlannedCost
 from dcvsr.runtime.cli import CONF
 from tests.conftest import TINY_MODEL
@@ -58,6 +60,15 @@ GUIDED = {
 """Runs in which the number of evaluations depends on branch, noise level and condition."""
 LR = torch.rand(5, 3, 12, 18, generator=torch.Generator().manual_seed(0))
 RUN = [(len(LR), *LR.shape[2:])], LR.device
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_network() -> Iterator[None]:
+    """Count an evaluation of the U-Net, which all upscalers here have alike, once."""
+    terms = Flops(make())._terms
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flops, "_terms", terms)
+        yield
 
 
 @cache
