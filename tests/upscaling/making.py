@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -133,11 +132,16 @@ class DyingWriter:
         return self.to_samples(frames, dtype)
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    name, stage, at = sys.argv[1:]
-    if stage == "store":
-        frame_stores.os.pwritev = Dying(int(at), _kill)  # type: ignore
-    else:
-        io.to_samples = DyingWriter(int(at))  # type: ignore
-    run(make_upscaler(), make_lr(), Path(name), cuts=(4,))
+def run_killed(output: Path, stage: str, at: int) -> int:
+    """Upscale in a forked process, which imports nothing, and kill it; return its exit code."""
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        torch.set_num_threads(1)  # OpenMP's threads do not outlive a fork
+        if stage == "store":
+            frame_stores.os.pwritev = Dying(at, _kill)  # type: ignore
+        else:
+            io.to_samples = DyingWriter(at)  # type: ignore
+        run(make_upscaler(), make_lr(), output, cuts=(4,))
+    finally:
+        os._exit(1)

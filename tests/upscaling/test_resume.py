@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 from functools import partial
 
 import pytest
@@ -21,7 +19,7 @@ from dcvsr.tiling.grid import TileGrid
 from dcvsr.video.io import read_video
 from tests.conftest import under_stress
 from tests.training.forked import run_ranks
-from tests.upscaling.making import Counting, Dying, make_lr, make_upscaler, run
+from tests.upscaling.making import Counting, Dying, make_lr, make_upscaler, run, run_killed
 
 
 class Killed(BaseException):
@@ -56,9 +54,7 @@ def test_a_job_on_disk_is_the_upscaling_of_its_shots_in_memory(whole, tmp_path):
 
 
 def _run_and_kill(output, stage, at):
-    command = [sys.executable, "-m", "tests.upscaling.making", str(output), stage, str(at)]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    assert run_killed(output, stage, at) == -signal.SIGKILL
     assert not output.exists()
 
 
