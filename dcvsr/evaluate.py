@@ -20,6 +20,7 @@ from dcvsr.runtime.wandb_login import require_login, wandb_errors
 if TYPE_CHECKING:
     from dcvsr.diffusion.protocols import Upscaler
     from dcvsr.evaluation.inputs import Sources
+    from dcvsr.runtime.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,26 @@ KEPT = {"mp4": ".mp4", "mkv": ".mkv", "mov": ".mov", "png": ""}
 """Format of kept results -> file suffix; a folder of PNG files has none."""
 
 
-@command("evaluate", moved={"calibrate": "dcvsr.evaluation.calibration"})
+@command("evaluate", moved={"calibrate": "dcvsr.evaluation.calibration"}, helpers=True)
 def main(cfg: DictConfig) -> dict[str, float]:
     """Score an upscaler; write results.csv, summary.json, videos and a wandb table; return the means."""
     preflight(cfg)
     if not cfg.dry_run:
         require_login(cfg.wandb)
+    from dcvsr.runtime.device import choose
+    from dcvsr.runtime.ranks import joined, started
+
+    named = any(override.startswith("hydra.run.dir=") for override in HydraConfig.get().overrides.hydra)
+    if started() > 1 and (not named or cfg.debug.attention):
+        raise UserError(
+            f"{started()} processes need one folder for the run, and record no attention: "
+            "add hydra.run.dir=FOLDER, and leave debug.attention out"
+        )
+    with joined(choose(cfg.device).type) as ranks:
+        return _evaluate(cfg, ranks)
+
+
+def _evaluate(cfg: DictConfig, ranks: "Ranks") -> dict[str, float]:
     from dcvsr.attention.probe import Probe
     from dcvsr.evaluation.inputs import configured_sources
     from dcvsr.evaluation.job import Evaluation
@@ -66,7 +81,9 @@ def main(cfg: DictConfig) -> dict[str, float]:
     log.info(f"weights: {upscaler.origin or 'none'}\n{evaluation.plan(progress)}")
     if cfg.dry_run:
         return {}
-    evaluation.run(progress)
+    evaluation.run(progress, ranks)
+    if ranks.number:
+        return {}
     found = summary(progress.results, metrics) | {"missing": missing, "cost": progress.cost} | identity
     _write(cfg, folder, found, probes)
     progress.finish()

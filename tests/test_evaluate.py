@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dcvsr.runtime.cli import CONF
 from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.io import read_video, to_unit, write_clip
 from tests.conftest import TINY
+from tests.training.forked import run_ranks
 
 SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80")
 COMMANDS = {"evaluate": [], "figure3": ["input=a", "output=b"]}
@@ -82,6 +84,30 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_scores(run, tmp_path, monkey
     results = [(tmp_path / folder / "results.csv").read_text() for folder in ("whole", "stopped")]
     assert results[0] == results[1]
     assert not (tmp_path / "stopped/progress.json").exists()
+
+
+def test_several_ranks_share_the_clips(run, tmp_path):
+    small = [key.replace("slide", "return") for key in SMALL]
+    usual = ("evaluate", "upscaler=bicubic", *TINY, *SMALL, *small, "metrics=fidelity", "wandb=none")
+
+    def share():
+        done = run(*usual, "hydra.run.dir=shared")
+        print(done.err, file=sys.stderr)
+        sys.exit(done.code)
+
+    run_ranks(share)
+    assert run(*usual, "hydra.run.dir=whole").code == 0
+    results = [(tmp_path / folder / "results.csv").read_text() for folder in ("whole", "shared")]
+    assert results[0] == results[1]
+    assert {path.name for path in (tmp_path / "shared/videos").iterdir()} == {"slide.mp4", "return.mp4"}
+
+
+def test_ranks_without_a_common_folder_are_refused(run, monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = run("evaluate", "upscaler=bicubic", *QUICK[:-1])
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "2 processes need one folder for the run" in done.err
 
 
 def test_several_seeds_are_one_run(run, train, tmp_path):

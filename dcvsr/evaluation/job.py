@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 from dcvsr.attention.observer import Observers
 from dcvsr.attention.probe import Probe
@@ -13,13 +16,14 @@ from dcvsr.degradation.strength import strength
 from dcvsr.diffusion.protocols import Advance, Upscaler
 from dcvsr.evaluation.clip_scores import score_clip
 from dcvsr.evaluation.inputs import InputClip, Sources
-from dcvsr.evaluation.progress import Progress
+from dcvsr.evaluation.progress import Progress, add_costs
 from dcvsr.imaging import to_bytes, to_unit
 from dcvsr.metrics.video_metric import VideoMetric
 from dcvsr.models.cost import Ledger
 from dcvsr.models.sampling_bar import sampling_bar
 from dcvsr.runtime.device import require_memory
 from dcvsr.runtime.errors import UserError
+from dcvsr.runtime.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +65,10 @@ class Evaluation:
         before = f", already done: {done} results" if done else ""
         return f"clips: {clips}, seeds: {len(self.upscalers)}, to do: {work} evaluations or frames{before}"
 
-    def run(self, progress: Progress) -> None:
+    def run(self, progress: Progress, ranks: Ranks = ALONE) -> None:
         """Restore and score the remaining clips and add the results to ``progress``.
+
+        Several ranks take one clip each at a time; the leader adds the results of all.
 
         Raises:
             UserError: if a clip does not fit into memory, or if a result differs from its reference in length
@@ -71,24 +77,41 @@ class Evaluation:
         first, todo = min(self.upscalers), self.todo(progress)
         for name, seed in todo:
             self._require_memory(name, self.upscalers[seed])
+        for part in (part for metric in self.metrics.values() for part in metric.modules()):  # type: ignore[attr-defined]
+            if isinstance(part, Metric):
+                part.distributed_available_fn = lambda: False  # each rank scores clips of its own
         ledger = Ledger(self.upscalers[first])
-        with sampling_bar(sum(self.work(*task) for task in todo), "evaluate") as bar:
-            for name, seed in todo:
-                bar.rename(name)
-                source = self.sources.read(name)
-                restored = self._restored(name, seed, source, ledger, bar.advance)
-                scores, refused = score_clip(name, restored, self._reference(source), self.metrics)
-                if seed == first:
-                    self.keep(name, restored)
-                result = {
-                    "scores": scores,
-                    "refused": refused,
-                    "lr_sha256": source.digest,
-                    "strength": None
-                    if source.parameters is None
-                    else strength(source.parameters, len(source.lr)),
-                }
-                progress.add(name, seed, result, ledger.report())
+        own = todo[ranks.number :: ranks.count]
+        with sampling_bar(sum(self.work(*task) for task in own), "evaluate", shown=not ranks.number) as bar:
+            for number in range(0, len(todo), ranks.count):
+                tasks = todo[number : number + ranks.count]
+                found = None
+                if ranks.number < len(tasks):
+                    name, seed = tasks[ranks.number]
+                    bar.rename(name)
+                    found = self._result(name, seed, seed == first, ledger, bar.advance)
+                results = ranks.exchange((found, ledger.report()))
+                if ranks.number == 0:
+                    cost = reduce(add_costs, (cost for _, cost in results))
+                    for (name, seed), (result, _) in zip(tasks, results, strict=False):
+                        progress.add(name, seed, result, cost)
+
+    def _result(
+        self, name: str, seed: int, is_kept: bool, ledger: Ledger, advance: Advance
+    ) -> dict[str, Any]:
+        """Restore and score a clip."""
+        source = self.sources.read(name)
+        restored = self._restored(name, seed, source, ledger, advance)
+        scores, refused = score_clip(name, restored, self._reference(source), self.metrics)
+        if is_kept:
+            self.keep(name, restored)
+        parameters = source.parameters
+        return {
+            "scores": scores,
+            "refused": refused,
+            "lr_sha256": source.digest,
+            "strength": None if parameters is None else strength(parameters, len(source.lr)),
+        }
 
     def _restored(self, name: str, seed: int, source: InputClip, ledger: Ledger, advance: Advance) -> Tensor:
         """Restore a clip, rounded to eight bits as in a file."""

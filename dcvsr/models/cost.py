@@ -31,7 +31,7 @@ class Ledger(Observer):
       conditioning image once.
 
     ``exchanged_bytes`` counts the keys and values that tiles give to others, in all branches, each once;
-    ``ranks`` the evaluations of each rank, and the bytes of the tensors that all of them received.
+    ``ranks``, where there are several, the evaluations of each and the bytes that all received.
     Only events, ``running`` and ``add`` write the counts.
     """
 
@@ -97,16 +97,14 @@ class Ledger(Observer):
     def report(self) -> dict[str, Any]:
         """Return the counts as plain values; U-Net ``evaluations`` are those of single tiles."""
         flops = dict.fromkeys(PARTS, 0) | self._flops()
+        shared = {"ranks": {"evaluations": self.ranks, "received_bytes": self.received}} if self.ranks else {}
         return {
             "evaluations": self.evaluations.total(),
             "flops": {**flops, "total": sum(flops.values())},
             "exchanged_bytes": dict(self.bytes),
-            "ranks": {
-                "evaluations": self.ranks or [self.evaluations.total()],
-                "received_bytes": self.received,
-            },
             "seconds": self.seconds,
             "peak_memory_bytes": self.peak_memory,
+            **shared,
         }
 
     def _flops(self) -> Counter[str]:

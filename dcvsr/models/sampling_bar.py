@@ -52,14 +52,16 @@ class SamplingBar(Observer):
 
 
 @contextmanager
-def sampling_bar(total: int, name: str, steps: int = 1) -> Iterator[SamplingBar]:
+def sampling_bar(total: int, name: str, steps: int = 1, shown: bool = True) -> Iterator[SamplingBar]:
     """Show a bar of ``total`` evaluations while the block runs.
 
     Args:
         total: evaluations, or frames of a method without a denoiser.
         name: shown before the bar.
         steps: sampler steps.
+        shown: whether anything is printed.
     """
     # The mean speed so far (smoothing=0), because stages of the network differ in seconds per FLOP.
-    with tqdm(total=total, desc=name, unit="eval", bar_format=EVALUATIONS, smoothing=0) as bar:
+    look = {"desc": name, "unit": "eval", "bar_format": EVALUATIONS, "smoothing": 0, "disable": not shown}
+    with tqdm(total=total, **look) as bar:
         yield SamplingBar(bar, steps)

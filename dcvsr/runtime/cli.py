@@ -81,7 +81,8 @@ def command(
                 refuse_moved(given, moved or {})
                 sys.argv[1:] = prepared(given)
                 if helpers and int(os.environ.get("RANK") or 0):
-                    sys.argv += ["hydra.run.dir=.", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+                    sys.argv[1:1] = ["hydra.run.dir=."]  # a later one, of all ranks, counts
+                    sys.argv += ["hydra.output_subdir=null", "hydra/job_logging=stdout"]
                 if {"--help", "-h"} & {*given}:
                     # The help of Hydra lists all groups, in 3 s; the templates in conf/ leave the list out.
                     Hydra.format_config_groups = lambda self, predicate, compact=True: ""

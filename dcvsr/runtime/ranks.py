@@ -4,6 +4,7 @@ Values that travel are nested dicts, lists and tuples of tensors and plain value
 bytes.
 """
 
+import logging
 import os
 import pickle
 import select
@@ -246,6 +247,8 @@ def joined(device: str) -> Iterator[Ranks]:
         yield ALONE
         return
     number, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if number:
+        logging.getLogger().setLevel(logging.WARNING)  # the leader tells the rest
     on_gpu = device == "cuda"
     if on_gpu:
         torch.cuda.set_device(local)
