@@ -17,6 +17,7 @@ from benchmarks.loader import loader
 from benchmarks.memory import memory, predicted
 from benchmarks.models import MODELS, Scene
 from benchmarks.prepared import prepared
+from benchmarks.ranks import ranks
 from benchmarks.report import Line
 from benchmarks.tiling import seams, shifted_tiles
 
@@ -64,6 +65,7 @@ def _all(asked: argparse.Namespace, device: str) -> Iterator[tuple[str, Line]]:
         yield from (("nano", line) for line in predicted())
         yield from (("nano", line) for line in loader(max(3, asked.pairs // 4)))
         yield from prepared(max(3, asked.pairs // 4))
+        yield from (("nano", line) for line in ranks(max(3, asked.pairs // 4)))
         yield from (("svd", line) for line in shifted_tiles())
         yield from (("nano", line) for line in (seams(asked.ckpt) if asked.ckpt else []))
 

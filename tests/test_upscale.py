@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from dcvsr.runtime.device import settled_precision
 from dcvsr.video.io import read_video, to_unit, write_clip
 from tests.conftest import TINY_MODEL
 from tests.data.making import add_subtitles, make_video, noise
+from tests.training.forked import run_ranks
 
 
 @pytest.fixture
@@ -113,6 +115,39 @@ def test_the_same_seed_gives_the_same_pixels(upscale, clip, tmp_path):
     a, b, c = (read_video(tmp_path / name).frames for name in "abc")
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+def test_two_ranks_write_the_pixels_of_one(upscale, clip, tmp_path):
+    def share():
+        sys.exit(upscale(f"input={clip}", "output=two.mkv", "codec=ffv1").code)
+
+    run_ranks(share)
+    assert upscale(f"input={clip}", "output=one.mkv", "codec=ffv1").code == 0
+    one, two = (read_video(tmp_path / f"{name}.mkv").frames for name in ("one", "two"))
+    assert torch.equal(one, two)
+    report = json.loads((tmp_path / "two.mkv.json").read_text())
+    assert sum(report["cost"]["ranks"]["evaluations"]) == report["evaluations"]
+    assert {path.name for path in (tmp_path / "outputs").rglob("upscale.log")} == {"upscale.log"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((*TINY_MODEL, "upscaler.batch=null"), "give a number, such as upscaler.batch=1"),
+        (
+            (*TINY_MODEL, "debug.attention=true"),
+            "records what one process computes; start it without torchrun",
+        ),
+    ],
+)
+def test_what_ranks_cannot_share_is_refused(run, clip, arguments, said, capfd):
+    def share():
+        done = run("upscale", f"input={clip}", "output=big.mkv", "ckpt=null", *arguments)
+        print(done.err, file=sys.__stderr__)
+        sys.exit(done.code)
+
+    run_ranks(share, codes=(2, 1))
+    assert said in capfd.readouterr().err
 
 
 def test_looking_at_the_attention_leaves_the_pixels_and_writes_tables(upscale, clip, tmp_path):

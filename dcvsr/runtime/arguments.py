@@ -84,16 +84,19 @@ def refuse_moved(arguments: Sequence[str], moved: Mapping[str, str]) -> None:
             raise UserError(f"{flag} is a command of its own now: python -m {module} {others}".rstrip())
 
 
-def quote(argument: str) -> str:
+def quote(argument: str, sweeping: bool = False) -> str:
     """Quote the value of a file key, so that Hydra takes ``clip (1).mp4`` or ``a,b.mp4`` as it is.
 
-    ``~`` is expanded, because shells do not expand it after an equals sign.
+    ``~`` is expanded, because shells do not expand it after an equals sign. In a sweep, Hydra reads
+    ``choice(a.mp4,b.mp4)`` and ``${hydra:job.num}``.
     """
     key, _, value = argument.partition("=")
     names_a_file = key in FILE_KEYS or root(key) in FILE_GROUPS
     if key == "hydra.run.dir":  # may hold ${now:...}, and be quoted already
         names_a_file = not re.search(r"\$\{|\n|^['\"].*['\"]$", value)
     if not names_a_file or value in ("", "null"):
+        return argument
+    if sweeping and re.search(r"^choice\(.*\)$|\$\{hydra:", value):
         return argument
     value = os.path.expanduser(value)
     value = re.sub(r"(\\*)\$\{", r"\1\1\\${", value)  # OmegaConf would read ${...} as an interpolation

@@ -103,7 +103,8 @@ def run(command: str, *arguments: str) -> None:
 
 def prepared(arguments: Sequence[str]) -> list[str]:
     """Return overrides as Hydra parses them: present spellings, file names quoted."""
-    return [quote(renamed(argument)) for argument in arguments]
+    sweeping = not {"-m", "--multirun"}.isdisjoint(arguments)
+    return [quote(renamed(argument), sweeping) for argument in arguments]
 
 
 def fail(message: str, code: int = 2) -> NoReturn:

@@ -41,7 +41,6 @@ def help_with_videos(cfg: DictConfig, ranks: Ranks) -> None:
     """Help the leader with its videos until there are no more."""
     logging.getLogger().setLevel(logging.ERROR)  # the leader says it all
     configured, device = configured_upscaler(cfg)
-    assert isinstance(configured, TiledUpscaler)
     while video := ranks.told():
         whole, lr, settings = video
         upscaler, _ = to_target(configured, whole, lr, cfg.size, cfg.height, cfg.factor)

@@ -74,6 +74,13 @@ def test_other_keys_are_left_to_hydra():
     assert quote("ckpt=null") == "ckpt=null"
 
 
+def test_a_sweep_chooses_between_files_and_names_outputs_by_job():
+    for value in ("input=choice(a.mp4,b.mp4)", "output=big_${hydra:job.num}.mp4"):
+        assert quote(value, sweeping=True) == value
+        assert quote(value) != value
+    assert quote("input=a,b.mp4", sweeping=True) == "input='a,b.mp4'"
+
+
 @pytest.mark.parametrize(
     ("former", "present"),
     [
