@@ -224,9 +224,9 @@ class Watch:
         return self._store.get(f"rank{rank}") if self._store.check([f"rank{rank}"]) else b""
 
     def _since(self, rank: int, sign: bytes) -> float:
-        """Return since when a rank gives this sign; a rank that is done is never silent."""
+        """Return since when a rank gives this sign; one that is done or has not begun is never silent."""
         now = time.monotonic()
-        if rank not in self._seen or self._seen[rank][0] != sign or sign == b"done":
+        if rank not in self._seen or self._seen[rank][0] != sign or sign in (b"", b"done"):
             self._seen[rank] = sign, now
         return self._seen[rank][1]
 
@@ -252,11 +252,15 @@ def joined(device: str) -> Iterator[Ranks]:
     on_gpu = device == "cuda"
     if on_gpu:
         torch.cuda.set_device(local)
-    # Its timeout is no sign of death: a rank may wait long for one that computes.
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=7))
+    store, *_ = next(distributed.rendezvous("env://"))
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = distributed.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=SILENCE))
-    watch = Watch(distributed.PrefixStore("dcvsr", store), number, count)
+    own = distributed.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=SILENCE))
+    watch = Watch(
+        distributed.PrefixStore("watch", own), number, count
+    )  # first: a rank may die in the next line
+    settings = {"store": distributed.PrefixStore("group", store), "rank": number, "world_size": count}
+    # Its timeout is no sign of death: a rank may wait long for one that computes.
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=7), **settings)
     ranks = Ranks(number, count, torch.device("cuda", local) if on_gpu else torch.device("cpu"), 0, watch)
     try:
         yield ranks

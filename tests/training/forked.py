@@ -1,5 +1,6 @@
 """Processes as torchrun or srun starts them, forked from the test so that they need not import anything."""
 
+import gc
 import os
 import socket
 import sys
@@ -35,6 +36,7 @@ def run_ranks(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    gc.collect()  # else a fork would free a decoder of this process, and wait for its threads
     context, count = get_context("fork"), len(codes)
     ranks = [
         context.Process(target=_call, args=(task, shared | environment(rank, count))) for rank in range(count)
