@@ -90,6 +90,7 @@ def _resumed(cfg: DictConfig) -> Any:
 
 def _record(cfg: DictConfig, origin: Any, resumed: Any) -> None:
     """Write config.yaml to the run folder, with the metrics and the id in wandb of a run to resume."""
+    from dcvsr.runtime.files import write_whole
     from dcvsr.training.metrics_file import carry_metrics
     from dcvsr.training.resumption import run_folder, start_of, wandb_id
 
@@ -104,7 +105,8 @@ def _record(cfg: DictConfig, origin: Any, resumed: Any) -> None:
     if "project" in logger and "id" not in logger:
         name = wandb_id(cfg.resume, _folder() / "checkpoints")
         OmegaConf.update(cfg, "wandb.id", name, force_add=True)
-    OmegaConf.save(cfg, _folder() / "config.yaml", resolve=True)
+    # Whole or not at all: another process of a run that resumes in its folder may be reading it.
+    write_whole(_folder() / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
 
 
 def _trainer(cfg: DictConfig) -> Any:

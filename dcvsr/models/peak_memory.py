@@ -101,7 +101,7 @@ class PeakMemory:
         rows = max(tile.rows.stop for tile in window.tiles)
         columns = max(tile.columns.stop for tile in window.tiles)
         canvas = 4 * up.latents.autoencoder.channels * window.tiles[0].shape[0] * rows * columns
-        return int(HEAP[self.device] * (largest + 3 * canvas))  # x, l and the sum of the tiles
+        return int(HEAP[self.device] * (largest + 2 * canvas))  # x and l; the sum of the tiles comes after
 
     def encoding(self, height: int, width: int) -> int:
         """Predict the bytes of upsampling and encoding an LR frame, of its embedding and its noise."""

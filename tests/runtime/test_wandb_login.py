@@ -34,7 +34,7 @@ def test_wandb_without_a_key_is_refused_before_the_work(command, run, tmp_path):
     done = run(command, *arguments[command], "wandb=online")
     assert (done.code, done.err) == (2, NO_KEY)
     found = {path.relative_to(tmp_path).parts[:2] for path in tmp_path.rglob("*") if path.is_file()}
-    assert found <= {("run", ".hydra"), ("run", f"{command}.log")}
+    assert found <= {("run", ".hydra"), ("run", f"{command}.log"), ("run", "lock")}
 
 
 def test_a_server_that_does_not_answer_is_one_line(monkeypatch):
