@@ -147,7 +147,7 @@ def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> floa
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, drops: list[Tensor]) -> Alone:
-    """What one process recorded in two steps and in four, and the folder of two."""
+    """Records of one process in two steps and in four, and the folder of two."""
     folder = tmp_path_factory.mktemp("alone")
     [two], [four] = fit(folder / "two", drops), fit(folder / "four", drops, steps=4)
     return two, four, folder / "two"
