@@ -150,6 +150,14 @@ def test_what_ranks_cannot_share_is_refused(run, clip, arguments, said, capfd):
     assert said in capfd.readouterr().err
 
 
+def test_half_of_torchrun_s_environment_is_one_line(run, clip, monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    done = run("upscale", f"input={clip}", "output=big.mkv")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "LOCAL_RANK, MASTER_ADDR, MASTER_PORT is missing; start it with torchrun" in done.err
+
+
 def test_looking_at_the_attention_leaves_the_pixels_and_writes_tables(upscale, clip, tmp_path):
     for output in ("a", "b"):  # PNG: x264's macroblock tree is not the same each time
         assert upscale(f"input={clip}", f"output={output}", f"debug.attention={output == 'b'}").code == 0

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.watch import SILENCE, Watch
 
 
@@ -167,15 +168,25 @@ def joined(device: str) -> Iterator[Ranks]:
 
     Args:
         device: ``cuda`` or ``cpu``; each rank of a machine takes its own GPU.
+
+    Raises:
+        UserError: if the environment is not that of torchrun, or a rank has no GPU for itself.
     """
     if started() == 1:
         yield ALONE
         return
+    needed = "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"
+    if missing := [name for name in needed if name not in os.environ]:
+        raise UserError(f"WORLD_SIZE is set, but {', '.join(missing)} is missing; start it with torchrun")
     number, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if number:
         logging.getLogger().setLevel(logging.WARNING)  # the leader tells the rest
     on_gpu = device == "cuda"
     if on_gpu:
+        if local >= torch.cuda.device_count():
+            raise UserError(
+                f"process {local + 1} of a machine with {torch.cuda.device_count()} GPUs has none"
+            )
         torch.cuda.set_device(local)
     store, *_ = next(distributed.rendezvous("env://"))
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
