@@ -4,7 +4,7 @@ A tile's network evaluation pauses inside a layer until every other tile has rea
 computes at a time, so the workspace is that of one tile; a paused tile holds only its own activations.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from typing import Any, TypeVar
 
@@ -13,25 +13,26 @@ from greenlet import getcurrent, greenlet
 T = TypeVar("T")
 
 
-Offers = list[Any] | None
-"""Offers of the tasks of a process at a meeting, in their order; None if they ended."""
+Exchange = Callable[[Iterator[Any]], list[Any] | None]
+"""Offers of the tasks of this process -> offers of all tasks, in their order; None if all tasks ended.
+
+The next task computes when its offer is asked for, so an offer may travel meanwhile.
+"""
 
 
-def among_themselves(offers: Offers) -> Offers:
+def among_themselves(offers: Iterator[Any]) -> list[Any] | None:
     """Return the offers of the tasks of this process alone."""
-    return offers
+    return list(offers) or None
 
 
-def side_by_side(
-    tasks: Sequence[Callable[[], T]], exchange: Callable[[Offers], Offers] = among_themselves
-) -> list[T]:
+def side_by_side(tasks: Sequence[Callable[[], T]], exchange: Exchange = among_themselves) -> list[T]:
     """Run ``tasks`` and return their results; each task waits in ``meet`` until all others reach it.
 
     An exception in a task, such as a cancellation, ends the waiting tasks before it is passed on.
 
     Args:
         tasks: of this process; there may be none.
-        exchange: offers of these tasks -> offers of the tasks of all processes; None ends the meetings.
+        exchange: with the tasks of other processes.
 
     Raises:
         RuntimeError: if a task ends while others wait.
@@ -39,25 +40,27 @@ def side_by_side(
     runners = [greenlet(task) for task in tasks]
     for runner in runners:
         runner.gr_context = copy_context()
+    results: list[T] = []
+    received: list[Any] = []  # arguments of what they return to
     try:
-        answers = [runner.switch() for runner in runners]
-        while (offers := exchange(_offered(runners, answers))) is not None:
-            if any(runner.dead for runner in runners):
+        while (everyone := exchange(_offers(runners, received, results))) is not None:
+            if results:
                 raise RuntimeError("tasks must meet equally often")
-            answers = [runner.switch(offers) for runner in runners]
-        return answers
+            received = [everyone]
+        return results
     finally:
         for runner in runners:
             runner.throw()  # a notebook keeps the traceback, which would keep activations of waiting tiles
 
 
-def _offered(runners: Sequence[greenlet], answers: list[Any]) -> Offers:
-    """Return what waiting tasks offer; None if all ended."""
-    if all(runner.dead for runner in runners):
-        return None
-    if any(runner.dead for runner in runners):
-        raise RuntimeError("tasks must meet equally often")
-    return answers
+def _offers(runners: Sequence[greenlet], received: Sequence[Any], results: list[T]) -> Iterator[Any]:
+    """Run each task to its next meeting and yield what it offers; keep the result of one that ends."""
+    for runner in runners:
+        value = runner.switch(*received)
+        if runner.dead:
+            results.append(value)
+        else:
+            yield value
 
 
 def meet(offer: Any) -> list[Any]:

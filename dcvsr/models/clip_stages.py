@@ -6,16 +6,16 @@ Axes: video ``f c h w`` in [0, 1]; latent canvas ``f k h w``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from dcvsr.attention.lockstep import Offers
+from dcvsr.attention.lockstep import Exchange, among_themselves
 from dcvsr.attention.observer import Observer
 from dcvsr.attention.propagation import Round
 from dcvsr.diffusion.protocols import Advance, Combination, ignored
@@ -180,18 +180,19 @@ class CanvasEvaluation:
         kept = {name: tensor for name, tensor in carried.items() if name.split("/")[1] in own}
         self.round.restore({name: tensor.to(self.device) for name, tensor in kept.items()})
 
-    def _exchange(self, visit: Visit) -> Callable[[Offers], Offers]:
+    def _exchange(self, visit: Visit) -> Exchange:
         """Return the exchange of offers among all ranks, in the order of the groups."""
+        if self.round.scheme not in ("sap", "joint"):
+            return among_themselves  # their tiles never meet
         order = [rank for rank, _ in self.shares(visit)]
+        most = max(map(order.count, order))
+        places = [(order[:n].count(rank), rank) for n, rank in enumerate(order)]
 
-        def exchange(offers: Offers) -> Offers:
-            if self.round.scheme not in ("sap", "joint"):  # their tiles never meet
+        def exchange(offers: Iterator[Any]) -> list[Any] | None:
+            found = self.ranks.exchange_each(offers, most)
+            if all(offer is None for each in found for offer in each):
                 return None
-            everyone = self.ranks.exchange(offers)
-            if all(offered is None for offered in everyone):
-                return None
-            taken = [iter(offered or ()) for offered in everyone]
-            return [next(taken[rank]) for rank in order]
+            return [found[number][rank] for number, rank in places]
 
         return exchange
 

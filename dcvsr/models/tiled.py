@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dcvsr.attention.exchange import Propagate
-from dcvsr.attention.lockstep import Offers, among_themselves, side_by_side
+from dcvsr.attention.lockstep import Exchange, among_themselves, side_by_side
 from dcvsr.attention.observer import NOBODY, Observer, Place
 from dcvsr.attention.processor import Call, calling
 from dcvsr.attention.propagation import Propagation, Round
@@ -129,7 +129,7 @@ class TiledDenoiser:
         round: Round,
         sigma: float,
         step: int,
-        exchange: Callable[[Offers], Offers] = among_themselves,
+        exchange: Exchange = among_themselves,
     ) -> list[Tensor]:
         """Evaluate groups of one window side by side; return the guided estimate of each, ``m f k h w``.
 

@@ -8,9 +8,11 @@ import logging
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain, repeat
 from typing import Any
 
 import torch
@@ -36,6 +38,10 @@ class Ranks:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     received: int = 0
     watch: Watch | None = None
+
+    def __post_init__(self) -> None:
+        self._background = ThreadPoolExecutor(1)
+        self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     @property
     def others(self) -> range:
@@ -80,21 +86,48 @@ class Ranks:
         return _unpacked(found[0], content)
 
     def exchange(self, value: Any) -> list[Any]:
-        """Return the values of all ranks in their order; each rank gives one: one all-gather of tensors."""
+        """Return the values of all ranks in their order; each rank gives one."""
+        return self.exchange_each(iter([value]), 1)[0]
+
+    def exchange_each(self, values: Iterator[Any], most: int) -> list[list[Any]]:
+        """Return the n-th values of all ranks for each n: one all-gather each, while the next is computed.
+
+        Args:
+            values: of this rank, computed as they are asked for.
+            most: number of values of the rank that has most; others give None for what they lack.
+        """
         if self.count == 1:
-            return [value]
+            return [[value] for value in values]
+        each = chain(values, repeat(None))
+        pending = [self._begin_gather(next(each)) for _ in range(most)]
         with self._connected():
-            about, content = _packed(value, self.device)
-            everyone: list[Any] = [None] * self.count
-            distributed.all_gather_object(everyone, about)
-            longest = max(size for _, size in everyone)
-            if not longest:
-                return [_unpacked(about, content) for about in everyone]
-            padded = torch.cat([content, content.new_zeros(longest - len(content))])
-            received = [torch.empty_like(padded) for _ in everyone]
-            distributed.all_gather(received, padded)
-        self.received += sum(size for _, size in everyone) - about[1]
-        return [_unpacked(*each) for each in zip(everyone, received, strict=True)]
+            gathered = [gather.result() for gather in pending]
+        if self._stream:
+            torch.cuda.current_stream().wait_stream(self._stream)
+        self.received += sum(size for about, _ in gathered for _, size in about)
+        self.received -= sum(about[self.number][1] for about, _ in gathered)
+        return [[_unpacked(*one) for one in zip(*every, strict=True)] for every in gathered]
+
+    def _begin_gather(self, value: Any) -> Future[tuple[list[tuple[bytes, int]], list[Tensor]]]:
+        """Gather packed values of all ranks in the background: on a GPU in a stream of its own."""
+        own, content = _packed(value, self.device)
+        stream = self._stream
+        packed = torch.cuda.current_stream().record_event() if stream else None
+
+        def gather() -> tuple[list[tuple[bytes, int]], list[Tensor]]:
+            with torch.cuda.stream(stream):  # nothing where it is None
+                if stream and packed:
+                    stream.wait_event(packed)
+                about: list[Any] = [None] * self.count
+                distributed.all_gather_object(about, own)
+                longest = max(size for _, size in about)
+                padded = torch.cat([content, content.new_zeros(longest - len(content))])
+                received = [torch.empty_like(padded) for _ in about]
+                if longest:
+                    distributed.all_gather(received, padded)
+            return about, received
+
+        return self._background.submit(gather)
 
     def _room(self, about: tuple[bytes, int]) -> Tensor:
         self.received += about[1]
