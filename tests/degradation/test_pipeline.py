@@ -188,11 +188,12 @@ def test_replay_is_exact_frame_by_frame_and_whatever_else_is_drawn(name: str, re
 @pytest.mark.parametrize("name", ALL)
 def test_the_number_of_threads_changes_nothing(name: str, real_clip: Tensor) -> None:
     degradation = configured(name)
-    params = degradation.draw(generator(5), real_clip.shape)
+    hr = real_clip[:4]
+    params = degradation.draw(generator(5), hr.shape)
     made = []
     for count in (1, 2):
         torch.set_num_threads(count)
-        made.append(degradation.apply(params, real_clip))
+        made.append(degradation.apply(params, hr))
     assert torch.equal(*made)
 
 
