@@ -20,7 +20,7 @@ from dcvsr.models.checkpoint import shipped
 from dcvsr.runtime.cli import CONF
 from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.io import read_video, to_unit, write_clip
-from tests.conftest import TINY
+from tests.conftest import TINY, under_stress
 from tests.training.forked import run_ranks
 
 SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80")
@@ -355,7 +355,9 @@ def test_a_sweep_runs_every_job_in_a_folder_of_its_own(run, tmp_path):
     assert sorted(seeds) == [1, 2]
 
 
-@pytest.mark.parametrize("launcher", [[], ["+sweep=parallel", "hydra.launcher.n_jobs=2"]])
+@pytest.mark.parametrize(
+    "launcher", [[], ["+sweep=parallel", "hydra.launcher.n_jobs=2"]] if under_stress() else [[]]
+)
 def test_a_mistake_in_one_job_of_a_sweep_leaves_the_others(launcher, run, tmp_path):
     done = run("evaluate", "-m", "upscaler=bicubic", "keep=png,odd,mkv", *QUICK[:-1], *launcher)
     assert done.code == 2
