@@ -19,6 +19,7 @@ from einops import rearrange
 from PIL import Image
 from torch.nn.functional import interpolate
 
+import dcvsr.degrade.building  # noqa: F401  a child would import it
 from dcvsr.degrade.lr_folder import locked
 from dcvsr.metrics.fidelity import PSNR
 from tests.conftest import Finished, Run
@@ -34,8 +35,9 @@ from tests.degrade.making import (
     write_png,
     write_times,
 )
+from tests.forking import forked
 
-COMMAND = [sys.executable, "-m", "dcvsr.degrade", "metrics=fidelity"]
+COMMAND = ["-m", "dcvsr.degrade", "metrics=fidelity"]
 HALTING = """
 import time
 from pathlib import Path
@@ -65,7 +67,8 @@ def hr(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lr(hr: Path) -> Path:
     """The LR set of `hr` as two workers of another process make it."""
     folder = hr.with_name("lr")
-    subprocess.run([*COMMAND, f"input={hr}", f"output={folder}", "workers=2"], cwd=hr.parent, check=True)
+    done = forked([*COMMAND, f"input={hr}", f"output={folder}", "workers=2"], hr.parent)
+    assert done.returncode == 0, done.stderr
     return folder
 
 

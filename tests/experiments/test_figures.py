@@ -13,9 +13,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
+import dcvsr.degrade.building
+import dcvsr.evaluation.job  # noqa: F401  each child would import it
 from dcvsr.data.synthetic import Translation
 from dcvsr.runtime.cli import CONF
 from dcvsr.video.frame_folder import write_frames
+from tests.forking import forked
 
 FOLDER = Path(__file__).parents[2] / "experiments/figures"
 SPECIFICATION = """
@@ -69,6 +72,7 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_a_figure_is_drawn_of_results_that_are_made_once(figures, tmp_path: Path, monkeypatch) -> None:
     common = ["mine", "--data", "clips", "--degradation", "bicubic", "--without", "rival"]
+    monkeypatch.setattr(figures.subprocess, "run", lambda arguments, check: forked(arguments[1:]))
     figures.main([*common, "--box", "8,4,16,12"])
     [run] = (tmp_path / "outputs/figures/runs").iterdir()
     restored, truth = pixels(run / "videos/slide/00000001.png"), pixels(tmp_path / "clips/slide/00000001.png")

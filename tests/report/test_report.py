@@ -27,6 +27,7 @@ from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.files import write_whole
 from dcvsr.video.io import Video, to_bytes, write_video
+from tests.forking import forked
 
 Run = Callable[..., Any]
 
@@ -101,8 +102,7 @@ def make_training(folder: Path) -> Path:
 
 
 def command(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "dcvsr.report", f"output={folder}/report.html"]
-    return subprocess.run([*arguments, *overrides], capture_output=True, text=True, check=False)
+    return forked(["-m", "dcvsr.report", f"output={folder}/report.html", *overrides])
 
 
 @pytest.fixture(scope="module")
