@@ -28,17 +28,17 @@ def forked(arguments: Sequence[str | Path], cwd: Path | None = None) -> subproce
             for number, file in enumerate((out, err), start=1):
                 os.dup2(file.fileno(), number)
             sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
-            os.chdir(cwd or ".")
-            os._exit(_call(given))
+            os._exit(call(given, cwd))
         torch.set_num_threads(threads)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         printed = [(file.seek(0), file.read())[1] for file in (out, err)]
     return subprocess.CompletedProcess(given, code, *printed)
 
 
-def _call(arguments: list[str]) -> int:
-    """Run the module or script, and return the exit code that Python would end with."""
+def call(arguments: list[str], cwd: Path | None = None) -> int:
+    """Run ``python ARGUMENTS`` in this process, and return the exit code that Python would end with."""
     try:
+        os.chdir(cwd or ".")
         if arguments[0] == "-m":
             sys.argv = arguments[1:]
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)

@@ -1,13 +1,13 @@
 """An LR set: made alike by everyone, gone on with where it was stopped, and never quietly another."""
 
+import gc
 import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,23 +35,22 @@ from tests.degrade.making import (
     write_png,
     write_times,
 )
-from tests.forking import forked
+from tests.forking import call, forked
 
-COMMAND = ["-m", "dcvsr.degrade", "metrics=fidelity"]
 HALTING = """
 import time
 from pathlib import Path
 from dcvsr.degrade.__main__ import main
-from dcvsr.metrics.fidelity import PSNR
+from dcvsr.degrade import building
 
-update = PSNR.update
+to_bytes = building.to_bytes
 
-def halting(*arguments):
-    update(*arguments)
+def halting(frame):
     while Path("lr/.b.part/3.png").exists():
         time.sleep(0.01)
+    return to_bytes(frame)
 
-PSNR.update = halting
+building.to_bytes = halting
 if __name__ == "__main__":
     main()
 """
@@ -67,7 +66,8 @@ def hr(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lr(hr: Path) -> Path:
     """The LR set of `hr` as two workers of another process make it."""
     folder = hr.with_name("lr")
-    done = forked([*COMMAND, f"input={hr}", f"output={folder}", "workers=2"], hr.parent)
+    usual = ("-m", "dcvsr.degrade", "metrics=fidelity")
+    done = forked([*usual, f"input={hr}", f"output={folder}", "workers=2"], hr.parent)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -318,15 +318,18 @@ def test_a_killed_run_leaves_a_set_that_goes_on(degrade: Run, tmp_path: Path) ->
     write_png(tmp_path / "hr/a", images(2, 16, 16))
     write_png(tmp_path / "hr/b", images(8, 16, 16))
     (tmp_path / "halting.py").write_text(HALTING)
-    usual = ("input=hr", "output=lr", "degradation=bicubic")
-    halting = [sys.executable, "halting.py", "metrics=fidelity", *usual, "workers=1"]
-    with subprocess.Popen(halting, cwd=tmp_path) as process:
-        try:
-            whole, halted = tmp_path / "lr/a", tmp_path / "lr/.b.part/3.png"
-            until(lambda: process.poll() is not None or (whole.exists() and halted.exists()))
-            workers = children(process.pid)
-        finally:
-            process.kill()
+    usual = ("input=hr", "output=lr", "degradation=bicubic", "metrics=none")
+    halting = [str(tmp_path / "halting.py"), *usual, "workers=1"]
+    gc.collect()  # else a fork would free a decoder of this process, and wait for its threads
+    process = get_context("fork").Process(target=call, args=(halting, tmp_path))
+    process.start()
+    try:
+        whole, halted = tmp_path / "lr/a", tmp_path / "lr/.b.part/3.png"
+        until(lambda: not process.is_alive() or (whole.exists() and halted.exists()))
+        workers = children(process.pid or 0)
+    finally:
+        process.kill()
+        process.join()
     assert set(manifest(tmp_path / "lr")["clips"]) == {"a"}
     until(lambda: not any(map(is_running, workers)))
     before = write_times(tmp_path / "lr/a")
