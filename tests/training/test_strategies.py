@@ -24,6 +24,7 @@ from dcvsr.training.sharding import local, shard, whole
 from tests.training.forked import run_ranks
 
 PRESETS = ("ddp", "fsdp")
+SHARDED = ("resumed", "bf16")
 MODEL = (
     *("data=synthetic", "data.crop=64", "data.frames=3", "model.denoiser.unet.channels=[32,64]"),
     *("model.denoiser.unet.heads=[1,2]", "model.denoiser.unet.layers=1"),
@@ -101,16 +102,26 @@ def fit(
     torch.save(found, folder / f"{trainer.global_rank}.pt")
 
 
+def sharded(folder: Path) -> None:
+    """Train by FSDP2, which takes seconds to place each operation and does so once in a process.
+
+    ``fsdp`` validates after each step, ``resumed`` takes the second step of ``single``, ``bf16`` takes one step.
+    """
+    fit(folder / "fsdp", "fsdp", "devices=2", validated=1)
+    fit(folder / "resumed", "fsdp", "devices=2", resume=folder / "single/first.ckpt")
+    fit(folder / "bf16", "fsdp", "devices=2", "trainer.precision=bf16-mixed", steps=1)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of two steps by one process, by DDP and by FSDP2, which validates after each step."""
+    """Folders of two steps by one process, by DDP and by FSDP2, as `sharded` runs it."""
     folder, threads = tmp_path_factory.mktemp("runs"), torch.get_num_threads()
     torch.set_num_threads(1)  # OpenMP's threads do not outlive a fork
-    for preset in ("single", *PRESETS):
+    for preset in ("single", *PRESETS, *SHARDED):
         (folder / preset).mkdir()
     fit(folder / "single", "single")
     run_ranks(partial(fit, folder / "ddp", "ddp", "devices=2"))
-    run_ranks(partial(fit, folder / "fsdp", "fsdp", "devices=2", validated=1))
+    run_ranks(partial(sharded, folder))
     torch.set_num_threads(threads)
     return folder
 
@@ -177,30 +188,23 @@ def test_a_checkpoint_of_several_processes_is_that_of_one(runs: Path, preset: st
     assert distance(opened.weights, one["ema"]["weights"]) < 1e-6
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("before", "after"), [("fsdp", "single"), ("single", "fsdp")])
 def test_a_run_resumes_with_other_processes(runs: Path, tmp_path: Path, before: str, after: str) -> None:
-    torch.set_num_threads(1)
-    first = runs / before / "first.ckpt"
     if after == "single":
-        fit(tmp_path, "single", resume=first)
-    else:
-        run_ranks(partial(fit, tmp_path, after, "devices=2", resume=first))
-    one, resumed = (
-        torch.load(folder / "last.ckpt", weights_only=True) for folder in (runs / "single", tmp_path)
-    )
+        torch.set_num_threads(1)
+        fit(tmp_path, "single", resume=runs / before / "first.ckpt")
+    folder = tmp_path if after == "single" else runs / "resumed"
+    one, resumed = (torch.load(run / "last.ckpt", weights_only=True) for run in (runs / "single", folder))
     assert resumed["global_step"] == 2
     assert distance(resumed["state_dict"], one["state_dict"]) < 1e-6
     assert distance(resumed["ema"]["weights"], one["ema"]["weights"]) < 1e-6
 
 
-@pytest.mark.timeout(600)
-def test_fsdp_in_bfloat16_keeps_float32_weights(runs: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    run_ranks(partial(fit, tmp_path, "fsdp", "devices=2", "trainer.precision=bf16-mixed", steps=1))
-    found, alone = torch.load(tmp_path / "0.pt"), recorded(runs, "single")
+def test_fsdp_in_bfloat16_keeps_float32_weights(runs: Path) -> None:
+    found, alone = recorded(runs, "bf16"), recorded(runs, "single")
+    assert len(found["gradients"]) == 1
     assert 1e-5 < distance(found["gradients"][0], alone["gradients"][0]) < 0.05
-    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    content = torch.load(runs / "bf16/last.ckpt", weights_only=True)
     assert {value.dtype for value in content["state_dict"].values()} == {torch.float32}
 
 
