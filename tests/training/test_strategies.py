@@ -105,7 +105,7 @@ def fit(
 def sharded(folder: Path) -> None:
     """Train by FSDP2, which takes seconds to place each operation and does so once in a process.
 
-    ``fsdp`` validates after each step, ``resumed`` takes the second step of ``single``, ``bf16`` takes one step.
+    ``fsdp`` validates after each step, ``resumed`` takes the second step of ``single``, ``bf16`` takes one.
     """
     fit(folder / "fsdp", "fsdp", "devices=2", validated=1)
     fit(folder / "resumed", "fsdp", "devices=2", resume=folder / "single/first.ckpt")
