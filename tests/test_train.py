@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +16,7 @@ from dcvsr.diffusion.sampler import Sampler
 from dcvsr.models.checkpoint import newest_checkpoint, open_checkpoint
 from tests.comparing import apart
 from tests.conftest import QUICK, TINY, module_of, restored, under_stress
+from tests.forking import forked
 
 STEPS = ("trainer.max_steps=2", "hydra.run.dir=outputs/a")
 
@@ -354,16 +353,15 @@ def test_wandb_gets_losses_scores_and_videos(run, logged):
 @pytest.mark.parametrize(
     "launched", ["by the console script", "as a module"] if under_stress() else ["by the console script"]
 )
-def test_two_devices_share_the_batch(tmp_path, launched):
-    """As its own process: Lightning starts the second one with the same command."""
+def test_two_devices_share_the_batch(tmp_path, monkeypatch, launched):
+    """From a fork: Lightning starts the second process with the same command."""
     script = tmp_path / "dcvsr"
     script.write_text("import sys\nfrom dcvsr.__main__ import main\nsys.exit(main())\n")
-    start = ["-m", "dcvsr.train"] if launched == "as a module" else [str(script), "train"]
+    start = ["-m", "dcvsr.train"] if launched == "as a module" else [script, "train"]
     arguments = [*TINY, "metrics=none", "~loggers.wandb", *STEPS, "trainer.accelerator=cpu"]
     batch = ["batch=6", "trainer=ddp", "devices=2", "datamodule.validated.tiles=1"]
-    command = [sys.executable, *start, "+experiment=stage1", *arguments, *batch]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    done = forked([*start, "+experiment=stage1", *arguments, *batch], tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "outputs/a/cost.json").read_text())["evaluations"] == 2 * 6
     config = OmegaConf.load(tmp_path / "outputs/a/config.yaml")
