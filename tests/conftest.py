@@ -50,9 +50,21 @@ yaml.SafeLoader, yaml.Dumper = yaml.CSafeLoader, yaml.CDumper  # type: ignore[mi
 remember_compositions()
 
 
+_imported = 0
+"""The number of modules when the garbage collector was last spared them."""
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the imported modules: it took a fifth of a composition's time."""
-    gc.freeze()
+    _spare_imports()
+
+
+def _spare_imports() -> None:
+    global _imported  # noqa: PLW0603
+    if len(sys.modules) > _imported + 100:
+        gc.collect()
+        gc.freeze()
+        _imported = len(sys.modules)
 
 
 TINY = (
@@ -101,6 +113,7 @@ Run = Callable[..., Finished]
 @pytest.fixture(autouse=True)
 def independent() -> Iterator[None]:
     """Start each test from the same random state, and give PyTorch its threads back after it."""
+    _spare_imports()
     random.seed(0)
     np.random.seed(0)
     torch = sys.modules.get("torch")  # Tests of pages alone do not wait for its import.

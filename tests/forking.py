@@ -37,6 +37,7 @@ def forked(arguments: Sequence[str | Path], cwd: Path | None = None) -> subproce
 
 def call(arguments: list[str], cwd: Path | None = None) -> int:
     """Run ``python ARGUMENTS`` in this process, and return the exit code that Python would end with."""
+    gc.freeze()  # what the test's process has imported takes the collector most of its time
     try:
         os.chdir(cwd or ".")
         if arguments[0] == "-m":

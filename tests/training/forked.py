@@ -52,6 +52,7 @@ def run_ranks(
 
 
 def _call(task: Callable[[], object], variables: dict[str, object]) -> None:
+    gc.freeze()  # what this process does not own takes the collector most of its time
     os.environ |= {name: str(value) for name, value in variables.items()}
     task()
     sys.stdout.flush()
