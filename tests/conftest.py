@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -170,12 +170,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
     return invoke
 
 
-Compose = Callable[[str], list[Any]]
+Compose = Callable[[str], list[str]]
 
 
 @pytest.fixture
 def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
-    """Return the configuration of each job of ``dcvsr <line>``, resolved; nothing else runs."""
+    """Return the configuration of each job of ``dcvsr <line>``, resolved, as JSON; nothing else runs."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
@@ -187,19 +187,18 @@ def composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
     # The launcher composes every job again; once is enough here.
     monkeypatch.setattr("hydra.plugins.sweeper.Sweeper.validate_batch_is_legal", lambda *_: None)
 
-    def run(line: str) -> list[DictConfig]:
+    monkeypatch.setattr("dcvsr.runtime.sweeps.gc", SimpleNamespace(collect=int))  # jobs hold no tensors
+
+    def run(line: str) -> list[str]:
         line = re.sub("^degrade (verify|preview)", r"degrade_\1", line)
         line = re.sub(r"^plan (\+experiment)", r"plan_training \1", line)
         name, *arguments = shlex.split(line.replace("images", "text2image", 1))
         monkeypatch.setattr(sys, "argv", [name, *arguments, "hydra.output_subdir=null"])  # Writes no .hydra/.
-        jobs: list[DictConfig] = []
+        jobs: list[str] = []
 
         def record(cfg: DictConfig) -> dict[str, float] | None:
-            text = json.dumps(OmegaConf.to_container(cfg, resolve=True))
-            # Jobs differ in their folder.
-            jobs.append(
-                OmegaConf.create(json.loads(text.replace(HydraConfig.get().runtime.output_dir, "RUN")))
-            )
+            text = json.dumps(OmegaConf.to_container(cfg, resolve=True), sort_keys=True)
+            jobs.append(text.replace(HydraConfig.get().runtime.output_dir, "RUN"))  # jobs differ in it
             return {cfg.objective: 0.0} if "objective" in cfg else None
 
         with restored(), monkeypatch.context() as patch:

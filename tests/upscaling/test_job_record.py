@@ -1,11 +1,13 @@
 """The record of a job holds all that its frames depend on, and nothing else."""
 
+import json
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from dcvsr.runtime.frame_stores import FramesInMemory
 from dcvsr.upscaling.reading import ReadVideo
@@ -22,7 +24,7 @@ VIDEO = ReadVideo(
 @pytest.fixture
 def recorded(composed):
     def record(line: str, weights: str = "hash of the weights"):
-        [cfg] = composed(f"upscale input=a.mp4 output=b.mp4 {line}")
+        cfg = OmegaConf.create(json.loads(*composed(f"upscale input=a.mp4 output=b.mp4 {line}")))
         upscaler: Any = SimpleNamespace(origin=SimpleNamespace(record=lambda: {"sha256": weights}))
         return job_record(cfg, VIDEO, upscaler, torch.device("cpu"))
 
