@@ -20,12 +20,23 @@ from dcvsr.models.checkpoint import shipped
 from dcvsr.runtime.cli import CONF
 from dcvsr.video.frame_folder import write_frames
 from dcvsr.video.io import read_video, to_unit, write_clip
-from tests.conftest import TINY, under_stress
+from tests.conftest import TINY, Finished, Run, under_stress
 from tests.training.forked import run_ranks
 
 SMALL = ("data.test.slide.frames=8", "data.test.slide.height=80", "data.test.slide.width=80")
 COMMANDS = {"evaluate": [], "figure3": ["input=a", "output=b"]}
 QUICK = (*TINY, *SMALL, "metrics=fidelity", "~data.test.return", "hydra.run.dir=run")
+
+
+@pytest.fixture
+def run(run: Run) -> Run:
+    """Run a command; ``evaluate`` without wandb, which takes seconds, unless a test names it."""
+
+    def invoke(command: str, *arguments: str) -> Finished:
+        named = command != "evaluate" or any(argument.startswith("wandb=") for argument in arguments)
+        return run(command, *arguments, *([] if named else ["wandb=none"]))
+
+    return invoke
 
 
 def test_bicubic_gets_the_scores_of_bicubic(run, tmp_path):
@@ -242,8 +253,9 @@ def test_a_fade_in_from_black_keeps_its_clip_in_the_mean(run, tmp_path):
 def test_dcvsr_is_scored_with_the_weights_it_is_given(run, train, tmp_path):
     assert train("stage1", "trainer.max_steps=1").code == 0
     keys = ("ckpt=required", "guidance=dssag", "debug.attention=true", "tile.schedule=overlap")
-    done = run("evaluate", *QUICK, *keys)
+    done = run("evaluate", *QUICK, *keys, "wandb=offline")
     assert done.code == 0, done.err
+    assert len(list((tmp_path / "run/wandb").glob("offline-run-*/*.wandb"))) == 1
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert summary["upscaler"] == "dcvsr"
     assert summary["weights"]["step"] == 1
@@ -452,9 +464,9 @@ def test_calibration_names_the_file_that_a_golden_folder_lacks(run, tmp_path):
 
 
 def test_the_former_flag_names_the_command_calibrate(run):
-    done = run("evaluate", "calibrate=true", "golden=my images", "data=reds")
+    done = run("evaluate", "calibrate=true", "golden=my images", "data=reds", "wandb=none")
     assert (done.code, done.err) == (
         2,
         "dcvsr: calibrate=true is a command of its own now: python -m dcvsr.evaluation.calibration "
-        "'golden=my images' data=reds\n",
+        "'golden=my images' data=reds wandb=none\n",
     )
