@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from dcvsr.data.clips import ALL, require_frames
 from dcvsr.data.synthetic_layers import Layer, panning, sliding, spiralling
-from dcvsr.data.textures import blobs, dead_leaves
+from dcvsr.data.textures import blobs, dead_leaves, lettering
 from dcvsr.runtime.errors import UserError
 from dcvsr.video.io import to_bytes
 
@@ -175,6 +175,19 @@ class Occlusion(SyntheticClip):
         return (
             Layer.opaque(back, partial(sliding, self.dx, self.dy)),
             Layer(torch.cat([front, shapes]), partial(sliding, self.front_dx, self.front_dy)),
+        )
+
+
+@dataclass(frozen=True)
+class Text(Occlusion):
+    """Lines of text instead of shapes."""
+
+    def scene(self, generator: Generator) -> tuple[Layer, ...]:
+        """Return the layers from back to front."""
+        back, front = dead_leaves(*self.size, generator), lettering(*self.size, generator)
+        return (
+            Layer.opaque(back, partial(sliding, self.dx, self.dy)),
+            Layer(front, partial(sliding, self.front_dx, self.front_dy)),
         )
 
 

@@ -4,10 +4,13 @@ Axes: c colours; h w in texels, ``TEXELS`` per pixel along each side.
 """
 
 import math
+from string import ascii_letters, digits, punctuation
 
 import torch
 from einops import einsum
+from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
+from torchvision.transforms.functional import to_tensor
 
 TEXELS = 2  # per pixel; the error of bicubic sampling is then about that of rounding to 8 bits
 CUTOFF = 0.36  # cycles per pixel; below Nyquist, so that subpixel motion does not flicker
@@ -47,6 +50,44 @@ def blobs(height: int, width: int, generator: Generator) -> Tensor:
     threshold = relief.flatten().kthvalue(relief.numel() * 2 // 3).values
     shapes = _band_limited((relief > threshold).float())
     return (1.1 * shapes - 0.05).clamp(0, 1)  # clips the ringing at the edges
+
+
+def lettering(height: int, width: int, generator: Generator) -> Tensor:
+    """Render lines of random words in the font that comes with Pillow; periodic.
+
+    Letters are 8 to 40 pixels high. Each line has its own colours, and every other one stands on a plate.
+
+    Returns:
+        Colours and opacity, ``4 h w`` in [0, 1].
+    """
+    picture, top, number = torch.zeros(4, TEXELS * height, TEXELS * width), 0, 0
+    while True:
+        size = round(TEXELS * 8 * 5 ** torch.rand((), generator=generator).item())
+        line = _line(size, TEXELS * width, generator)
+        if top + len(line) > len(picture[0]):
+            *colours, opacity = _band_limited(picture)
+            return torch.stack([*colours, 1.1 * opacity - 0.05]).clamp(0, 1)
+        luma, chroma = (torch.rand(2, colours, 1, 1, generator=generator) for colours in (1, 3))
+        ink, paper = (0.7 * luma + 0.3 * chroma).unbind()
+        is_plate = number % 2 == 1
+        rows = slice(top, top + len(line))
+        picture[:3, rows] = torch.lerp(paper, ink, line) if is_plate else ink
+        picture[3, rows] = 1 if is_plate else line
+        top, number = top + len(line) + size // 4, number + 1
+
+
+def _line(size: int, width: int, generator: Generator) -> Tensor:
+    """Render as many random words as fit into ``width`` texels, ``h w`` in [0, 1]."""
+    font, words = ImageFont.load_default(size), list[str]()
+    characters = 2 * ascii_letters + digits + punctuation
+    for length in torch.randint(1, 10, (width,), generator=generator).tolist():
+        chosen = torch.randint(len(characters), (length,), generator=generator).tolist()
+        words.append("".join(characters[number] for number in chosen))
+        if font.getlength(" ".join(words)) > width:
+            break
+    image = Image.new("L", (width, 5 * size // 4))
+    ImageDraw.Draw(image).text((0, 0), " ".join(words[:-1]), fill=255, font=font)
+    return to_tensor(image)[0]
 
 
 def _radii(height: int, width: int, generator: Generator) -> list[float]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from dcvsr.data.synthetic import Occlusion, Return, Spiral, SyntheticClip, Translation, Wallpaper
+from dcvsr.data.synthetic import Occlusion, Return, Spiral, SyntheticClip, Text, Translation, Wallpaper
 from dcvsr.runtime.errors import UserError
 
 SIZE = {"frames": 9, "height": 64, "width": 80}
@@ -19,6 +19,7 @@ CLIPS = [
     Spiral(seed=2, **SIZE, degrees=2.5, zoom=1.3),
     Occlusion(seed=3, **SIZE, dx=1.25, dy=0.5, front_dx=-1.7, front_dy=0.3),
     Return(seed=4, **SIZE, reach=1.25),
+    Text(seed=5, **SIZE, dx=0.8, dy=-0.5, front_dx=-1.2, front_dy=0.4),
 ]
 every_kind = pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
 
@@ -60,7 +61,7 @@ def test_warping_the_next_frame_by_the_flow_gives_the_current_frame(clip: Synthe
     for index in (0, 3, 7):
         this, following = clip.read(index, 2)
         kept = well_inside(clip.visible(index))
-        assert kept.float().mean() > 0.4
+        assert kept.float().mean() > (0.2 if isinstance(clip, Text) else 0.4)  # edges of letters are mixed
         explained = psnr(warp(following, clip.flow(index))[:, kept], this[:, kept])
         assert explained > 40
         assert explained > psnr(following[:, kept], this[:, kept]) + 15

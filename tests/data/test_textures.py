@@ -5,13 +5,17 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor
 
-from dcvsr.data.textures import TEXELS, blobs, dead_leaves
+from dcvsr.data.textures import TEXELS, blobs, dead_leaves, lettering
 from dcvsr.degradation.resample import Antialiased
 from dcvsr.imaging import upsample
 
 
 def texture(seed: int = 0) -> Tensor:
     return dead_leaves(128, 160, Generator().manual_seed(seed))
+
+
+def words(seed: int = 0) -> Tensor:
+    return lettering(128, 160, Generator().manual_seed(seed))
 
 
 def amplitude(picture: Tensor, low: float, high: float) -> float:
@@ -48,7 +52,7 @@ def test_textures_have_detail_that_bicubic_cannot_restore() -> None:
 
 
 def test_a_texture_repeats_without_a_seam() -> None:
-    for picture in (texture(), blobs(128, 160, Generator().manual_seed(0))):
+    for picture in (texture(), words(), blobs(128, 160, Generator().manual_seed(0))):
         for axis in (1, 2):
             jumps = (picture - picture.roll(1, axis)).abs().mean(dim=[0, 3 - axis])
             assert jumps[0] < 1.5 * max(jumps[1], jumps[-1])
@@ -56,3 +60,21 @@ def test_a_texture_repeats_without_a_seam() -> None:
 
 def test_blobs_cover_a_third_of_the_area() -> None:
     assert abs(blobs(128, 160, Generator().manual_seed(0)).mean() - 1 / 3) < 0.01
+
+
+def test_words_stand_on_plates_and_on_what_is_behind() -> None:
+    pictures = torch.stack([words(seed) for seed in range(8)])
+    assert pictures.shape == (8, 4, TEXELS * 128, TEXELS * 160)
+    assert pictures.min() == 0
+    assert pictures.max() <= 1
+    opacity = pictures[:, 3]
+    assert 0.2 < opacity.mean() < 0.8
+    whole_rows = (opacity > 0.99).all(-1)
+    assert 0.1 < whole_rows.float().mean() < 0.6
+    on_plates = pictures[:, :3].permute(0, 2, 1, 3)[whole_rows]
+    assert on_plates.std(-1).mean() > 0.03  # of ink and paper
+    assert (opacity[~whole_rows] > 0.9).float().mean() > 0.02
+
+
+def test_words_have_no_energy_above_nyquist() -> None:
+    assert amplitude(words()[:3], 0.6, 1) < 0.02 * amplitude(words()[:3], 0.05, 0.1)
