@@ -18,7 +18,7 @@ from dcvsr.models.denoiser import Denoiser
 from dcvsr.models.svd import new_unet, pretrained_unet
 from dcvsr.runtime.cli import CONF
 from dcvsr.runtime.errors import UserError
-from tests.conftest import TINY, TINY_MODEL, Run
+from tests.conftest import QUICK, TINY, TINY_MODEL, Run
 
 SINGLE = "diffusion_pytorch_model.safetensors"
 
@@ -215,7 +215,7 @@ def test_a_checkpoint_that_cannot_be_had_is_refused_in_one_line(
 
 
 def test_training_starts_from_a_unet_in_diffusers_layout(run: Run, tmp_path: Path) -> None:
-    stage1 = ("train", "+experiment=stage1", *TINY, "metrics=fidelity", "trainer.max_steps=1")
+    stage1 = ("train", "+experiment=stage1", *TINY, *QUICK, "trainer.max_steps=1")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [*stage1[1:], "ckpt=null"])
     instantiate(cfg.upscaler, _convert_="all").denoiser.unet.save_pretrained(tmp_path / "net")
