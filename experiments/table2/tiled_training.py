@@ -1,4 +1,4 @@
-"""Stage 3 on crops of several tiles, with the propagation that inference uses: section "Trained with propagation".
+"""Stage 3 on crops of several tiles, with propagation: README.md, section "Trained with propagation".
 
 Axes: latent ``b f k h w``, of one clip.
 """
