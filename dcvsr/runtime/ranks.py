@@ -9,7 +9,7 @@ import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import chain, repeat
@@ -115,9 +115,10 @@ class Ranks:
         packed = torch.cuda.current_stream().record_event() if stream else None
 
         def gather() -> tuple[list[tuple[bytes, int]], list[Tensor]]:
-            with torch.cuda.stream(stream):  # nothing where it is None
+            with torch.cuda.stream(stream) if stream else nullcontext():
                 if stream and packed:
                     stream.wait_event(packed)
+                    content.record_stream(stream)  # else it could be freed before it is read
                 about: list[Any] = [None] * self.count
                 distributed.all_gather_object(about, own)
                 longest = max(size for _, size in about)
