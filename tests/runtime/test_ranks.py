@@ -11,12 +11,21 @@ from dcvsr.runtime.errors import UserError
 from dcvsr.runtime.ranks import ALONE, joined
 from tests.training.forked import run_ranks
 
+nccl = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="NCCL needs a GPU for each rank")
 
-@pytest.mark.parametrize("counts", [(1, 1), (3, 3), (2, 0, 1), (0, 4)])
-def test_values_of_all_ranks_come_in_the_order_in_which_each_gave_them(counts):
+
+@pytest.mark.parametrize(
+    ("device", "counts"),
+    [
+        *(("cpu", counts) for counts in [(1, 1), (3, 3), (2, 0, 1), (0, 4)]),
+        pytest.param("cuda", (3, 2), marks=nccl),
+    ],
+)
+def test_values_of_all_ranks_come_in_the_order_in_which_each_gave_them(device, counts):
     def task():
-        with joined("cpu") as ranks:
-            own = (torch.full((n + 1,), 10.0 * ranks.number + n) for n in range(counts[ranks.number]))
+        with joined(device) as ranks:
+            like = torch.zeros((), device=ranks.device)
+            own = (like.new_full((n + 1,), 10.0 * ranks.number + n) for n in range(counts[ranks.number]))
             found = ranks.exchange_each(own, max(counts))
             assert len(found) == max(counts)
             for n, every in enumerate(found):
