@@ -38,7 +38,7 @@ class Checkpoints(pl.Callback):
         self.every, self.keep_last, self.keep_best = every, keep_last, keep_best
         self.best: float | None = None
         self._saved = 0
-        self._is_best = False
+        self._is_best = self._is_due = False
         self._states: list[States] | None = None
 
     @override
@@ -51,7 +51,8 @@ class Checkpoints(pl.Callback):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._saved = trainer.global_step
+        # One that a signal interrupted in a validation is saved again after it.
+        self._saved = trainer.global_step - self._is_due
 
     @override
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -124,3 +125,4 @@ class Checkpoints(pl.Callback):
     @override
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         self._states = checkpoint.get("random_states")
+        self._is_due = bool(checkpoint.get("validation_due"))

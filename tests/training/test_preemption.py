@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from dcvsr.training.checkpoints import Checkpoints
 from dcvsr.training.module import VSRModule
 from tests.conftest import QUICK, TINY, module_of, restored
 from tests.training.forked import run_ranks, srun
@@ -115,3 +117,14 @@ def test_a_script_starts_one_run(script: str, tmp_path: Path) -> None:
     }[script]
     arguments = {*printed.split()}
     assert {"-m", "dcvsr.train", f"trainer={preset}", "resume=auto", "scale=svd", *started} <= arguments
+
+
+def test_a_checkpoint_of_an_interrupted_validation_is_saved_again_after_it(monkeypatch, tmp_path):
+    checkpoints, saved = Checkpoints(str(tmp_path), every=2, keep_last=2, keep_best=None), list[int]()
+    monkeypatch.setattr(Checkpoints, "save", lambda _, trainer: saved.append(trainer.global_step))
+    trainer: Any = SimpleNamespace(global_step=4)
+    for due in (False, True):
+        checkpoints.on_load_checkpoint(trainer, None, {"validation_due": due})
+        checkpoints.on_train_start(trainer, None)
+        checkpoints.on_train_batch_start(trainer, None, None, 0)
+        assert saved == [4] * due
