@@ -170,25 +170,24 @@ class Occlusion(SyntheticClip):
 
     def scene(self, generator: Generator) -> tuple[Layer, ...]:
         """Return the layers from back to front."""
-        back, front = (dead_leaves(*self.size, generator) for _ in range(2))
-        shapes = blobs(*self.size, generator)
+        back = dead_leaves(*self.size, generator)
         return (
             Layer.opaque(back, partial(sliding, self.dx, self.dy)),
-            Layer(torch.cat([front, shapes]), partial(sliding, self.front_dx, self.front_dy)),
+            Layer(self.front(generator), partial(sliding, self.front_dx, self.front_dy)),
         )
+
+    def front(self, generator: Generator) -> Tensor:
+        """Return colours and opacity of what is in front, ``4 h w`` in texels."""
+        return torch.cat([dead_leaves(*self.size, generator), blobs(*self.size, generator)])
 
 
 @dataclass(frozen=True)
 class Text(Occlusion):
     """Lines of text instead of shapes."""
 
-    def scene(self, generator: Generator) -> tuple[Layer, ...]:
-        """Return the layers from back to front."""
-        back, front = dead_leaves(*self.size, generator), lettering(*self.size, generator)
-        return (
-            Layer.opaque(back, partial(sliding, self.dx, self.dy)),
-            Layer(front, partial(sliding, self.front_dx, self.front_dy)),
-        )
+    def front(self, generator: Generator) -> Tensor:
+        """Return colours and opacity of what is in front, ``4 h w`` in texels."""
+        return lettering(*self.size, generator)
 
 
 @dataclass(frozen=True)

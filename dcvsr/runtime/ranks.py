@@ -225,9 +225,8 @@ def joined(device: str) -> Iterator[Ranks]:
     store, *_ = next(distributed.rendezvous("env://"))
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     own = distributed.TCPStore(address, port, is_master=False, timeout=timedelta(seconds=SILENCE))
-    watch = Watch(
-        distributed.PrefixStore("watch", own), number, count
-    )  # first: a rank may die in the next line
+    # Before the group, since a rank may die while it is made.
+    watch = Watch(distributed.PrefixStore("watch", own), number, count)
     settings = {"store": distributed.PrefixStore("group", store), "rank": number, "world_size": count}
     # Its timeout is no sign of death: a rank may wait long for one that computes.
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(days=7), **settings)
